@@ -1,0 +1,62 @@
+# One command each. Everything runs in .venv, made from requirements.lock; nothing is installed outside this folder.
+#   make demo    the main job on embedded defaults: emulated tag -> bridge -> broker -> subscriber
+#   make test    all that CI runs: lint, types, import contracts, tests
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types contracts tests bench soak lock format clean install
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "tagrig needs Python 3.11 or newer; '$(PYTHON)' is older. Next: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing. Next: install the package python3-venv (Debian: apt install python3-venv)"; exit 2; }
+	@echo "==> creating $(VENV) from requirements.lock (once; about a minute)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+install: $(STAMP) ## create .venv with everything in it
+
+demo: $(STAMP) ## run the main job on embedded defaults
+	@$(BIN)/tagrig demo
+
+test: lint types contracts tests ## everything CI runs
+
+lint: $(STAMP)
+	@echo "==> lint"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	@echo "==> types"
+	@$(BIN)/mypy
+
+contracts: $(STAMP)
+	@echo "==> import contracts"
+	@$(BIN)/lint-imports --no-cache
+
+tests: $(STAMP)
+	@echo "==> tests"
+	@$(BIN)/python -m pytest
+
+bench: $(STAMP) ## latency and throughput against the budgets
+	@$(BIN)/python -m pytest benchmarks --benchmark-only
+
+soak: $(STAMP) ## the long runs: an hour of ten tags at 10 Hz, and more
+	@$(BIN)/python -m pytest -m soak --timeout=7200 -s
+
+lock: ## rebuild requirements.lock from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --extra rig --extra broker --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
+
+format: $(STAMP)
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+clean: ## remove .venv and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist

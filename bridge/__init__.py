@@ -1,0 +1,1 @@
+"""Composition: the only place that knows both reports and arrays. Bytes in, MQTT messages out."""

@@ -1,0 +1,1 @@
+"""Talks to hardware: bytes and radio in, reports out."""

@@ -1,0 +1,1 @@
+"""Zones, distances and transitions in pure NumPy: arrays in, arrays out."""

@@ -1,0 +1,1 @@
+"""Bytes to typed reports and back, sans-I/O."""

@@ -1,0 +1,20 @@
+"""Errors of ``protocols``. What a *peer* sends never raises: it becomes a ``Reject``. These are our own misuse.
+
+::
+
+    ProtocolsError
+      EncodeError (ValueError)     a value that has no place on the wire
+      DecoderClosedError (RuntimeError)   bytes fed after the decoder was closed
+"""
+
+
+class ProtocolsError(Exception):
+    """Root of this package's errors."""
+
+
+class EncodeError(ProtocolsError, ValueError):
+    """A value cannot be encoded, for example a battery of 140 %."""
+
+
+class DecoderClosedError(ProtocolsError, RuntimeError):
+    """``feed`` was called after ``close``."""

@@ -1,0 +1,1 @@
+"""The contract with the monitoring provider: topics and payloads."""

@@ -1,0 +1,1 @@
+"""NMEA 0183 sentences to one fix per epoch, and the tag's own sentences."""

@@ -1,0 +1,1 @@
+"""The bench: emulators, truth, demo, reports and the ``tagrig`` command."""

