@@ -13,9 +13,10 @@ class Chunk:
     data : bytes
         At least one byte.
     t_rx_mono_ns : int
-        Monotonic clock when the bytes were handed over by the operating system (or, in a replay, as recorded).
+        Monotonic clock when the bytes were handed over by the operating system (in a replay: by the replay).
+        Never less than that of the chunk before.
     t_rx_utc_ns : int
-        The host's UTC at the same moment.
+        The host's UTC at the same moment (in a replay of a capture: as recorded).
     """
 
     data: bytes
@@ -40,12 +41,14 @@ class Transport(Protocol):
         Raises
         ------
         TransportOpenError
-            The port is absent, busy or refused; the message says which and what to do.
+            The port is absent, busy or refused, or open already; the message says which and what to do.
         """
         ...
 
     async def receive(self) -> Chunk:
         """Wait for bytes, without polling, and return them as soon as there are any.
+
+        Cancelling the wait loses no byte. Once lost, ended or closed it stays so until the next ``open``.
 
         Raises
         ------
@@ -59,12 +62,12 @@ class Transport(Protocol):
         ...
 
     async def send(self, data: bytes) -> None:
-        """Hand all bytes to the operating system.
+        """Hand all bytes to the operating system; waits while it takes none. A replay lets them go.
 
         Raises
         ------
         TransportLostError, TransportClosedError
-            As for ``receive``.
+            As for ``receive``. Any part of the bytes may have gone out, also when the call is cancelled.
         """
         ...
 
