@@ -1,0 +1,53 @@
+"""Errors of ``bridge``. What a device or a broker does never raises here; these are for the person who starts it.
+
+::
+
+    BridgeError
+      ConfigError (ValueError)          a configuration cannot be used; lists every problem with its place
+      BrokerStartError (RuntimeError)   the embedded broker did not start, for example its program is missing
+      PublisherClosedError (RuntimeError)   ``submit`` after ``close``
+"""
+
+from dataclasses import dataclass
+
+
+class BridgeError(Exception):
+    """Root of this package's errors."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing wrong with a configuration.
+
+    Attributes
+    ----------
+    path : str
+        Dotted key, for example ``device[0].interval_s``; empty for the file as a whole.
+    where : str
+        File and line, ``--set`` or the environment variable.
+    message : str
+        What was expected, what was got, what to do.
+    """
+
+    path: str
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.where, self.path, self.message) if part)
+
+
+class ConfigError(BridgeError, ValueError):
+    """A configuration cannot be used, for example ``intervall_s`` in a ``[[device]]``."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class BrokerStartError(BridgeError, RuntimeError):
+    """The embedded broker did not start, for example nats-server is not installed."""
+
+
+class PublisherClosedError(BridgeError, RuntimeError):
+    """A message was submitted after the publisher was closed."""

@@ -1,0 +1,50 @@
+"""Ids and numbers of messages: a replay with the same inputs gives the same ones."""
+
+from hashlib import blake2b
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_TIME_BITS = 48
+_HASH_BITS = 80
+
+SEQUENCE_DIGITS = 20
+"""Digits of a sequence number: the CloudEvents extension orders them as text, and 2**64 has 20."""
+
+
+def event_id(*, t_utc_ns: int, epoch: str, source: str, sequence: int) -> str:
+    """Id of an event: 26 characters that sort by time, as a ULID does.
+
+    Parameters
+    ----------
+    t_utc_ns : int
+        Time of detection; its milliseconds fill the first 48 bits.
+    epoch : str
+        Which start of the bridge: sequence numbers begin anew with each.
+    source : str
+        The stream that ``sequence`` counts.
+    sequence : int
+
+    Returns
+    -------
+    str
+        48 bits of time and 80 bits of ``blake2b(epoch, source, sequence)`` in Crockford's base 32. No randomness: the
+        same event, encoded again, has the same id.
+    """
+    digest = blake2b(f"{epoch}\n{source}\n{sequence}".encode(), digest_size=_HASH_BITS // 8).digest()
+    return _base32((t_utc_ns // 1_000_000) % (1 << _TIME_BITS) << _HASH_BITS | int.from_bytes(digest))
+
+
+def epoch_id(*, t_utc_ns: int, entropy: bytes) -> str:
+    """Id of one start of a bridge, from the time and at least 80 random bits, both given as data."""
+    if len(entropy) < _HASH_BITS // 8:
+        raise ValueError(f"an epoch needs {_HASH_BITS // 8} random bytes, got {len(entropy)}")
+    tail = int.from_bytes(entropy[: _HASH_BITS // 8])
+    return _base32((t_utc_ns // 1_000_000) % (1 << _TIME_BITS) << _HASH_BITS | tail)
+
+
+def _base32(value: int) -> str:
+    return "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def sequence_text(sequence: int) -> str:
+    """Zero-padded, so that text order is number order."""
+    return f"{sequence:0{SEQUENCE_DIGITS}d}"

@@ -1,0 +1,421 @@
+"""Payloads of the contract: CloudEvents 1.0 envelope, GeoJSON positions, the words of CAP 1.2.
+
+The privacy wall is a matter of types: what goes to ``{root}/tag/...`` has no field that could hold the protected
+person's position, distance or bearing; those stand in ``ProximityDetail`` and the ``Protected...`` structs, which only
+``{root}/protected/...`` carries.
+
+Readers ignore unknown fields (a later bridge may add some), so these structs do too; what a *person* writes, the
+configuration, is strict. Fields are encoded in the order they stand here: equal inputs give equal bytes.
+"""
+
+from enum import StrEnum, unique
+from typing import Literal, TypeVar
+
+import msgspec
+
+MAX_PAYLOAD_BYTES = 16_384
+"""Largest body. The contract's cap: a provider sizes its buffers by it; a longer one is cut by some brokers."""
+
+CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
+
+
+@unique
+class AlertKind(StrEnum):
+    """Closed list of version 1 that this bridge raises; NIJ 1004.00 wording."""
+
+    EXCLUSION_ZONE_ENTERED = "exclusion_zone_entered"
+    INCLUSION_ZONE_LEFT = "inclusion_zone_left"
+    PROXIMITY_BREACH = "proximity_breach"
+    STRAP_TAMPER = "strap_tamper"
+    CASE_TAMPER = "case_tamper"
+    SHIELDING_SUSPECTED = "shielding_suspected"
+    JAMMING_SUSPECTED = "jamming_suspected"
+    BATTERY_LOW = "battery_low"
+    BATTERY_CRITICAL = "battery_critical"
+    COMMS_LOST = "comms_lost"
+    LOCATION_LOST = "location_lost"
+
+
+@unique
+class MsgType(StrEnum):
+    """CAP ``msgType``: the life of an alert."""
+
+    ALERT = "Alert"
+    UPDATE = "Update"
+    CANCEL = "Cancel"
+
+
+@unique
+class BandName(StrEnum):
+    """Band of a pair; UNKNOWN (either side stale) is never shown as clear."""
+
+    UNKNOWN = "unknown"
+    CLEAR = "clear"
+    PRE_ALERT = "pre_alert"
+    ALARM = "alarm"
+    CONTACT = "contact"
+
+
+STATE_OF: dict[MsgType, Literal["raised", "updated", "cleared"]] = {
+    MsgType.ALERT: "raised",
+    MsgType.UPDATE: "updated",
+    MsgType.CANCEL: "cleared",
+}
+
+CapStatus = Literal["Actual", "Exercise", "Test"]
+Severity = Literal["Extreme", "Severe", "Moderate", "Minor"]
+Urgency = Literal["Immediate", "Expected", "Future", "Past"]
+Certainty = Literal["Observed", "Likely", "Possible", "Unknown"]
+OnOff = Literal["online", "offline"]
+
+
+class Point(msgspec.Struct, frozen=True, tag="Point", tag_field="type"):
+    """GeoJSON point: longitude, latitude and, if known, altitude in metres."""
+
+    coordinates: tuple[float, ...]
+
+
+class PositionProperties(msgspec.Struct, frozen=True):
+    """What is known of a fix. ``time`` is the receiver's own; ``date_rule`` says where its date came from."""
+
+    time: str | None
+    accuracy_m: float | None
+    accuracy_rule: str | None
+    speed_mps: float | None
+    course_deg: float | None
+    fix: str
+    date_rule: str
+    stored: bool
+    late: bool
+
+
+class Position(msgspec.Struct, frozen=True, tag="Feature", tag_field="type"):
+    """GeoJSON feature."""
+
+    geometry: Point
+    properties: PositionProperties
+
+
+class ZoneRef(msgspec.Struct, frozen=True):
+    """The zone an alert is about."""
+
+    id: str
+    type: Literal["exclusion", "inclusion"]
+    name: str | None
+
+
+class PartyBand(msgspec.Struct, frozen=True):
+    """All that a wearer-side reader learns about the protected person: a reference and a band."""
+
+    ref: str
+    band: BandName
+
+
+class DeviceState(msgspec.Struct, frozen=True):
+    """The tag about itself when the alert was detected; null where it never said."""
+
+    battery_pct: int | None = None
+    strap: str | None = None
+    case: str | None = None
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """``attempt`` counts the sendings of one id; ``epoch`` names the start of the bridge that numbered it."""
+
+    attempt: int
+    durable: bool
+    epoch: str
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """When the alert passed each stage, CLOCK_MONOTONIC of the machine whose boot is ``boot_id``."""
+
+    boot_id: str
+    device_id: str
+    rx_mono_ns: int
+    decoded_mono_ns: int
+    judged_mono_ns: int
+    submitted_mono_ns: int
+
+
+class AlertData(msgspec.Struct, frozen=True):
+    """One event in the life of an alert, as wearer-side readers and the provider get it."""
+
+    alert_id: str
+    msg_type: MsgType
+    status: CapStatus
+    references: tuple[str, ...]
+    kind: AlertKind
+    severity: Severity
+    urgency: Urgency
+    certainty: Certainty
+    state: Literal["raised", "updated", "cleared"]
+    occurred_at: str
+    detected_at: str
+    enqueued_at: str
+    clock: Literal["synced", "unsynced", "unknown"]
+    late: bool
+    stored: bool
+    zone: ZoneRef | None
+    protected_party: PartyBand | None
+    level: str | None
+    reason: str
+    position: Position | None
+    device: DeviceState
+    delivery: Delivery
+    trace: Trace
+
+
+class ProximityDetail(msgspec.Struct, frozen=True):
+    """A pair as seen from the protected person. Distance and bearing (from her to him) are null while unknown."""
+
+    wearer: str
+    band: BandName
+    distance_m: float | None
+    bearing_deg: float | None
+
+
+class ProtectedAlertData(msgspec.Struct, frozen=True):
+    """One event in the life of an alert on the protected person's side."""
+
+    alert_id: str
+    msg_type: MsgType
+    status: CapStatus
+    references: tuple[str, ...]
+    kind: AlertKind
+    severity: Severity
+    urgency: Urgency
+    certainty: Certainty
+    state: Literal["raised", "updated", "cleared"]
+    occurred_at: str
+    detected_at: str
+    enqueued_at: str
+    clock: Literal["synced", "unsynced", "unknown"]
+    late: bool
+    stored: bool
+    proximity: ProximityDetail | None
+    level: str | None
+    reason: str
+    position: Position | None
+    device: DeviceState
+    delivery: Delivery
+    trace: Trace
+
+
+class ActiveAlert(msgspec.Struct, frozen=True):
+    """An alert that is raised now."""
+
+    alert_id: str
+    kind: AlertKind
+    severity: Severity
+    raised_at: str
+    zone_id: str | None = None
+    ref: str | None = None
+    band: BandName | None = None
+
+
+class ActiveData(msgspec.Struct, frozen=True):
+    """Retained snapshot; empty list: nothing is raised. It reflects all alerts up to ``alert_sequence``."""
+
+    alert_sequence: str
+    alerts: tuple[ActiveAlert, ...]
+    epoch: str
+
+
+class PositionData(msgspec.Struct, frozen=True):
+    """One fix."""
+
+    position: Position
+    epoch: str
+
+
+class WearerPair(msgspec.Struct, frozen=True):
+    """Band to one protected person, in the wearer's status."""
+
+    ref: str
+    band: BandName
+
+
+class StatusData(msgspec.Struct, frozen=True):
+    """Retained state of a wearer's device."""
+
+    comms: Literal["up", "lost", "unknown"]
+    location: Literal["valid", "lost", "unknown"]
+    last_fix_at: str | None
+    fix_state: str | None
+    strap: str | None
+    case: str | None
+    shielded: bool | None
+    jamming: int | None
+    battery_pct: int | None
+    battery_mv: int | None
+    charging: bool | None
+    motion: bool | None
+    temperature_c: float | None
+    firmware: str | None
+    pairs: tuple[WearerPair, ...]
+    epoch: str
+
+
+class ProtectedStatusData(msgspec.Struct, frozen=True):
+    """Retained state of a protected person's device."""
+
+    comms: Literal["up", "lost", "unknown"]
+    location: Literal["valid", "lost", "unknown"]
+    last_fix_at: str | None
+    fix_state: str | None
+    battery_pct: int | None
+    battery_mv: int | None
+    charging: bool | None
+    firmware: str | None
+    pairs: tuple[ProximityDetail, ...]
+    epoch: str
+
+
+class BridgeStatusData(msgspec.Struct, frozen=True):
+    """Birth and will of a bridge."""
+
+    state: OnOff
+    reason: str
+    version: str
+    boot_id: str
+    epoch: str
+
+
+class OutboxDepth(msgspec.Struct, frozen=True):
+    """What waits to be delivered, and what was lost; all counts since the bridge started."""
+
+    alerts: int
+    states: int
+    positions: int
+    in_flight: int
+    oldest_alert_age_s: float
+    positions_dropped: int
+    rejected: int
+    without_subscriber: int
+    reconnects: int
+
+
+class HeartbeatData(msgspec.Struct, frozen=True):
+    """Every ten seconds; silence is an alarm at the provider."""
+
+    uptime_s: float
+    devices: int
+    devices_heard: int
+    last_alert_sequence: dict[str, str]
+    outbox: OutboxDepth
+    durable: bool
+    epoch: str
+
+
+class Event(msgspec.Struct, frozen=True):
+    """Envelope without its data: all that routing and counting need."""
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: str
+    datacontenttype: str
+    sequence: str
+    priority: Literal["alert", "state", "position"]
+
+
+class AlertEvent(Event, frozen=True):
+    """``{root}/tag/{tag}/alert``."""
+
+    data: AlertData
+
+
+class ProtectedAlertEvent(Event, frozen=True):
+    """``{root}/protected/{ref}/alert``."""
+
+    data: ProtectedAlertData
+
+
+class ActiveEvent(Event, frozen=True):
+    """``.../active``."""
+
+    data: ActiveData
+
+
+class PositionEvent(Event, frozen=True):
+    """``.../position``."""
+
+    data: PositionData
+
+
+class StatusEvent(Event, frozen=True):
+    """``{root}/tag/{tag}/status``."""
+
+    data: StatusData
+
+
+class ProtectedStatusEvent(Event, frozen=True):
+    """``{root}/protected/{ref}/status``."""
+
+    data: ProtectedStatusData
+
+
+class BridgeStatusEvent(Event, frozen=True):
+    """``{root}/bridge/{id}/status``."""
+
+    data: BridgeStatusData
+
+
+class HeartbeatEvent(Event, frozen=True):
+    """``{root}/bridge/{id}/heartbeat``."""
+
+    data: HeartbeatData
+
+
+WearerEvent = AlertEvent | ActiveEvent | PositionEvent | StatusEvent
+"""All that may stand below ``{root}/tag/``."""
+ProtectedEvent = ProtectedAlertEvent | ActiveEvent | PositionEvent | ProtectedStatusEvent
+"""All that may stand below ``{root}/protected/``."""
+BridgeEvent = BridgeStatusEvent | HeartbeatEvent
+"""All that may stand below ``{root}/bridge/``."""
+
+_encoder = msgspec.json.Encoder()
+_EventT = TypeVar("_EventT", bound=Event)
+
+
+class PayloadTooLargeError(ValueError):
+    """A body longer than ``MAX_PAYLOAD_BYTES``."""
+
+
+def encode(event: Event) -> bytes:
+    """JSON of an event; the same event always gives the same bytes.
+
+    Raises
+    ------
+    PayloadTooLargeError
+        The body would be longer than the contract allows.
+    """
+    body = _encoder.encode(event)
+    if len(body) > MAX_PAYLOAD_BYTES:
+        raise PayloadTooLargeError(
+            f"event {event.id} of {event.source} has {len(body)} bytes; at most {MAX_PAYLOAD_BYTES} are allowed"
+        )
+    return body
+
+
+def decode(body: bytes, kind: type[_EventT]) -> _EventT:
+    """Validate and read a body.
+
+    Raises
+    ------
+    msgspec.ValidationError
+        A field is missing or of the wrong type; the message has its path.
+    msgspec.DecodeError
+        The body is not JSON.
+    """
+    return msgspec.json.decode(body, type=kind)
+
+
+def with_attempt(body: bytes, kind: type[AlertEvent] | type[ProtectedAlertEvent], attempt: int) -> bytes:
+    """Return the same alert as its ``attempt``-th sending; id, sequence and all else stay."""
+    event = decode(body, kind)
+    delivery = msgspec.structs.replace(event.data.delivery, attempt=attempt)
+    return encode(msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, delivery=delivery)))
