@@ -1,0 +1,35 @@
+"""Errors of ``rig``.
+
+::
+
+    RigError
+      TrackError (ValueError)        a track file that describes no track
+      EventError (ValueError)        a device event that is not understood, such as ``strap_cutt@45``
+      ScenarioError (ValueError)     a scenario file that cannot be played
+      PseudoTerminalError (OSError)  the emulator's port could not be made
+      BenchBrokenError (RuntimeError)   the bench could not judge: a process died, a broker is missing
+"""
+
+
+class RigError(Exception):
+    """Root of this package's errors."""
+
+
+class TrackError(RigError, ValueError):
+    """A track file describes no track, for example a LineString with one point."""
+
+
+class EventError(RigError, ValueError):
+    """A device event is not understood, for example ``strap_cutt@45``."""
+
+
+class ScenarioError(RigError, ValueError):
+    """A scenario file cannot be played, for example one with two devices of the same id."""
+
+
+class PseudoTerminalError(RigError, OSError):
+    """The emulator's port could not be made, for example because a file stands where its link should go."""
+
+
+class BenchBrokenError(RigError, RuntimeError):
+    """The bench could not judge, for example because the bridge process died."""
