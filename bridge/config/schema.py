@@ -9,11 +9,7 @@ NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
 
 
-class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Sections are strict: a misspelt key must not be silently without effect."""
-
-
-class BridgeSection(_Section):
+class BridgeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who this bridge is."""
 
     id: str = "bridge-1"
@@ -23,7 +19,7 @@ class BridgeSection(_Section):
     event_type_prefix: str = "org.example.em"
 
 
-class BrokerSection(_Section):
+class BrokerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where messages go. Without ``url`` the bridge starts a broker of its own on loopback."""
 
     url: str | None = None
@@ -39,19 +35,19 @@ class BrokerSection(_Section):
     keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=3600)] = 15
 
 
-class ZonesSection(_Section):
+class ZonesSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """GeoJSON file of the zones, relative to the configuration file."""
 
     file: str | None = None
 
 
-class CaptureSection(_Section):
+class CaptureSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Folder for raw captures, relative to the configuration file; absent: none are written."""
 
     folder: str | None = None
 
 
-class PolicySection(_Section):
+class PolicySection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Thresholds that decide about alerts, and limits of the queues."""
 
     exit_margin_m: NotNegative = 0.0
@@ -65,7 +61,7 @@ class PolicySection(_Section):
     max_queued_positions: Annotated[int, msgspec.Meta(ge=1)] = 10_000
 
 
-class DeviceSection(_Section):
+class DeviceSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One device on one transport."""
 
     id: str
@@ -76,7 +72,7 @@ class DeviceSection(_Section):
     silence_buffer_s: Positive = 10.0
 
 
-class ProtectedSection(_Section):
+class ProtectedSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A protected person in an order, and the rings around her."""
 
     device: str
@@ -85,7 +81,7 @@ class ProtectedSection(_Section):
     pre_alert_m: Positive = 1000.0
 
 
-class OrderSection(_Section):
+class OrderSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a court ordered for one wearer. Without ``zones``: all zones of the file."""
 
     id: str
@@ -94,7 +90,7 @@ class OrderSection(_Section):
     protected: tuple[ProtectedSection, ...] = ()
 
 
-class BridgeConfig(_Section):
+class BridgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole configuration."""
 
     bridge: BridgeSection = BridgeSection()

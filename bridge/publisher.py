@@ -1,0 +1,91 @@
+"""The port between the pipeline and a broker: messages go in, in order, and stay until the broker has them."""
+
+from dataclasses import dataclass
+from enum import IntEnum, unique
+from typing import Protocol
+
+from protocols.mqtt.messages import AlertEvent, ProtectedAlertEvent
+
+
+@unique
+class Lane(IntEnum):
+    """Which queue a message waits in. The lower the number, the sooner it is sent; order is kept within a lane."""
+
+    ALERT = 0
+    """NEVER_DROP_ALERT."""
+    STATE = 1
+    """KEEP_NEWEST_PER_TOPIC: a retained state that was overtaken before it could be sent is of no use to anybody."""
+    POSITION = 2
+    """DROP_OLDEST_POSITION, counted and published in the heartbeat."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message, encoded.
+
+    Attributes
+    ----------
+    topic : str
+    body : bytes
+    lane : Lane
+    retain : bool
+        The broker keeps it for readers who come later.
+    expiry_s : int or None
+        MQTT 5 message expiry. Never set on alerts.
+    properties : tuple of (str, str)
+        MQTT 5 user properties: copies of envelope fields, so that a router need not parse the body.
+    alert_type : type or None
+        How to read the body again to count up ``delivery.attempt``; None: the body is sent unchanged.
+    """
+
+    topic: str
+    body: bytes
+    lane: Lane
+    retain: bool = False
+    expiry_s: int | None = None
+    properties: tuple[tuple[str, str], ...] = ()
+    alert_type: type[AlertEvent] | type[ProtectedAlertEvent] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublisherStats:
+    """Counters and depths at one moment. ``puback_ns_max`` is the slowest PUBACK since the start."""
+
+    running: bool
+    connected: bool
+    detail: str
+    submitted: int
+    delivered: int
+    queued_alerts: int
+    queued_states: int
+    queued_positions: int
+    in_flight: int
+    positions_dropped: int
+    states_superseded: int
+    rejected: int
+    without_subscriber: int
+    resent: int
+    connects: int
+    oldest_alert_submitted_mono_ns: int | None
+
+
+class Publisher(Protocol):
+    """Takes messages at any time, also with no broker in reach. Thread-safe."""
+
+    def submit(self, message: Message) -> None:
+        """Take responsibility for a message; never waits for the network.
+
+        Raises
+        ------
+        PublisherClosedError
+            ``close`` was called.
+        """
+        ...
+
+    def close(self, timeout_s: float) -> int:
+        """Deliver what waits, at most for ``timeout_s``, then disconnect. Returns how many messages were left over."""
+        ...
+
+    def stats(self) -> PublisherStats:
+        """Read the counters; cheap enough to call every second."""
+        ...
