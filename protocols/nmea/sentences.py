@@ -174,6 +174,9 @@ _QUALITY_DIGITS: dict[str, tuple[FixState, FixQuality | None]] = {
 }
 """GGA quality. 9 is NovAtel's digit for a satellite-based (SBAS) differential solution."""
 
+_GSA_FIELDS = 17
+"""Fields of GSA up to version 4.0; 4.1 adds the system id."""
+
 _MODES = {"": None, "1": FixMode.NONE, "2": FixMode.TWO_D, "3": FixMode.THREE_D}
 
 
@@ -279,16 +282,18 @@ def _gns(talker: str, fields: list[str]) -> Claim:
 
 
 def _gsa(talker: str, fields: list[str]) -> Solution:
-    _pad(fields, 17)
+    _pad(fields, _GSA_FIELDS)
     if fields[1] not in _MODES:
         raise FieldRefusedError(RejectReason.BAD_FIELD, f"GSA mode: expected 1, 2 or 3, got {fields[1]!r}")
+    # Some receivers have more than twelve places for satellites; the three DOPs are then the last fields.
+    dops_at = 14 if len(fields) <= _GSA_FIELDS + 1 else len(fields) - 3
     return Solution(
         talker=talker,
         mode=_MODES[fields[1]],
-        satellites_used=sum(1 for satellite in fields[2:14] if satellite),
-        pdop=non_negative("PDOP", fields[14]) or None,
-        hdop=non_negative("HDOP", fields[15]) or None,
-        vdop=non_negative("VDOP", fields[16]) or None,
+        satellites_used=sum(1 for satellite in fields[2:dops_at] if satellite),
+        pdop=non_negative("PDOP", fields[dops_at]) or None,
+        hdop=non_negative("HDOP", fields[dops_at + 1]) or None,
+        vdop=non_negative("VDOP", fields[dops_at + 2]) or None,
     )
 
 
