@@ -1,0 +1,71 @@
+"""Array types, and the one idiom of this package: ragged lists as flat arrays with offsets (CSR)."""
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from geofence_core.errors import ColumnError
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+I32 = npt.NDArray[np.int32]
+I8 = npt.NDArray[np.int8]
+Bool = npt.NDArray[np.bool_]
+_T = TypeVar("_T", bound=np.generic)
+
+
+def expand(start: I64, count: I64) -> tuple[I64, I64]:
+    """Flatten the ranges ``start[i] : start[i] + count[i]``.
+
+    Parameters
+    ----------
+    start, count
+        int64 (P,).
+
+    Returns
+    -------
+    owner, index
+        int64 (sum of count,): which range an element came from, and its value.
+    """
+    owner = np.repeat(np.arange(count.size, dtype=np.int64), count)
+    first = np.cumsum(count) - count
+    index = np.arange(owner.size, dtype=np.int64) + (start - first).take(owner)
+    return owner, index
+
+
+def chunks(weight: I64, limit: int) -> Iterator[slice]:
+    """Cut ``range(len(weight))`` into slices whose weights add up to about ``limit``; a heavier item stands alone."""
+    n = weight.size
+    if n == 0:
+        return
+    done = np.cumsum(weight)
+    a = 0
+    while a < n:
+        before = int(done[a - 1]) if a else 0
+        b = max(a + 1, int(np.searchsorted(done, before + limit, side="right")))
+        yield slice(a, b)
+        a = b
+
+
+def float_column(values: npt.ArrayLike, name: str, size: int | None = None) -> F64:
+    """Return ``values`` as a float64 (N,) array; a scalar becomes (1,)."""
+    column = np.atleast_1d(np.asarray(values, dtype=np.float64))
+    return _checked(column, name, size)
+
+
+def int_column(values: npt.ArrayLike, name: str, size: int | None = None) -> I64:
+    """Return ``values`` as an int64 (N,) array; floats are refused, because a rounded index is a wrong index."""
+    raw = np.atleast_1d(np.asarray(values))
+    if raw.size and raw.dtype.kind not in "iu":
+        raise ColumnError(f"{name}: expected integers, got {raw.dtype}; next: cast where the column is made")
+    return _checked(raw.astype(np.int64), name, size)
+
+
+def _checked(column: npt.NDArray[_T], name: str, size: int | None) -> npt.NDArray[_T]:
+    if column.ndim != 1:
+        raise ColumnError(f"{name}: expected one dimension, got shape {column.shape}")
+    if size is not None and column.size != size:
+        raise ColumnError(f"{name}: expected {size} values like its sibling columns, got {column.size}")
+    return column

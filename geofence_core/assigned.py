@@ -1,0 +1,173 @@
+"""Each wearer's own zones: the pairs (wearer, zone) that an order makes, and the calls that look at nothing else."""
+
+import numpy as np
+import numpy.typing as npt
+
+from geofence_core import judge
+from geofence_core.arrays import F64, I64, chunks, expand, float_column, int_column
+from geofence_core.ellipsoid import Frames, frames
+from geofence_core.errors import AssignmentError, ColumnError
+from geofence_core.zones import CHUNK_PAIRS, FixZones, ZoneTable
+
+
+class AssignedZones:
+    """K assigned (wearer, zone) pairs over one `ZoneTable`.
+
+    Parameters
+    ----------
+    zones
+        The table.
+    owner_idx
+        int (K,): wearer of each pair, 0 to W - 1.
+    zone_idx
+        int (K,): zone of each pair; absent means pair k is zone k, each zone belonging to one wearer. A zone may be
+        assigned to several wearers.
+    wearers
+        W; absent means one more than the largest owner.
+
+    Raises
+    ------
+    AssignmentError
+        A wearer or zone is outside its table.
+    ColumnError
+        Columns differ in length, or a pair stands twice.
+    """
+
+    def __init__(
+        self,
+        zones: ZoneTable,
+        owner_idx: npt.ArrayLike,
+        zone_idx: npt.ArrayLike | None = None,
+        *,
+        wearers: int | None = None,
+    ) -> None:
+        owner = _indices(owner_idx, "owner_idx", None)
+        zone = np.arange(len(zones), dtype=np.int64) if zone_idx is None else _indices(zone_idx, "zone_idx", owner.size)
+        if zone.size != owner.size:
+            raise ColumnError(f"owner_idx: expected {zone.size} values, one per zone, got {owner.size}")
+        n_wearers = (int(owner.max()) + 1 if owner.size else 0) if wearers is None else wearers
+        _within(owner, n_wearers, "owner_idx", "wearers")
+        _within(zone, len(zones), "zone_idx", "zones")
+        self._zones = zones
+        # By wearer, then zone: a fix's rows come out in rising zone order.
+        order = np.lexsort((zone, owner))
+        if order.size and ((np.diff(owner[order]) == 0) & (np.diff(zone[order]) == 0)).any():
+            raise ColumnError("a (wearer, zone) pair stands twice; next: assign each zone once per wearer")
+        self._owner = owner
+        self._zone = zone
+        self._pair = order
+        self._ptr = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=n_wearers))]).astype(np.int64)
+        for array in (self._owner, self._zone, self._pair, self._ptr):
+            array.flags.writeable = False
+
+    def __len__(self) -> int:
+        """Return K, the number of assigned pairs."""
+        return int(self._owner.size)
+
+    @property
+    def zones(self) -> ZoneTable:
+        """The table that ``zone_idx`` points into."""
+        return self._zones
+
+    @property
+    def n_wearers(self) -> int:
+        """W, the number of wearers, those without a zone included."""
+        return int(self._ptr.size - 1)
+
+    @property
+    def owner_idx(self) -> I64:
+        """int64 (K,): wearer of each pair."""
+        return self._owner
+
+    @property
+    def zone_idx(self) -> I64:
+        """int64 (K,): zone of each pair."""
+        return self._zone
+
+    def signed_distance_m(
+        self, wearer_idx: npt.ArrayLike, lat_deg: npt.ArrayLike, lon_deg: npt.ArrayLike, exact: bool = False
+    ) -> FixZones:
+        """Signed distance of each fix to each of its wearer's own zones.
+
+        Parameters
+        ----------
+        wearer_idx, lat_deg, lon_deg
+            int (N,), float64 (N,), degree; in any order, any number of fixes per wearer.
+        exact
+            As in `ZoneTable.signed_distance_m`.
+
+        Returns
+        -------
+        FixZones
+            One row per fix and own zone, also where the position is NaN (its distances are NaN).
+        """
+        lat = float_column(lat_deg, "lat_deg")
+        fixes = frames(lat, float_column(lon_deg, "lon_deg", lat.size))
+        wearer = self.checked_wearers(wearer_idx, lat.size)
+        fix_ptr, pair, signed = self.judge(wearer, fixes, np.inf if exact else self._zones.band_m)
+        return FixZones(fix_ptr, self._zone[pair], signed)
+
+    def checked_wearers(self, wearer_idx: npt.ArrayLike, size: int) -> I64:
+        """Return ``wearer_idx`` as int64 (N,), or raise AssignmentError for one outside the table."""
+        wearer = int_column(wearer_idx, "wearer_idx", size)
+        _within(wearer, self.n_wearers, "wearer_idx", "wearers")
+        return wearer
+
+    def judge(self, wearer: I64, fixes: Frames, band_m: float) -> tuple[I64, I64, F64]:
+        """Signed distances of all own pairs: fix_ptr int64 (N + 1,), pair int64 (M,), metres float64 (M,)."""
+        start = self._ptr[wearer]
+        count = self._ptr[wearer + 1] - start
+        fix_ptr = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
+        pair = np.empty(fix_ptr[-1], dtype=np.int64)
+        signed = np.empty(fix_ptr[-1])
+        arrays = self._zones.arrays
+        for part in chunks(count, CHUNK_PAIRS):
+            owner, entry = expand(start[part], count[part])
+            rows = slice(int(fix_ptr[part.start]), int(fix_ptr[part.stop]))
+            pair[rows] = self._pair[entry]
+            fix, zone = owner + part.start, self._zone[pair[rows]]
+            gap = judge.ball_gap_m(arrays, fixes, fix, zone)
+            signed[rows] = judge.signed_m(arrays, fixes, fix, zone, gap, band_m)
+        return fix_ptr, pair, signed
+
+    def single(self, wearer: int) -> "SingleFence":
+        """Return the fence of one wearer, for one fix at a time."""
+        self.checked_wearers([wearer], 1)
+        return SingleFence(self, wearer)
+
+
+class SingleFence:
+    """One wearer's zones, asked one fix at a time; made by `AssignedZones.single`."""
+
+    def __init__(self, assigned: AssignedZones, wearer: int) -> None:
+        self._assigned = assigned
+        self._wearer = np.array([wearer], dtype=np.int64)
+
+    def check(self, lat_deg: float, lon_deg: float) -> list[tuple[int, float]]:
+        """Judge one fix.
+
+        Parameters
+        ----------
+        lat_deg, lon_deg
+            Degree.
+
+        Returns
+        -------
+        list of (zone_idx, signed_distance_m)
+            All own zones in rising order; exact up to the table's ``band_m``, beyond it side and lower bound; the same
+            bits as `AssignedZones.signed_distance_m`. NaN distances without a position.
+        """
+        fixes = frames(np.array([lat_deg], dtype=np.float64), np.array([lon_deg], dtype=np.float64))
+        _, pair, signed = self._assigned.judge(self._wearer, fixes, self._assigned.zones.band_m)
+        return list(zip(self._assigned.zone_idx[pair].tolist(), signed.tolist(), strict=True))
+
+
+def _indices(values: npt.ArrayLike, name: str, size: int | None) -> I64:
+    return int_column(values, name, size).copy()
+
+
+def _within(values: I64, limit: int, name: str, table: str) -> None:
+    bad = np.flatnonzero((values < 0) | (values >= limit))
+    if bad.size:
+        i = int(bad[0])
+        raise AssignmentError(f"{name}[{i}] is {int(values[i])}, but there are {limit} {table}")

@@ -1,0 +1,159 @@
+"""Distance in metres from fixes to the boundaries of zones, on the ellipsoid, without a map projection.
+
+::
+
+       fix P                      the boundary is cut into runs of RUN short pieces, each run in a ball
+        o- - - -( run )           1. balls: lowest bound |P - c| - r of all runs; further than asked for? done
+         `- - - - - ( run )       2. runs whose bound beats the best upper bound are opened
+           `- - - - - - ( run )   3. opened: vertices in P's own azimuthal plane, point-to-segment distance, minimum
+
+Everything is measured from the fix, so one method holds at every latitude, across the antimeridian, over the poles, and
+for zones of a metre or of a continent; the pieces are short (`densify`), so straight in that plane.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from geofence_core.arrays import F64, I64, chunks, expand
+from geofence_core.ellipsoid import Frames, arc_m, stretch
+
+PLANE_LIMIT_M = 300_000.0
+"""Up to this distance the azimuthal plane is used, beyond it distances to the vertices and the triangle they make;
+metre. The plane's error grows with the cube of the distance: 0.1 m here."""
+
+PRUNE_RELATIVE = 1e-5
+PRUNE_M = 1e-3
+"""Margin by which a run's bound may miss the best upper bound and still be opened: chords and arcs order two distances
+differently only when they are closer than this. Smaller ones could lose the nearest piece."""
+
+BALL_SLACK_M = 0.1
+"""Added to each run's ball; metre. The drawn edge bulges out of the ball of its vertices by up to 20 mm (the Earth's
+curve over 1 km) and 1 mm (`densify.BEND_LIMIT_M`); without it a lower bound could be too high."""
+
+CHUNK_RUNS = 1 << 16
+CHUNK_OPEN = 1 << 12
+"""Runs bounded, and runs opened, at once; keeps temporaries near 20 MB and the inner loop in the second-level cache."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundaryRuns:
+    """Boundaries of all zones as runs of `RUN` pieces, shorter ones filled up with their last vertex (`side.RUN`).
+
+    ``run_ptr`` int64 (Z + 1,); ``x_m y_m z_m`` float64 (R, RUN + 1), Earth-centred vertices; ``cx_m cy_m cz_m
+    radius_m`` float64 (R,), a ball round each run. Circles have no runs.
+    """
+
+    run_ptr: I64
+    x_m: F64
+    y_m: F64
+    z_m: F64
+    cx_m: F64
+    cy_m: F64
+    cz_m: F64
+    radius_m: F64
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of all arrays in bytes."""
+        return sum(int(getattr(self, name).nbytes) for name in self.__slots__)
+
+
+def boundary_m(runs: BoundaryRuns, fixes: Frames, fix_idx: I64, zone_idx: I64, band_m: F64) -> F64:
+    """Distance from each fix to the boundary of its zone.
+
+    Parameters
+    ----------
+    runs
+        Boundaries of all zones.
+    fixes
+        Positions, N of them.
+    fix_idx, zone_idx
+        int64 (P,): one (fix, zone) pair each; every zone has at least one run, every fix a position.
+    band_m
+        float64 (P,), metre: up to here the distance is exact, beyond it a lower bound may stand for it.
+
+    Returns
+    -------
+    float64 (P,), metre, >= 0. Every value above ``band_m`` is the distance or a lower bound of it that is above
+    ``band_m`` as well.
+
+    Notes
+    -----
+    Measured against geodesics to the drawn edge: error at most 1 mm (bend of the pieces) + 0.002 mm per 100 m up to
+    30 km, 0.03 mm per 100 m up to 300 km; beyond that the bound of `ellipsoid.arc_m`. Cost: 15 ns a run and 250 ns an
+    opened run.
+    """
+    out = np.empty(fix_idx.size)
+    start = runs.run_ptr[zone_idx]
+    count = runs.run_ptr[zone_idx + 1] - start
+    for part in chunks(count, CHUNK_RUNS):
+        out[part] = _boundary(runs, fixes, fix_idx[part], band_m[part], start[part], count[part])
+    return out
+
+
+def _boundary(runs: BoundaryRuns, fixes: Frames, fix: I64, band_m: F64, start: I64, count: I64) -> F64:
+    owner, run = expand(start, count)
+    first = np.cumsum(count) - count
+    row_fix = fix[owner]
+    dx = fixes.x_m[row_fix] - runs.cx_m[run]
+    dy = fixes.y_m[row_fix] - runs.cy_m[run]
+    dz = fixes.z_m[row_fix] - runs.cz_m[run]
+    centre = np.sqrt(dx * dx + dy * dy + dz * dz)
+    radius = runs.radius_m[run]
+    lower = centre - radius
+    out = np.maximum(np.minimum.reduceat(lower, first), 0.0)
+    reach = np.minimum.reduceat(centre + radius, first)
+    needed = out <= band_m
+    limit = np.where(needed, reach * (1 + PRUNE_RELATIVE) + PRUNE_M, -1.0)
+    keep = np.flatnonzero(lower <= limit[owner])
+    far = (reach > PLANE_LIMIT_M)[owner[keep]]
+    best = np.full(fix.size, np.inf)
+    for rows, distance in ((keep[~far], _plane_m), (keep[far], _triangle_m)):
+        for part in range(0, rows.size, CHUNK_OPEN):
+            chunk = rows[part : part + CHUNK_OPEN]
+            pair = owner[chunk]
+            d = distance(runs, fixes, row_fix[chunk], run[chunk])
+            ends = np.flatnonzero(np.diff(pair, prepend=-1))
+            seen = pair[ends]
+            best[seen] = np.minimum(best[seen], np.minimum.reduceat(d, ends))
+    out[needed] = best[needed]
+    return out
+
+
+def _plane_m(runs: BoundaryRuns, fixes: Frames, fix: I64, run: I64) -> F64:
+    """Distance to the pieces of one run each, in the azimuthal plane of the fix; float64 (S,)."""
+    dx = runs.x_m[run] - fixes.x_m[fix][:, None]
+    dy = runs.y_m[run] - fixes.y_m[fix][:, None]
+    dz = runs.z_m[run] - fixes.z_m[fix][:, None]
+    sin_lon = fixes.sin_lon[fix][:, None]
+    cos_lon = fixes.cos_lon[fix][:, None]
+    east = dy * cos_lon - dx * sin_lon
+    north = dz * fixes.cos_lat[fix][:, None] - (dx * cos_lon + dy * sin_lon) * fixes.sin_lat[fix][:, None]
+    scale = stretch((east * east + north * north) * fixes.curvature[fix][:, None])
+    east *= scale
+    north *= scale
+    e0, n0 = east[:, :-1], north[:, :-1]
+    de = east[:, 1:] - e0
+    dn = north[:, 1:] - n0
+    length2 = de * de + dn * dn
+    along = -(e0 * de + n0 * dn)
+    t = np.clip(along / np.where(length2 > 0, length2, 1.0), 0.0, 1.0)
+    e = e0 + t * de
+    n = n0 + t * dn
+    d: F64 = np.sqrt((e * e + n * n).min(axis=1))
+    return d
+
+
+def _triangle_m(runs: BoundaryRuns, fixes: Frames, fix: I64, run: I64) -> F64:
+    """Distance to the pieces of one run each, from geodesics to their ends; float64 (S,)."""
+    x, y, z = runs.x_m[run], runs.y_m[run], runs.z_m[run]
+    s = arc_m(fixes.x_m[fix][:, None], fixes.y_m[fix][:, None], fixes.z_m[fix][:, None], x, y, z)
+    s0, s1 = s[:, :-1], s[:, 1:]
+    length2 = np.diff(x) ** 2 + np.diff(y) ** 2 + np.diff(z) ** 2
+    length = np.sqrt(length2)
+    # Foot of the perpendicular by the law of cosines, counted from the piece's start, then held within the piece.
+    foot = ((s0 - s1) * (s0 + s1) + length2) / np.where(length > 0, 2 * length, 1.0)
+    held = np.clip(foot, 0.0, length)
+    d: F64 = np.sqrt(np.maximum(s0 * s0 + held * (held - 2 * foot), 0.0)).min(axis=1)
+    return d

@@ -1,0 +1,240 @@
+"""From drawn zones to flat arrays: rings for the side, short pieces for the distance, balls for ruling zones out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from geofence_core.arrays import F64, I8, I64, Bool
+from geofence_core.boundary import BALL_SLACK_M, BoundaryRuns
+from geofence_core.densify import densify
+from geofence_core.ellipsoid import frames, vectors
+from geofence_core.errors import ZoneGeometryError
+from geofence_core.seams import shared_seam, split_seams
+from geofence_core.shapes import ZoneShape
+from geofence_core.side import RUN, SideRuns, sides
+
+AREA, CIRCLE, CORRIDOR = 0, 1, 2
+
+BOUND_SLACK_M = 1e-6
+"""Added to each zone's ball; metre. Covers rounding (2e-9 m), so that a lower bound is never too high."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZoneArrays:
+    """All zones, ready for queries; Z zones, arrays read-only.
+
+    ``method`` int8 (Z,): `AREA`, `CIRCLE` or `CORRIDOR`. ``cx_m cy_m cz_m ball_m`` float64 (Z,): a ball that holds the
+    zone's boundary. ``far_inside`` bool (Z,): True where everything outside that ball belongs to the zone (a zone that
+    is most of the globe). ``reach_m`` float64 (Z,): radius of a circle, half width of a corridor, 0 for areas.
+    """
+
+    method: I8
+    cx_m: F64
+    cy_m: F64
+    cz_m: F64
+    ball_m: F64
+    far_inside: Bool
+    reach_m: F64
+    rings: SideRuns
+    boundary: BoundaryRuns
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of all arrays in bytes."""
+        own = (self.method, self.cx_m, self.cy_m, self.cz_m, self.ball_m, self.far_inside, self.reach_m)
+        return sum(a.nbytes for a in own) + self.rings.nbytes + self.boundary.nbytes
+
+
+@dataclass(slots=True)
+class _Chains:
+    """Polylines of all zones in one list of edges; ``chain`` changes where the line breaks off."""
+
+    lon: F64  # (E, 2)
+    lat: F64  # (E, 2)
+    chain: I64  # (E,)
+    zone: I64  # (E,)
+    artificial: Bool  # (E,)
+
+
+def build(shapes: Sequence[ZoneShape]) -> ZoneArrays:
+    """Index validated zones.
+
+    Raises
+    ------
+    ZoneGeometryError
+        A zone without any boundary (the whole globe), or one that is too long to cut into pieces.
+    """
+    ids = tuple(s.zone_id for s in shapes)
+    method = np.array([{"circle": CIRCLE, "corridor": CORRIDOR}.get(s.kind, AREA) for s in shapes], dtype=np.int8)
+    chains = _chains(shapes)
+    rings = _side_runs(chains, method, len(shapes))
+    boundary = _boundary_runs(chains, ids)
+    has_boundary = np.diff(boundary.run_ptr) > 0
+    for z in np.flatnonzero(~has_boundary & (method != CIRCLE)):
+        raise ZoneGeometryError(ids[z], None, None, "the zone has no boundary: it covers the whole globe")
+    reach = np.array([s.radius_m or s.half_width_m or 0.0 for s in shapes])
+    centre, ball = _balls(shapes, method, boundary, reach)
+    arrays = ZoneArrays(
+        method=method,
+        cx_m=centre[0],
+        cy_m=centre[1],
+        cz_m=centre[2],
+        ball_m=ball,
+        far_inside=_far_inside(rings, method, centre),
+        reach_m=reach,
+        rings=rings,
+        boundary=boundary,
+    )
+    _freeze(arrays)
+    return arrays
+
+
+def _freeze(record: ZoneArrays | SideRuns | BoundaryRuns) -> None:
+    for name in record.__slots__:
+        value = getattr(record, name)
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False
+        else:
+            _freeze(value)
+
+
+def _chains(shapes: Sequence[ZoneShape]) -> _Chains:
+    lines: list[F64] = []
+    flags: list[Bool] = []
+    zones: list[int] = []
+    for z, shape in enumerate(shapes):
+        if shape.line is not None:
+            lines.append(shape.line)
+            flags.append(np.zeros(len(shape.line) - 1, dtype=bool))
+            zones.append(z)
+        drawn = [ring for polygon in shape.polygons for ring in polygon]
+        seam = shared_seam(drawn)
+        for ring in drawn:
+            whole, artificial = split_seams(ring, seam)
+            lines.append(whole)
+            flags.append(artificial)
+            zones.append(z)
+    if not lines:
+        none = np.zeros(0, dtype=np.int64)
+        return _Chains(np.zeros((0, 2)), np.zeros((0, 2)), none, none, np.zeros(0, dtype=bool))
+    size = np.array([len(line) - 1 for line in lines])
+    line_of = np.repeat(np.arange(len(lines), dtype=np.int64), size)
+    artificial = np.concatenate(flags)
+    start = np.concatenate([line[:-1] for line in lines])
+    end = np.concatenate([line[1:] for line in lines])
+    new_chain = np.ones(line_of.size, dtype=bool)
+    new_chain[1:] = (line_of[1:] != line_of[:-1]) | (artificial[1:] != artificial[:-1])
+    return _Chains(
+        lon=np.stack([start[:, 0], end[:, 0]], axis=1),
+        lat=np.stack([start[:, 1], end[:, 1]], axis=1),
+        chain=np.cumsum(new_chain) - 1,
+        zone=np.array(zones, dtype=np.int64)[line_of],
+        artificial=artificial,
+    )
+
+
+def _runs(chain: I64) -> tuple[I64, I64]:
+    """Cut chains into runs of up to `RUN` edges: first edge of each run, and a vertex table (R, RUN + 1).
+
+    The table counts edge starts 0..E-1 and, past the last edge of a run, that edge's end as E + edge.
+    """
+    n = chain.size
+    if n == 0:
+        return np.zeros(0, dtype=np.int64), np.zeros((0, RUN + 1), dtype=np.int64)
+    begin = np.flatnonzero(np.diff(chain, prepend=-1))
+    place = np.arange(n) - np.repeat(begin, np.diff(begin, append=n))
+    first = np.flatnonzero(place % RUN == 0)
+    count = np.diff(first, append=n)
+    step = np.arange(RUN + 1)
+    vertex = first[:, None] + step
+    table = np.where(step < count[:, None], vertex, n + first[:, None] + count[:, None] - 1)
+    return first, table
+
+
+def _run_ptr(zone_of_run: I64, n_zones: int) -> I64:
+    return np.concatenate([[0], np.cumsum(np.bincount(zone_of_run, minlength=n_zones))]).astype(np.int64)
+
+
+def _side_runs(chains: _Chains, method: I8, n_zones: int) -> SideRuns:
+    area = method[chains.zone] == AREA
+    lon2, lat2, zone = chains.lon[area], chains.lat[area], chains.zone[area]
+    artificial = chains.artificial[area]
+    first, table = _runs(chains.chain[area])
+    lon = np.concatenate([lon2[:, 0], lon2[:, 1]])[table]
+    lat = np.concatenate([lat2[:, 0], lat2[:, 1]])[table]
+    touches = [np.bincount(zone, (lat2 == pole).any(axis=1), minlength=n_zones) > 0 for pole in (90.0, -90.0)]
+    return SideRuns(
+        run_ptr=_run_ptr(zone[first], n_zones),
+        lon=lon,
+        lat=lat,
+        lon_min=lon.min(axis=1),
+        lon_max=lon.max(axis=1),
+        lat_min=lat.min(axis=1),
+        lat_max=lat.max(axis=1),
+        bounds=~artificial[first],
+        touches_north=touches[0],
+        touches_south=touches[1],
+    )
+
+
+def _boundary_runs(chains: _Chains, ids: tuple[str, ...]) -> BoundaryRuns:
+    real = ~chains.artificial
+    zone, chain = chains.zone[real], chains.chain[real]
+    edge, lon2, lat2 = densify(chains.lon[real], chains.lat[real], ids, zone)
+    first, table = _runs(chain[edge])
+    lon = np.concatenate([lon2[:, 0], lon2[:, 1]])[table]
+    lat = np.concatenate([lat2[:, 0], lat2[:, 1]])[table]
+    xyz = vectors(lat, lon)
+    centre = [(c.min(axis=1) + c.max(axis=1)) / 2 for c in xyz]
+    gap2 = sum((c - m[:, None]) ** 2 for c, m in zip(xyz, centre, strict=True))
+    radius = np.sqrt(np.max(gap2, axis=1)) + BALL_SLACK_M if first.size else np.zeros(0)
+    return BoundaryRuns(
+        run_ptr=_run_ptr(zone[edge][first], len(ids)),
+        x_m=xyz[0],
+        y_m=xyz[1],
+        z_m=xyz[2],
+        cx_m=centre[0],
+        cy_m=centre[1],
+        cz_m=centre[2],
+        radius_m=radius,
+    )
+
+
+def _balls(
+    shapes: Sequence[ZoneShape], method: I8, boundary: BoundaryRuns, reach: F64
+) -> tuple[tuple[F64, F64, F64], F64]:
+    """Ball of each zone: the middle of its runs' box and the furthest edge of their balls; a circle's own centre."""
+    n = len(shapes)
+    centre = np.zeros((3, n))
+    ball = np.zeros(n)
+    with_runs = np.flatnonzero(np.diff(boundary.run_ptr))
+    if with_runs.size:
+        first = boundary.run_ptr[:-1][with_runs]
+        runs = np.stack([boundary.cx_m, boundary.cy_m, boundary.cz_m])
+        low = np.minimum.reduceat(runs, first, axis=1)
+        high = np.maximum.reduceat(runs, first, axis=1)
+        centre[:, with_runs] = (low + high) / 2
+        zone_of_run = np.repeat(np.arange(n), np.diff(boundary.run_ptr))
+        gap = np.sqrt(((runs - centre[:, zone_of_run]) ** 2).sum(axis=0)) + boundary.radius_m
+        ball[with_runs] = np.maximum.reduceat(gap, first)
+    circles = np.flatnonzero(method == CIRCLE)
+    if circles.size:
+        lonlat = np.array([shapes[z].centre for z in circles.tolist()], dtype=np.float64)
+        # The same trigonometry and wrapping as for fixes, so a fix at the very centre is at distance 0.
+        at = frames(lonlat[:, 1], lonlat[:, 0])
+        centre[:, circles] = np.stack([at.x_m, at.y_m, at.z_m])
+    ball += np.where(method == AREA, 0.0, reach) + BOUND_SLACK_M
+    return (centre[0].copy(), centre[1].copy(), centre[2].copy()), ball
+
+
+def _far_inside(rings: SideRuns, method: I8, centre: tuple[F64, F64, F64]) -> Bool:
+    """Side of the place opposite each zone's ball; rings only, circles and corridors are never most of the globe."""
+    inside = np.zeros(method.size, dtype=bool)
+    areas = np.flatnonzero(method == AREA)
+    if areas.size:
+        x, y, z = (-c[areas] for c in centre)
+        lat = np.degrees(np.arctan2(z, np.hypot(x, y)))
+        lon = np.degrees(np.arctan2(y, x))
+        inside[areas] = sides(rings, areas, lat, np.where(lon >= 180.0, lon - 360.0, lon))[0]
+    return inside

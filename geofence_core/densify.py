@@ -1,0 +1,101 @@
+"""Edges as GeoJSON draws them (straight in longitude and latitude) turned into short straight pieces on the ground.
+
+::
+
+      lon/lat                       ground, seen from above the edge's middle
+      A ------------ B              A .--'''''--. B     the drawn edge bends away from the shortest way
+                                    A---|---|---B       halved until no piece bends off by more than a millimetre
+"""
+
+import numpy as np
+
+from geofence_core.arrays import F64, I64, Bool
+from geofence_core.ellipsoid import vectors
+from geofence_core.errors import ZoneGeometryError
+
+PIECE_LIMIT_M = 1_000.0
+"""Longest piece; metre. Longer pieces would bend in a fix's local plane: 0.03 mm at 1 km and 30 km away."""
+
+BEND_LIMIT_M = 0.001
+"""Largest sideways gap between a piece and the edge it stands for; metre. It is the floor of the distance error, far
+below any receiver's; ten times less costs three times the pieces on east-west edges."""
+
+PIECES_LIMIT = 4_000_000
+"""Most pieces of one zone; about 0.5 GB. The coast of the largest country at 1:10 million takes a twentieth."""
+
+
+def densify(lon: F64, lat: F64, zone_ids: tuple[str, ...], zone_of: I64) -> tuple[I64, F64, F64]:
+    """Halve edges until each piece is short and straight enough.
+
+    Parameters
+    ----------
+    lon, lat
+        float64 (E, 2), degree; start and end of each edge. Longitudes may run beyond 180.
+    zone_ids, zone_of
+        Names of the zones, and the zone of each edge (E,), for the error message.
+
+    Returns
+    -------
+    edge, lon, lat
+        int64 (Q,), float64 (Q, 2) twice: the pieces in order of their edges, each with the edge it came from.
+
+    Raises
+    ------
+    ZoneGeometryError
+        A zone would need more than `PIECES_LIMIT` pieces.
+
+    Notes
+    -----
+    The points in between lie exactly on the drawn edge (repeated halving in degrees); measured bend of a piece at
+    most `BEND_LIMIT_M`, at any latitude, poles included.
+    """
+    edge = np.arange(len(lon), dtype=np.int64)
+    while True:
+        split = _too_long_or_bent(lon, lat)
+        if not split.any():
+            return edge, lon, lat
+        counts = np.bincount(zone_of[edge], weights=1.0 + split, minlength=len(zone_ids))
+        if counts.size and counts.max() > PIECES_LIMIT:
+            raise ZoneGeometryError(
+                zone_ids[int(np.argmax(counts))],
+                None,
+                None,
+                f"its boundary needs more than {PIECES_LIMIT} pieces of {PIECE_LIMIT_M:.0f} m or less; next: draw it "
+                "with fewer or shorter edges",
+            )
+        edge, lon, lat = _halve(edge, lon, lat, split)
+
+
+def _too_long_or_bent(lon: F64, lat: F64) -> Bool:
+    ax, ay, az = vectors(lat[:, 0], lon[:, 0])
+    bx, by, bz = vectors(lat[:, 1], lon[:, 1])
+    mid_lat = lat.mean(axis=1)
+    mid_lon = lon.mean(axis=1)
+    mx, my, mz = vectors(mid_lat, mid_lon)
+    length2 = (bx - ax) ** 2 + (by - ay) ** 2 + (bz - az) ** 2
+    # Middle of the drawn edge against the middle of its chord; the part along the vertical is the Earth's own bulge.
+    gx, gy, gz = mx - (ax + bx) / 2, my - (ay + by) / 2, mz - (az + bz) / 2
+    phi, lam = np.radians(mid_lat), np.radians(mid_lon)
+    ux, uy, uz = np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)
+    up = gx * ux + gy * uy + gz * uz
+    bend2 = (gx - up * ux) ** 2 + (gy - up * uy) ** 2 + (gz - up * uz) ** 2
+    # An edge more than a third round the globe can have both ends in one place; halving it first tells.
+    wide = np.abs(lon[:, 1] - lon[:, 0]) > 120.0
+    on_pole = np.abs(lat).min(axis=1) == 90.0
+    split: Bool = (length2 > PIECE_LIMIT_M**2) | (bend2 > BEND_LIMIT_M**2) | (wide & ~on_pole)
+    return split
+
+
+def _halve(edge: I64, lon: F64, lat: F64, split: Bool) -> tuple[I64, F64, F64]:
+    count = 1 + split.astype(np.int64)
+    parent = np.repeat(np.arange(edge.size), count)
+    second = np.zeros(parent.size, dtype=bool)
+    second[1:] = parent[1:] == parent[:-1]
+    first = np.zeros(parent.size, dtype=bool)
+    first[:-1] = second[1:]
+    new_lon, new_lat = lon[parent], lat[parent]
+    for values, ends in ((new_lon, lon), (new_lat, lat)):
+        middle = ends.mean(axis=1)[parent]
+        values[first, 1] = middle[first]
+        values[second, 0] = middle[second]
+    return edge[parent], new_lon, new_lat

@@ -1,0 +1,384 @@
+"""Checks that a zone means what its author drew, or says which vertex is wrong.
+
+Nothing is changed silently: without ``mend`` a fault raises ``ZoneGeometryError``; with it, what can be mended without
+guessing a position is mended and reported as a ``Mend``.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import shapely
+from shapely import affinity
+
+from geofence_core.arrays import F64
+from geofence_core.errors import ZoneGeometryError
+from geofence_core.shapes import Mend, ZoneShape
+
+RADIUS_LIMIT_M = 9_000_000.0
+"""Largest circle; metre. Beyond a quarter of the globe geodesics from the centre begin to meet again near the
+antipode, so a larger circle has no clear outside."""
+
+HALF_WIDTH_LIMIT_M = 1_000_000.0
+"""Widest corridor; metre. Wider ones are drawn as polygons; the limit catches a width given in millimetres."""
+
+LONGEST_EDGE_DEG = 180.0
+"""An edge over more degrees of longitude than this is nearly always one that meant to cross the antimeridian."""
+
+SWAP_FAR_KM = 1_000.0
+SWAP_NEAR_KM = 200.0
+"""A zone this far from the middle of all others, which would lie this near to it with latitude and longitude exchanged,
+was written in the wrong order; kilometres. Narrower limits miss swaps, wider ones accuse zones of honest orders."""
+
+_LOCATION = re.compile(r"^(?P<what>[^\[]*?)\s*\[(?P<x>\S+)\s+(?P<y>\S+)")
+_CUT = "next: cut it at the antimeridian (RFC 7946, 3.1.9), add a vertex in between, or load with mend=True"
+
+
+def check(shape: ZoneShape, *, mend: bool = False) -> tuple[ZoneShape, list[Mend]]:
+    """Check one zone; with ``mend`` repair what has one sensible reading.
+
+    Returns
+    -------
+    shape, mends
+        The zone with valid rings (shell counter-clockwise, holes clockwise, closed) and what was changed.
+
+    Raises
+    ------
+    ZoneGeometryError
+        Names zone, ring and vertex of the first fault.
+    """
+    mends: list[Mend] = []
+    if shape.kind == "circle":
+        return _check_circle(shape, mend, mends), mends
+    if shape.kind == "corridor":
+        return _check_corridor(shape, mend, mends), mends
+    return _check_area(shape, mend, mends), mends
+
+
+def check_order(shapes: Sequence[ZoneShape], *, mend: bool = False) -> tuple[list[ZoneShape], list[Mend]]:
+    """Find zones whose latitude and longitude were exchanged, by comparing each with the middle of all others.
+
+    Only collections of at least three zones have a middle worth comparing with.
+    """
+    result = list(shapes)
+    mends: list[Mend] = []
+    if len(result) < 3:
+        return result, mends
+    centres = np.array([_middle(s) for s in result])
+    for i, shape in enumerate(result):
+        others = np.median(np.delete(centres, i, axis=0), axis=0)
+        lon, lat = centres[i]
+        if abs(lon) > 90 or _km(lon, lat, *others) < SWAP_FAR_KM or _km(lat, lon, *others) > SWAP_NEAR_KM:
+            continue
+        if not mend:
+            raise ZoneGeometryError(
+                shape.zone_id,
+                None,
+                None,
+                f"lies {_km(lon, lat, *others):.0f} km from the other zones but would lie among them with latitude and "
+                "longitude exchanged; next: write [longitude, latitude], or load with mend=True",
+            )
+        result[i] = _swapped(shape)
+        centres[i] = centres[i, ::-1]
+        mends.append(Mend(zone_id=shape.zone_id, ring=None, what="exchanged latitude and longitude"))
+    return result, mends
+
+
+def _km(lon_a: float, lat_a: float, lon_b: float, lat_b: float) -> float:
+    lam = np.radians(lon_a - lon_b)
+    a, b = np.radians(lat_a), np.radians(lat_b)
+    hav = np.sin((a - b) / 2) ** 2 + np.cos(a) * np.cos(b) * np.sin(lam / 2) ** 2
+    return float(12_742.0 * np.arcsin(np.sqrt(min(hav, 1.0))))
+
+
+def _all_positions(shape: ZoneShape) -> F64:
+    if shape.centre is not None:
+        return np.array([shape.centre])
+    if shape.line is not None:
+        return shape.line
+    return np.concatenate([ring for rings in shape.polygons for ring in rings])
+
+
+def _middle(shape: ZoneShape) -> F64:
+    xy = _all_positions(shape)
+    return np.asarray((xy.min(axis=0) + xy.max(axis=0)) / 2)
+
+
+def _swapped(shape: ZoneShape) -> ZoneShape:
+    if shape.centre is not None:
+        return replace(shape, centre=(shape.centre[1], shape.centre[0]))
+    if shape.line is not None:
+        return replace(shape, line=shape.line[:, ::-1].copy())
+    polygons = tuple(tuple(ring[:, ::-1][::-1].copy() for ring in rings) for rings in shape.polygons)
+    return shape.with_polygons(polygons)
+
+
+# ---------------------------------------------------------------- positions
+
+
+def _check_numbers(zone_id: str, ring: int | None, xy: F64) -> None:
+    bad = np.flatnonzero(~np.isfinite(xy).all(axis=1))
+    if bad.size:
+        v = int(bad[0])
+        raise ZoneGeometryError(
+            zone_id, ring, v, f"a coordinate is not a number: {xy[v].tolist()}; next: remove or correct the vertex"
+        )
+
+
+def _check_range(shape: ZoneShape, mend: bool, mends: list[Mend]) -> ZoneShape:
+    """Latitude within 90 degrees; longitude within 180 (with ``mend``, a ring may run on beyond the antimeridian)."""
+    xy = _all_positions(shape)
+    if np.abs(xy[:, 1]).max() > 90.0 and np.abs(xy[:, 0]).max() <= 90.0 and np.abs(xy[:, 1]).max() <= 180.0:
+        if not mend:
+            ring, v = _first_outside(shape, 90.0)
+            raise ZoneGeometryError(
+                shape.zone_id,
+                ring,
+                v,
+                "latitude beyond 90 degrees while all longitudes would fit: latitude and longitude look exchanged; "
+                "next: write [longitude, latitude], or load with mend=True",
+            )
+        mends.append(Mend(zone_id=shape.zone_id, ring=None, what="exchanged latitude and longitude"))
+        return _swapped(shape)
+    lon_limit = 540.0 if mend and shape.centre is None else 180.0
+    if np.abs(xy[:, 1]).max() > 90.0 or np.abs(xy[:, 0]).max() > lon_limit:
+        ring, v = _first_outside(shape, 90.0, lon_limit)
+        raise ZoneGeometryError(
+            shape.zone_id,
+            ring,
+            v,
+            "outside longitude +-180 or latitude +-90; next: check the units and the order [longitude, latitude], "
+            "and cut zones at the antimeridian",
+        )
+    return shape
+
+
+def _first_outside(shape: ZoneShape, lat_limit: float, lon_limit: float = 540.0) -> tuple[int | None, int | None]:
+    if shape.centre is not None:
+        return None, None
+    lines = [shape.line] if shape.line is not None else [r for rings in shape.polygons for r in rings]
+    for ring, xy in enumerate(lines):
+        bad = np.flatnonzero((np.abs(xy[:, 1]) > lat_limit) | (np.abs(xy[:, 0]) > lon_limit))
+        if bad.size:
+            return ring, int(bad[0])
+    return None, None
+
+
+def _drop_duplicates(zone_id: str, ring: int, xy: F64, mend: bool, mends: list[Mend]) -> F64:
+    same = np.flatnonzero((xy[1:] == xy[:-1]).all(axis=1))
+    if not same.size:
+        return xy
+    if not mend:
+        v = int(same[0]) + 1
+        raise ZoneGeometryError(
+            zone_id, ring, v, "the same position as the vertex before it; next: remove it, or load with mend=True"
+        )
+    mends.append(Mend(zone_id=zone_id, ring=ring, what=f"removed {same.size} repeated vertices"))
+    return np.delete(xy, same + 1, axis=0)
+
+
+def _short_way(zone_id: str, ring: int, xy: F64, mend: bool, mends: list[Mend]) -> F64:
+    """Refuse edges over more than half the globe, or read them (mend) as the short way over the antimeridian.
+
+    An edge from one side of the antimeridian to the other (-180 to 180) is meant: it closes a zone round a pole.
+    """
+    dlon = np.abs(np.diff(xy[:, 0]))
+    seam = (np.abs(xy[1:, 0]) == 180.0) & (np.abs(xy[:-1, 0]) == 180.0)
+    bad = np.flatnonzero((dlon > LONGEST_EDGE_DEG) & ~seam)
+    if not bad.size:
+        return xy
+    v = int(bad[0])
+    if not mend:
+        raise ZoneGeometryError(
+            zone_id,
+            ring,
+            v,
+            f"the edge to the next vertex spans {dlon[v]:.1f} degrees of longitude: it crosses the antimeridian "
+            f"or goes round the globe; {_CUT}",
+        )
+    lon = np.unwrap(xy[:, 0], period=360.0)
+    mends.append(Mend(zone_id=zone_id, ring=ring, what=f"read {bad.size} edges as crossing the antimeridian"))
+    return np.column_stack([lon, xy[:, 1]])
+
+
+# ---------------------------------------------------------------- circles and corridors
+
+
+def _check_circle(shape: ZoneShape, mend: bool, mends: list[Mend]) -> ZoneShape:
+    _check_numbers(shape.zone_id, None, _all_positions(shape))
+    shape = _check_range(shape, mend, mends)
+    radius = shape.radius_m
+    if radius is None or not 0 < radius <= RADIUS_LIMIT_M:
+        raise ZoneGeometryError(
+            shape.zone_id, None, None, f"radius_m must lie above 0 and up to {RADIUS_LIMIT_M:.0f}, got {radius}"
+        )
+    return shape
+
+
+def _check_corridor(shape: ZoneShape, mend: bool, mends: list[Mend]) -> ZoneShape:
+    half = shape.half_width_m
+    if half is None or not 0 < half <= HALF_WIDTH_LIMIT_M:
+        raise ZoneGeometryError(
+            shape.zone_id, None, None, f"half_width_m must lie above 0 and up to {HALF_WIDTH_LIMIT_M:.0f}, got {half}"
+        )
+    _check_numbers(shape.zone_id, 0, _all_positions(shape))
+    shape = _check_range(shape, mend, mends)
+    line = _all_positions(shape)
+    line = _drop_duplicates(shape.zone_id, 0, line, mend, mends)
+    if len(line) < 2:
+        raise ZoneGeometryError(
+            shape.zone_id, 0, None, "a corridor needs two different positions; next: use a Point with radius_m"
+        )
+    return replace(shape, line=_short_way(shape.zone_id, 0, line, mend, mends))
+
+
+# ---------------------------------------------------------------- polygons
+
+
+def _check_area(shape: ZoneShape, mend: bool, mends: list[Mend]) -> ZoneShape:
+    zone_id = shape.zone_id
+    if not shape.polygons:
+        raise ZoneGeometryError(zone_id, None, None, "the geometry is empty; next: draw the zone or remove it")
+    ring = 0
+    for rings in shape.polygons:
+        for xy in rings:
+            _check_numbers(zone_id, ring, xy)
+            ring += 1
+    shape = _check_range(shape, mend, mends)
+    ring = 0
+    polygons: list[tuple[F64, ...]] = []
+    beyond = False
+    for rings in shape.polygons:
+        first = ring
+        checked: list[F64] = []
+        for xy in rings:
+            good = _check_ring(zone_id, ring, xy, mend, mends)
+            if checked:
+                good = _beside(good, checked[0])
+            good = _wind(zone_id, ring, good, ring == first, mend, mends)
+            beyond = beyond or bool(np.abs(good[:, 0]).max() > 180.0)
+            checked.append(good)
+            ring += 1
+        polygons.append(tuple(checked))
+    shape = shape.with_polygons(tuple(polygons))
+    geometry: shapely.Geometry = _to_shapely(shape)
+    if not shapely.is_valid(geometry):
+        geometry = _mend_topology(shape, geometry, mend, mends)
+        shape = _from_shapely(shape, geometry)
+    if beyond:
+        shape = _from_shapely(shape, _cut_at_antimeridian(geometry))
+        mends.append(Mend(zone_id=zone_id, ring=None, what="cut at the antimeridian"))
+    return shape
+
+
+def _check_ring(zone_id: str, ring: int, xy: F64, mend: bool, mends: list[Mend]) -> F64:
+    if not (xy[0] == xy[-1]).all():
+        if not mend:
+            raise ZoneGeometryError(
+                zone_id,
+                ring,
+                len(xy) - 1,
+                "the last position differs from the first; next: close the ring, or load with mend=True",
+            )
+        xy = np.concatenate([xy, xy[:1]])
+        mends.append(Mend(zone_id=zone_id, ring=ring, what="closed the ring"))
+    xy = _drop_duplicates(zone_id, ring, xy, mend, mends)
+    if len(xy) < 4:
+        raise ZoneGeometryError(
+            zone_id, ring, None, f"{len(xy)} positions enclose nothing, a ring needs 4 or more; next: draw it again"
+        )
+    xy = _short_way(zone_id, ring, xy, mend, mends)
+    if xy[0, 0] != xy[-1, 0]:
+        raise ZoneGeometryError(
+            zone_id, ring, None, f"the ring goes round a pole without touching it, so neither side is inside; {_CUT}"
+        )
+    return xy
+
+
+def _beside(hole: F64, shell: F64) -> F64:
+    """Move a hole by whole turns next to its shell (only shells that run beyond the antimeridian need it)."""
+    turns = np.round(((shell[:, 0].min() + shell[:, 0].max()) - (hole[:, 0].min() + hole[:, 0].max())) / 720.0)
+    return hole + np.array([360.0 * turns, 0.0]) if turns else hole
+
+
+def _wind(zone_id: str, ring: int, xy: F64, is_shell: bool, mend: bool, mends: list[Mend]) -> F64:
+    # Relative to the first vertex: a zone of a metre at longitude 180 would otherwise lose its area to rounding.
+    x, y = (xy - xy[0]).T
+    area2 = float(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1]))
+    if area2 == 0.0:
+        raise ZoneGeometryError(zone_id, ring, None, "the ring encloses no area; next: draw it again")
+    if (area2 > 0) == is_shell:
+        return xy
+    role, want = ("shell", "counter-clockwise") if is_shell else ("hole", "clockwise")
+    if not mend:
+        raise ZoneGeometryError(
+            zone_id,
+            ring,
+            None,
+            f"wrong winding: a {role} must run {want} (RFC 7946, 3.1.6); next: reverse it, or load with mend=True",
+        )
+    mends.append(Mend(zone_id=zone_id, ring=ring, what=f"reversed the {role} to run {want}"))
+    return xy[::-1].copy()
+
+
+def _to_shapely(shape: ZoneShape) -> shapely.MultiPolygon:
+    return shapely.MultiPolygon([shapely.Polygon(rings[0], list(rings[1:])) for rings in shape.polygons])
+
+
+def _from_shapely(shape: ZoneShape, geometry: shapely.Geometry) -> ZoneShape:
+    parts = [p for p in shapely.get_parts(geometry) if isinstance(p, shapely.Polygon) and p.area > 0]
+    if not parts:
+        raise ZoneGeometryError(
+            shape.zone_id, None, None, "nothing of the zone is left after mending; next: draw it again"
+        )
+    oriented = [shapely.orient_polygons(p, exterior_cw=False) for p in parts]
+    polygons = tuple(
+        tuple(np.array(ring.coords, dtype=np.float64)[:, :2] for ring in (p.exterior, *p.interiors)) for p in oriented
+    )
+    return shape.with_polygons(polygons)
+
+
+def _mend_topology(shape: ZoneShape, geometry: shapely.Geometry, mend: bool, mends: list[Mend]) -> shapely.Geometry:
+    text = str(shapely.is_valid_reason(geometry))
+    match = _LOCATION.match(text)
+    what = match["what"].lower() if match else text.lower()
+    ring, vertex = _locate(shape, float(match["x"]), float(match["y"])) if match else (None, None)
+    if not mend:
+        at = f" near longitude {match['x']}, latitude {match['y']}" if match else ""
+        raise ZoneGeometryError(
+            shape.zone_id, ring, vertex, f"{what}{at}; next: redraw this place, or load with mend=True"
+        )
+    mended = shapely.make_valid(geometry, method="structure", keep_collapsed=False)
+    before, after = float(shapely.area(geometry)), float(shapely.area(mended))
+    change = f"{abs(after - before) / before:.3%} of its area" if before > 0 else "its area"
+    mends.append(Mend(zone_id=shape.zone_id, ring=ring, what=f"rebuilt the rings ({what}), which changed {change}"))
+    return mended
+
+
+def _locate(shape: ZoneShape, x: float, y: float) -> tuple[int, int]:
+    """Return ring and vertex that start the edge nearest to a place."""
+    best, found, ring = np.inf, (0, 0), 0
+    for rings in shape.polygons:
+        for xy in rings:
+            a, d = xy[:-1], np.diff(xy, axis=0)
+            w = np.array([x, y]) - a
+            t = np.clip((w * d).sum(axis=1) / np.maximum((d * d).sum(axis=1), 1e-300), 0.0, 1.0)
+            gap = np.hypot(*(w - t[:, None] * d).T)
+            if gap.min() < best:
+                best, found = float(gap.min()), (ring, int(np.argmin(gap)))
+            ring += 1
+    return found
+
+
+def _cut_at_antimeridian(geometry: shapely.Geometry) -> shapely.Geometry:
+    parts = []
+    for turn in (-360.0, 0.0, 360.0):
+        window = shapely.box(-180.0 + turn, -90.0, 180.0 + turn, 90.0)
+        inside = shapely.intersection(geometry, window)
+        parts += [
+            affinity.translate(p, xoff=-turn)
+            for p in shapely.get_parts(inside)
+            if isinstance(p, shapely.Polygon) and p.area > 0
+        ]
+    return shapely.MultiPolygon(parts)

@@ -1,0 +1,336 @@
+"""The table of zones: read-only after it is made, so any number of threads may ask it at once."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from geofence_core import geojson, judge
+from geofence_core.arrays import F64, I64, Bool, chunks, expand, float_column
+from geofence_core.build import ZoneArrays, build
+from geofence_core.ellipsoid import Frames, frames
+from geofence_core.errors import ColumnError, ZoneGeometryError
+from geofence_core.shapes import PURPOSES, Mend, ZoneShape
+from geofence_core.validate import check, check_order
+
+BAND_M = 250.0
+"""Default of ``band_m``; metre. Wider than six standard deviations of a poor fix (40 m), so every decision that weighs
+uncertainty sees an exact distance; wider bands open more runs per fix."""
+
+CELL_M = 2_000.0
+"""Edge of the cubes in which `ZoneTable.near` groups fixes before it asks which zones matter; metre. About the size of
+a zone: smaller cubes mean more of them, larger ones more zones to rule out per fix."""
+
+CHUNK_PAIRS = 1 << 18
+"""(fix, zone) pairs looked at at once by the dense and sparse calls; bounds their temporaries to about 30 MB."""
+
+_CELL_SPAN = 1 << 13
+"""Cubes along each axis; 2**13 of `CELL_M` cover the Earth's diameter with room to spare."""
+
+
+class FixZones(NamedTuple):
+    """Distances of some zones per fix (CSR): fix i has ``zone_idx[fix_ptr[i]:fix_ptr[i + 1]]``, in rising order.
+
+    ``fix_ptr`` int64 (N + 1,), ``zone_idx`` int64 (M,), ``signed_distance_m`` float64 (M,), negative inside.
+    """
+
+    fix_ptr: I64
+    zone_idx: I64
+    signed_distance_m: F64
+
+
+class ZoneTable:
+    """Zones of any geometry in one table; make it with `from_geojson` or `from_shapely`.
+
+    Positions are latitude, longitude in degrees everywhere. A fix on a boundary is inside. NaN positions, and
+    impossible ones (latitude beyond 90), are not inside anything and get NaN distances.
+    """
+
+    def __init__(self, shapes: Sequence[ZoneShape], *, mends: Sequence[Mend] = (), band_m: float = BAND_M) -> None:
+        if not 0.0 <= band_m < np.inf:
+            raise ColumnError(f"band_m: expected metres, 0 or more, got {band_m}")
+        self._shapes = tuple(shapes)
+        self._mends = tuple(mends)
+        self._band_m = float(band_m)
+        self._ids = tuple(s.zone_id for s in shapes)
+        self._index = {zone_id: i for i, zone_id in enumerate(self._ids)}
+        self._arrays = build(shapes)
+
+    @classmethod
+    def from_geojson(
+        cls, source: Mapping[str, Any] | str | PathLike[str], *, mend: bool = False, band_m: float = BAND_M
+    ) -> "ZoneTable":
+        """Read and check a zone file (layout: `geofence_core.geojson`).
+
+        Parameters
+        ----------
+        source
+            A FeatureCollection as Python objects, or the path of a file.
+        mend
+            Mend what has one sensible reading instead of refusing it; `mends` then says what was changed.
+        band_m
+            Distances up to here are exact without being asked for; metre.
+
+        Raises
+        ------
+        ZoneFileError
+            The file is absent, no JSON, or no FeatureCollection.
+        ZoneGeometryError
+            A zone is refused, with its id, ring, vertex and what to do.
+        """
+        return cls._checked(geojson.read(source), mend=mend, band_m=band_m)
+
+    @classmethod
+    def from_shapely(
+        cls,
+        geometries: Iterable[shapely.Geometry],
+        ids: Iterable[str],
+        *,
+        purposes: Iterable[str] | None = None,
+        mend: bool = False,
+        band_m: float = BAND_M,
+    ) -> "ZoneTable":
+        """Take Polygons and MultiPolygons whose x is longitude and y latitude, in degrees.
+
+        Parameters
+        ----------
+        geometries, ids
+            One id per geometry.
+        purposes
+            One of "exclusion" or "inclusion" per geometry; all "exclusion" when absent.
+        mend, band_m
+            As in `from_geojson`. Winding is not checked here: shapely's polygons say which ring is the shell.
+
+        Raises
+        ------
+        ZoneGeometryError
+            A geometry is refused.
+        """
+        geometry_list = list(geometries)
+        id_list = list(ids)
+        purpose_list = ["exclusion"] * len(id_list) if purposes is None else list(purposes)
+        if not len(geometry_list) == len(id_list) == len(purpose_list):
+            raise ColumnError(
+                f"expected as many ids and purposes as geometries, got {len(geometry_list)} geometries, "
+                f"{len(id_list)} ids, {len(purpose_list)} purposes"
+            )
+        shapes = [_from_shapely(g, i, p) for g, i, p in zip(geometry_list, id_list, purpose_list, strict=True)]
+        seen: set[str] = set()
+        for zone_id in id_list:
+            if zone_id in seen:
+                raise ZoneGeometryError(zone_id, None, None, "the id stands twice; next: give each zone its own id")
+            seen.add(zone_id)
+        return cls._checked(shapes, mend=mend, band_m=band_m)
+
+    @classmethod
+    def _checked(cls, shapes: list[ZoneShape], *, mend: bool, band_m: float) -> "ZoneTable":
+        mends: list[Mend] = []
+        good: list[ZoneShape] = []
+        for shape in shapes:
+            checked, changed = check(shape, mend=mend)
+            good.append(checked)
+            mends += changed
+        ordered, changed = check_order(good, mend=mend)
+        mends += changed
+        return cls(ordered, mends=mends, band_m=band_m)
+
+    def __len__(self) -> int:
+        """Return the number of zones."""
+        return len(self._ids)
+
+    def __repr__(self) -> str:
+        return f"ZoneTable({len(self)} zones, {self.nbytes} bytes, band_m={self._band_m:g})"
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Zone ids; a zone's place here is its ``zone_idx``."""
+        return self._ids
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Geometry of each zone: "polygon", "multipolygon", "circle" or "corridor"."""
+        return tuple(s.kind for s in self._shapes)
+
+    @property
+    def purposes(self) -> tuple[str, ...]:
+        """Purpose of each zone: "exclusion" or "inclusion"."""
+        return tuple(s.purpose for s in self._shapes)
+
+    @property
+    def names(self) -> tuple[str | None, ...]:
+        """Name of each zone, None where the file gives none."""
+        return tuple(s.name for s in self._shapes)
+
+    @property
+    def shapes(self) -> tuple[ZoneShape, ...]:
+        """The zones as drawn (and mended)."""
+        return self._shapes
+
+    @property
+    def mends(self) -> tuple[Mend, ...]:
+        """What ``mend=True`` changed."""
+        return self._mends
+
+    @property
+    def band_m(self) -> float:
+        """Distances up to here are exact; metre."""
+        return self._band_m
+
+    @property
+    def arrays(self) -> ZoneArrays:
+        """The index itself, for the modules of this package."""
+        return self._arrays
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the index in bytes."""
+        return self._arrays.nbytes
+
+    def idx(self, zone_id: str) -> int:
+        """Return the ``zone_idx`` of an id; KeyError with the id where there is none."""
+        return self._index[zone_id]
+
+    def contains(self, lat_deg: npt.ArrayLike, lon_deg: npt.ArrayLike) -> Bool:
+        """Which fixes are in which zones.
+
+        Parameters
+        ----------
+        lat_deg, lon_deg
+            float64 (N,), degree.
+
+        Returns
+        -------
+        bool (N, Z); True on the boundary; False for NaN. Equals ``signed_distance_m(...) <= 0``.
+        """
+        fixes = _frames(lat_deg, lon_deg)
+        out = np.zeros((fixes.x_m.size, len(self)), dtype=bool)
+        for part in self._dense_parts(fixes):
+            gap = judge.ball_gaps_m(self._arrays, fixes, part)
+            with np.errstate(invalid="ignore"):
+                close = gap <= 0.0
+                out[part] = self._arrays.far_inside & (gap > 0.0)
+            fix, zone = np.nonzero(close)
+            out[part][fix, zone] = judge.inside(self._arrays, fixes, fix + part.start, zone)
+        return out
+
+    def signed_distance_m(self, lat_deg: npt.ArrayLike, lon_deg: npt.ArrayLike, exact: bool = False) -> F64:
+        """Signed distance of every fix to every zone.
+
+        Parameters
+        ----------
+        lat_deg, lon_deg
+            float64 (N,), degree.
+        exact
+            False: exact up to `band_m`, beyond it the right sign and a lower bound of the distance (which is above
+            `band_m`). True: exact everywhere.
+
+        Returns
+        -------
+        float64 (N, Z), metre, negative inside, 0 on the boundary, NaN for NaN. For corridors the value inside is the
+        distance to the line minus the half width. Error bounds: `boundary.boundary_m`, `ellipsoid.arc_m`.
+        """
+        band = np.inf if exact else self._band_m
+        fixes = _frames(lat_deg, lon_deg)
+        out = np.empty((fixes.x_m.size, len(self)))
+        for part in self._dense_parts(fixes):
+            gap = judge.ball_gaps_m(self._arrays, fixes, part)
+            n = gap.shape[0]
+            fix = np.repeat(np.arange(part.start, part.start + n), len(self))
+            zone = np.tile(np.arange(len(self)), n)
+            out[part] = judge.signed_m(self._arrays, fixes, fix, zone, gap.ravel(), band).reshape(n, -1)
+        return out
+
+    def near(self, lat_deg: npt.ArrayLike, lon_deg: npt.ArrayLike, within_m: float) -> FixZones:
+        """Return only the zones that matter: those a fix is in, or no further than ``within_m`` from.
+
+        Parameters
+        ----------
+        lat_deg, lon_deg
+            float64 (N,), degree.
+        within_m
+            Metre, 0 or more.
+
+        Returns
+        -------
+        FixZones
+            Every pair with a signed distance up to ``within_m``, exact where its size is up to the larger of
+            ``within_m`` and `band_m`. Never an (N, Z) array.
+        """
+        if not 0.0 <= within_m < np.inf:
+            raise ColumnError(f"within_m: expected metres, 0 or more, got {within_m}")
+        fixes = _frames(lat_deg, lon_deg)
+        n = fixes.x_m.size
+        band = max(within_m, self._band_m)
+        fix, zone = self._candidates(fixes, within_m)
+        kept: list[tuple[I64, I64, F64]] = []
+        for a in range(0, fix.size, CHUNK_PAIRS):
+            f, z = fix[a : a + CHUNK_PAIRS], zone[a : a + CHUNK_PAIRS]
+            gap = judge.ball_gap_m(self._arrays, fixes, f, z)
+            may = np.flatnonzero((gap <= within_m) | self._arrays.far_inside[z])
+            f, z, gap = f[may], z[may], gap[may]
+            d = judge.signed_m(self._arrays, fixes, f, z, gap, band)
+            wanted = np.flatnonzero(d <= within_m)
+            kept.append((f[wanted], z[wanted], d[wanted]))
+        if not kept:
+            return FixZones(np.zeros(n + 1, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
+        fix, zone, signed = (np.concatenate(column) for column in zip(*kept, strict=True))
+        order = np.argsort(fix, kind="stable")
+        fix_ptr = np.concatenate([[0], np.cumsum(np.bincount(fix, minlength=n))]).astype(np.int64)
+        return FixZones(fix_ptr, zone[order], signed[order])
+
+    def _candidates(self, fixes: Frames, within_m: float) -> tuple[I64, I64]:
+        """Pairs that the balls do not rule out, asked once per cube of fixes instead of once per fix."""
+        present = np.flatnonzero(~np.isnan(fixes.x_m))
+        none = np.zeros(0, dtype=np.int64)
+        if not present.size or not len(self):
+            return none, none
+        cell = [np.floor(c[present] / CELL_M).astype(np.int64) for c in (fixes.x_m, fixes.y_m, fixes.z_m)]
+        half = _CELL_SPAN // 2
+        key = ((cell[0] + half) * _CELL_SPAN + cell[1] + half) * _CELL_SPAN + cell[2] + half
+        cells, which = np.unique(key, return_inverse=True)
+        x, y, z = (
+            ((cells // scale % _CELL_SPAN) - half + 0.5) * CELL_M for scale in (_CELL_SPAN * _CELL_SPAN, _CELL_SPAN, 1)
+        )
+        arrays = self._arrays
+        reach = arrays.ball_m + (within_m + CELL_M * 0.87)
+        rows: list[I64] = []
+        zones: list[I64] = []
+        for part in chunks(np.full(cells.size, len(self)), CHUNK_PAIRS):
+            d2 = (x[part, None] - arrays.cx_m) ** 2
+            d2 += (y[part, None] - arrays.cy_m) ** 2
+            d2 += (z[part, None] - arrays.cz_m) ** 2
+            row, zone = np.nonzero((d2 <= reach * reach) | arrays.far_inside)
+            rows.append(row + part.start)
+            zones.append(zone)
+        per_cell = np.bincount(np.concatenate(rows), minlength=cells.size)
+        start = np.cumsum(per_cell) - per_cell
+        owner, entry = expand(start[which], per_cell[which])
+        return present[owner], np.concatenate(zones)[entry]
+
+    def _dense_parts(self, fixes: Frames) -> Iterable[slice]:
+        return chunks(np.full(fixes.x_m.size, max(len(self), 1)), CHUNK_PAIRS)
+
+
+def _frames(lat_deg: npt.ArrayLike, lon_deg: npt.ArrayLike) -> Frames:
+    lat = float_column(lat_deg, "lat_deg")
+    return frames(lat, float_column(lon_deg, "lon_deg", lat.size))
+
+
+def _from_shapely(geometry: shapely.Geometry, zone_id: str, purpose: str) -> ZoneShape:
+    if not isinstance(geometry, shapely.Polygon | shapely.MultiPolygon):
+        raise ZoneGeometryError(
+            zone_id, None, None, f"expected Polygon or MultiPolygon, got {getattr(geometry, 'geom_type', geometry)!r}"
+        )
+    if geometry.is_empty:
+        raise ZoneGeometryError(zone_id, None, None, "the geometry is empty; next: draw the zone or remove it")
+    if purpose not in PURPOSES:
+        raise ZoneGeometryError(zone_id, None, None, f"purpose must be one of {', '.join(PURPOSES)}, got {purpose!r}")
+    oriented = [shapely.orient_polygons(p, exterior_cw=False) for p in shapely.get_parts(geometry)]
+    polygons = tuple(
+        tuple(np.array(ring.coords, dtype=np.float64)[:, :2] for ring in (p.exterior, *p.interiors)) for p in oriented
+    )
+    kind = "polygon" if len(polygons) == 1 else "multipolygon"
+    return ZoneShape(zone_id=zone_id, kind=kind, purpose=purpose, polygons=polygons)
