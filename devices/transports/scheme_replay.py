@@ -13,7 +13,7 @@ from pathlib import Path
 
 from devices.capture import is_capture, read_capture
 from devices.clock import Clock
-from devices.errors import CaptureError, TransportClosedError, TransportEndedError, TransportOpenError
+from devices.errors import CaptureError, TransportClosedError, TransportEndedError, TransportError, TransportOpenError
 from devices.transports.base import Chunk, Transport
 from devices.transports.raw_log import read_raw_log
 from devices.transports.spec import TransportSpec
@@ -75,6 +75,7 @@ class ReplayTransport:
         self._start_mono_ns = 0
         self._is_open = False
         self._was_open = False
+        self._is_receiving = False
         self._closing: asyncio.Future[None] | None = None
 
     @property
@@ -115,15 +116,17 @@ class ReplayTransport:
     async def receive(self) -> Chunk:
         """Wait until the next bytes are due and return them."""
         self._raise_if_closed()
+        if self._is_receiving:
+            raise TransportError(f"{self.spec}: another task waits in receive() already; only one may")
         due = self._next
         if due is None:
             self._source = None
             raise TransportEndedError(f"{self.spec}: {self._over}")
-        if self._speed is None:
-            # Lets the other tasks run: a source that is always ready would starve them.
-            await asyncio.sleep(0)
-        else:
-            await self._wait_until(self._start_mono_ns + round(due.due_ns / self._speed))
+        self._is_receiving = True
+        try:
+            await self._wait_for(due)
+        finally:
+            self._is_receiving = False
         self._raise_if_closed()
         self._advance()
         return Chunk(
@@ -139,8 +142,10 @@ class ReplayTransport:
             self._next = None
             self._over = f"the recording cannot be read further: {exc.args[-1]}"
 
-    async def _wait_until(self, mono_ns: int) -> None:
+    async def _wait_for(self, due: _Due) -> None:
+        mono_ns = self._start_mono_ns + (0 if self._speed is None else round(due.due_ns / self._speed))
         if self._clock.mono_ns() >= mono_ns:
+            # Lets the other tasks run: a source that is always ready would starve them.
             await asyncio.sleep(0)
             return
         assert self._closing is not None

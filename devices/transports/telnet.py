@@ -98,14 +98,15 @@ class ComPortClient:
             SET_PARITY: bytes((_PARITY_CODE[settings.parity],)),
             SET_STOPSIZE: bytes((_STOP_CODE[settings.stop],)),
         }
-        for code, value in wanted.items():
-            self._set(code, value)
+        # The settings come last: a server works in order, so their answers say that all the rest was done too.
         self._set(SET_LINESTATE_MASK, b"\0")
         self._set(SET_MODEMSTATE_MASK, b"\0")
         self._set(SET_CONTROL, bytes((_FLOW_CODE[settings.flow],)))
         self._set(SET_CONTROL, bytes((_DTR_ON,)))
         self._set(SET_CONTROL, bytes((_RTS_ON,)))
         self._set(PURGE_DATA, bytes((_PURGE_RECEIVED,)))
+        for code, value in wanted.items():
+            self._set(code, value)
         return wanted
 
     def _set(self, code: int, value: bytes) -> None:
