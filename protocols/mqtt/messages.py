@@ -138,8 +138,8 @@ class Trace(msgspec.Struct, frozen=True):
     submitted_mono_ns: int
 
 
-class AlertData(msgspec.Struct, frozen=True):
-    """One event in the life of an alert, as wearer-side readers and the provider get it."""
+class AlertLife(msgspec.Struct, frozen=True):
+    """One event in the life of an alert: what both sides of the wall are told."""
 
     alert_id: str
     msg_type: MsgType
@@ -156,14 +156,19 @@ class AlertData(msgspec.Struct, frozen=True):
     clock: Literal["synced", "unsynced", "unknown"]
     late: bool
     stored: bool
-    zone: ZoneRef | None
-    protected_party: PartyBand | None
     level: str | None
     reason: str
     position: Position | None
     device: DeviceState
     delivery: Delivery
     trace: Trace
+
+
+class AlertData(AlertLife, frozen=True):
+    """As wearer-side readers and the provider get it."""
+
+    zone: ZoneRef | None
+    protected_party: PartyBand | None
 
 
 class ProximityDetail(msgspec.Struct, frozen=True):
@@ -175,31 +180,10 @@ class ProximityDetail(msgspec.Struct, frozen=True):
     bearing_deg: float | None
 
 
-class ProtectedAlertData(msgspec.Struct, frozen=True):
-    """One event in the life of an alert on the protected person's side."""
+class ProtectedAlertData(AlertLife, frozen=True):
+    """As it stands on the protected person's side."""
 
-    alert_id: str
-    msg_type: MsgType
-    status: CapStatus
-    references: tuple[str, ...]
-    kind: AlertKind
-    severity: Severity
-    urgency: Urgency
-    certainty: Certainty
-    state: Literal["raised", "updated", "cleared"]
-    occurred_at: str
-    detected_at: str
-    enqueued_at: str
-    clock: Literal["synced", "unsynced", "unknown"]
-    late: bool
-    stored: bool
     proximity: ProximityDetail | None
-    level: str | None
-    reason: str
-    position: Position | None
-    device: DeviceState
-    delivery: Delivery
-    trace: Trace
 
 
 class ActiveAlert(msgspec.Struct, frozen=True):
@@ -223,7 +207,7 @@ class ActiveData(msgspec.Struct, frozen=True):
 
 
 class PositionData(msgspec.Struct, frozen=True):
-    """One fix."""
+    """One fix that gave a position."""
 
     position: Position
     epoch: str

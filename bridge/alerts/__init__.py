@@ -1,0 +1,1 @@
+"""When an alert is raised, updated and cleared. Pure: reports, transitions, deadlines in; changes out; time is data."""

@@ -1,0 +1,308 @@
+"""From what was decided to encoded messages: ids, sequence numbers, envelope, the two sides of the privacy wall."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from msgspec.structs import asdict
+
+from bridge.alerts.change import Change, Raised
+from bridge.publisher import Lane, Message
+from bridge.view import DeviceView
+from protocols.mqtt import messages as m
+from protocols.mqtt.ids import event_id, sequence_text
+from protocols.mqtt.severity import gravity_of
+from protocols.mqtt.times import utc_text
+from protocols.mqtt.topics import Side, Stream, Topic
+from protocols.reports import Fix
+
+HEARTBEAT_EXPIRY_S = 30
+"""A heartbeat older than this says nothing about now (MQTT 5 brokers drop it)."""
+
+
+_PRIORITY: dict[Stream, Literal["alert", "position"]] = {Stream.ALERT: "alert", Stream.POSITION: "position"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who publishes. ``epoch`` names this start of the bridge; sequence numbers begin anew with it."""
+
+    root: str
+    agency: str
+    bridge_id: str
+    epoch: str
+    boot_id: str
+    version: str
+    status: m.CapStatus
+    event_type_prefix: str
+    durable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageStamps:
+    """When an alert was judged and handed to the publisher, on both of the bridge's clocks."""
+
+    judged_mono_ns: int
+    submitted_mono_ns: int
+    submitted_utc_ns: int
+
+
+class Composer:
+    """Makes messages; counts each stream's sequence without gaps."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self._sequences: dict[str, int] = {}
+
+    def last_alert_sequence(self, view: DeviceView) -> int:
+        """Sequence number of the device's latest alert; 0: none in this epoch."""
+        return self._sequences.get(self._source(view.side, view.id, Stream.ALERT), 0)
+
+    def alert(
+        self, change: Change, step: m.MsgType, raised: Raised | None, view: DeviceView, stages: StageStamps
+    ) -> tuple[m.AlertEvent | m.ProtectedAlertEvent, Message]:
+        """Make one event in the life of an alert, for the side of the wall that its device stands on."""
+        head = self._head(view.side, view.id, Stream.ALERT, change.stamps.t_rx_utc_ns)
+        life = asdict(self._life(head, change, step, raised, view, stages))
+        event: m.AlertEvent | m.ProtectedAlertEvent
+        if view.side is Side.PROTECTED:
+            hers = m.ProtectedAlertData(**life, proximity=_proximity(change))
+            event = m.ProtectedAlertEvent(**asdict(head), data=hers)
+        else:
+            party = m.PartyBand(ref=change.key.about, band=change.band) if change.band is not None else None
+            his = m.AlertData(**life, zone=change.zone, protected_party=party)
+            event = m.AlertEvent(**asdict(head), data=his)
+        return event, self._message(event, view.side, view.id, Stream.ALERT, Lane.ALERT, alert_type=type(event))
+
+    def active(self, view: DeviceView, raised: Iterable[Raised], t_utc_ns: int) -> Message:
+        """Make the retained snapshot of what is raised for a device."""
+        data = m.ActiveData(
+            alert_sequence=sequence_text(self.last_alert_sequence(view)),
+            alerts=tuple(_active_alert(each) for each in raised),
+            epoch=self.identity.epoch,
+        )
+        event = m.ActiveEvent(**asdict(self._head(view.side, view.id, Stream.ACTIVE, t_utc_ns)), data=data)
+        return self._message(event, view.side, view.id, Stream.ACTIVE, Lane.STATE, retain=True)
+
+    def position(self, view: DeviceView, fix: Fix, t_utc_ns: int, *, late: bool) -> Message:
+        """Make a position event of a fix that has coordinates."""
+        place = find_position(fix, late=late)
+        assert place is not None
+        data = m.PositionData(position=place, epoch=self.identity.epoch)
+        event = m.PositionEvent(**asdict(self._head(view.side, view.id, Stream.POSITION, t_utc_ns)), data=data)
+        return self._message(event, view.side, view.id, Stream.POSITION, Lane.POSITION)
+
+    def status(self, view: DeviceView, t_utc_ns: int) -> Message:
+        """Make the retained state of a device."""
+        head = asdict(self._head(view.side, view.id, Stream.STATUS, t_utc_ns))
+        event: m.StatusEvent | m.ProtectedStatusEvent
+        if view.side is Side.PROTECTED:
+            event = m.ProtectedStatusEvent(**head, data=self._protected_status(view))
+        else:
+            event = m.StatusEvent(**head, data=self._wearer_status(view))
+        return self._message(event, view.side, view.id, Stream.STATUS, Lane.STATE, retain=True)
+
+    def bridge_status(self, state: m.OnOff, reason: str, t_utc_ns: int) -> Message:
+        """Make a birth, a farewell or a will."""
+        identity = self.identity
+        data = m.BridgeStatusData(
+            state=state, reason=reason, version=identity.version, boot_id=identity.boot_id, epoch=identity.epoch
+        )
+        head = asdict(self._head(Side.BRIDGE, identity.bridge_id, Stream.STATUS, t_utc_ns))
+        event = m.BridgeStatusEvent(**head, data=data)
+        return self._message(event, Side.BRIDGE, identity.bridge_id, Stream.STATUS, Lane.STATE, retain=True)
+
+    def heartbeat(self, data: m.HeartbeatData, t_utc_ns: int) -> Message:
+        """Make a heartbeat."""
+        bridge_id = self.identity.bridge_id
+        event = m.HeartbeatEvent(**asdict(self._head(Side.BRIDGE, bridge_id, Stream.HEARTBEAT, t_utc_ns)), data=data)
+        return self._message(event, Side.BRIDGE, bridge_id, Stream.HEARTBEAT, Lane.STATE, expiry_s=HEARTBEAT_EXPIRY_S)
+
+    def _source(self, side: Side, subject: str, stream: Stream) -> str:
+        """Name a stream that is counted by itself; a tag's alerts are the tag's own source."""
+        identity = self.identity
+        urn = f"urn:em:{identity.agency}:{identity.bridge_id}"
+        if side is not Side.BRIDGE:
+            urn = f"{urn}:{side}:{subject}"
+        return urn if stream is Stream.ALERT else f"{urn}:{stream}"
+
+    def _head(self, side: Side, subject: str, stream: Stream, t_utc_ns: int) -> m.Event:
+        source = self._source(side, subject, stream)
+        sequence = self._sequences.get(source, 0) + 1
+        self._sequences[source] = sequence
+        scope = "" if side is Side.TAG else f"{side}."
+        return m.Event(
+            specversion="1.0",
+            id=event_id(t_utc_ns=t_utc_ns, epoch=self.identity.epoch, source=source, sequence=sequence),
+            source=source,
+            type=f"{self.identity.event_type_prefix}.{scope}{stream}.v1",
+            subject=f"{side}/{subject}",
+            time=utc_text(t_utc_ns),
+            datacontenttype="application/json",
+            sequence=sequence_text(sequence),
+            priority=_PRIORITY.get(stream, "state"),
+        )
+
+    def _life(
+        self,
+        head: m.Event,
+        change: Change,
+        step: m.MsgType,
+        raised: Raised | None,
+        view: DeviceView,
+        stages: StageStamps,
+    ) -> m.AlertLife:
+        # A Cancel is as grave as what it ends, so that it reaches the same desks.
+        gravity = gravity_of(change.key.kind, raised.last.band if raised and step is m.MsgType.CANCEL else change.band)
+        return m.AlertLife(
+            alert_id=raised.alert_id if raised is not None else head.id,
+            msg_type=step,
+            status=self.identity.status,
+            references=raised.references if raised is not None else (),
+            kind=change.key.kind,
+            severity=gravity.severity,
+            urgency="Past" if step is m.MsgType.CANCEL or change.key.late else gravity.urgency,
+            certainty=gravity.certainty,
+            state=m.STATE_OF[step],
+            occurred_at=utc_text(change.occurred_utc_ns),
+            detected_at=head.time,
+            enqueued_at=utc_text(stages.submitted_utc_ns),
+            clock="unknown",
+            late=change.key.late,
+            stored=change.stored,
+            level=change.level,
+            reason=change.reason,
+            position=find_position(change.fix, late=change.key.late) if change.fix is not None else None,
+            device=_device_state(view),
+            delivery=m.Delivery(attempt=1, durable=self.identity.durable, epoch=self.identity.epoch),
+            trace=m.Trace(
+                boot_id=self.identity.boot_id,
+                device_id=change.shown_by,
+                rx_mono_ns=change.stamps.t_rx_mono_ns,
+                decoded_mono_ns=change.stamps.t_decoded_mono_ns,
+                judged_mono_ns=stages.judged_mono_ns,
+                submitted_mono_ns=stages.submitted_mono_ns,
+            ),
+        )
+
+    def _wearer_status(self, view: DeviceView) -> m.StatusData:
+        status = view.status
+        return m.StatusData(
+            comms=view.comms,
+            location=view.location,
+            last_fix_at=_last_fix_at(view),
+            fix_state=view.fix_state,
+            strap=status.strap if status else None,
+            case=status.case if status else None,
+            shielded=status.shielded if status else None,
+            jamming=int(status.jamming) if status else None,
+            battery_pct=status.battery_pct if status else None,
+            battery_mv=status.battery_mv if status else None,
+            charging=status.charging if status else None,
+            motion=status.motion if status else None,
+            temperature_c=status.temperature_c if status else None,
+            firmware=status.firmware if status else None,
+            pairs=tuple(view.wearer_pairs.values()),
+            epoch=self.identity.epoch,
+        )
+
+    def _protected_status(self, view: DeviceView) -> m.ProtectedStatusData:
+        status = view.status
+        return m.ProtectedStatusData(
+            comms=view.comms,
+            location=view.location,
+            last_fix_at=_last_fix_at(view),
+            fix_state=view.fix_state,
+            battery_pct=status.battery_pct if status else None,
+            battery_mv=status.battery_mv if status else None,
+            charging=status.charging if status else None,
+            firmware=status.firmware if status else None,
+            pairs=tuple(view.protected_pairs.values()),
+            epoch=self.identity.epoch,
+        )
+
+    def _message(
+        self,
+        event: m.Event,
+        side: Side,
+        subject: str,
+        stream: Stream,
+        lane: Lane,
+        *,
+        retain: bool = False,
+        expiry_s: int | None = None,
+        alert_type: type[m.AlertEvent] | type[m.ProtectedAlertEvent] | None = None,
+    ) -> Message:
+        return Message(
+            topic=str(Topic(root=self.identity.root, side=side, subject=subject, stream=stream)),
+            body=m.encode(event),
+            lane=lane,
+            retain=retain,
+            expiry_s=expiry_s,
+            properties=(
+                ("id", event.id),
+                ("type", event.type),
+                ("source", event.source),
+                ("sequence", event.sequence),
+                ("time", event.time),
+            ),
+            alert_type=alert_type,
+        )
+
+
+def find_position(fix: Fix, *, late: bool) -> m.Position | None:
+    """GeoJSON of a fix; None unless it has coordinates."""
+    if fix.lat_deg is None or fix.lon_deg is None:
+        return None
+    altitude = () if fix.alt_m is None else (fix.alt_m,)
+    return m.Position(
+        geometry=m.Point(coordinates=(fix.lon_deg, fix.lat_deg, *altitude)),
+        properties=m.PositionProperties(
+            time=utc_text(fix.t_fix_utc_ns) if fix.t_fix_utc_ns is not None else None,
+            accuracy_m=fix.horizontal_sigma_m,
+            accuracy_rule=fix.sigma_rule,
+            speed_mps=fix.speed_mps,
+            course_deg=fix.course_deg,
+            fix="gnss",
+            date_rule=fix.date_rule,
+            stored=fix.stored,
+            late=late,
+        ),
+    )
+
+
+def _proximity(change: Change) -> m.ProximityDetail | None:
+    if change.band is None:
+        return None
+    separation = change.separation
+    return m.ProximityDetail(
+        wearer=change.key.about,
+        band=change.band,
+        distance_m=round(separation.distance_m, 1) if separation else None,
+        bearing_deg=round(separation.bearing_deg, 1) if separation else None,
+    )
+
+
+def _device_state(view: DeviceView) -> m.DeviceState:
+    status = view.status
+    if status is None:
+        return m.DeviceState()
+    return m.DeviceState(battery_pct=status.battery_pct, strap=status.strap, case=status.case)
+
+
+def _last_fix_at(view: DeviceView) -> str | None:
+    fix = view.fix
+    return utc_text(fix.t_fix_utc_ns) if fix is not None and fix.t_fix_utc_ns is not None else None
+
+
+def _active_alert(raised: Raised) -> m.ActiveAlert:
+    last = raised.last
+    return m.ActiveAlert(
+        alert_id=raised.alert_id,
+        kind=last.key.kind,
+        severity=gravity_of(last.key.kind, last.band).severity,
+        raised_at=utc_text(raised.raised_utc_ns),
+        zone_id=last.zone.id if last.zone is not None else None,
+        ref=last.key.about if last.band is not None else None,
+        band=last.band,
+    )

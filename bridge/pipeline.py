@@ -1,0 +1,346 @@
+"""The pipeline: a batch of device events in, messages out. One thread, no waiting, no I/O; time comes as data.
+
+::
+
+    events -> views and rows -> ZoneJudge, PairJudge -> changes -> Emitter (ledger, composer) -> publish
+                                      deadlines passed ----^
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from bridge.alerts.change import AlertKey, Change, Ledger
+from bridge.alerts.equipment import BatteryPolicy, equipment_changes
+from bridge.alerts.proximity import BandTransition, find_separation, proximity_changes
+from bridge.alerts.silence import heard_change, silence_change
+from bridge.alerts.zones import end_of_late_run, zone_change
+from bridge.compose import Composer
+from bridge.emitter import AlertObserver, Emitter
+from bridge.judge import FixRow, PairJudge, ZoneJudge
+from bridge.ordering import Placement
+from bridge.plan import Plan
+from bridge.publisher import Message
+from bridge.silence import Deadline, DeadlineWheel, Due
+from bridge.view import DeviceView
+from devices.clock import Clock
+from devices.events import DeviceEvent, LinkEvent, LinkState, Stamps
+from protocols.mqtt.messages import AlertKind, BandName, ProximityDetail, WearerPair
+from protocols.rejects import Reject
+from protocols.reports import CommandAck, Fix, FixState, TagStatus
+
+
+class Pipeline:
+    """Turns what devices said into messages.
+
+    Parameters
+    ----------
+    plan : Plan
+    composer : Composer
+    clock : Clock
+        Stamps the stages judged and submitted.
+    wheel : DeadlineWheel
+        Its deadlines are moved here; the owner calls ``on_due`` when some have passed.
+    publish : callable
+        Takes every message, in order.
+    on_alert : callable
+        Told of every alert event, for logs.
+    """
+
+    def __init__(
+        self,
+        *,
+        plan: Plan,
+        composer: Composer,
+        clock: Clock,
+        wheel: DeadlineWheel,
+        publish: Callable[[Message], None],
+        on_alert: AlertObserver,
+    ) -> None:
+        self._clock = clock
+        self._wheel = wheel
+        policy = plan.config.policy
+        self._battery = BatteryPolicy(
+            low_pct=policy.battery_low_pct,
+            critical_pct=policy.battery_critical_pct,
+            hysteresis_pct=policy.battery_hysteresis_pct,
+        )
+        self._publish_positions = policy.publish_positions
+        self._emitter = Emitter(
+            composer=composer,
+            clock=clock,
+            publish=publish,
+            on_alert=on_alert,
+            status_interval_ns=int(policy.status_interval_s * 1e9),
+        )
+        self.views = tuple(DeviceView(device, index) for index, device in enumerate(plan.devices))
+        self._by_id = {view.id: view for view in self.views}
+        self._live = ZoneJudge(plan, late=False)
+        self._late = ZoneJudge(plan, late=True)
+        self._late_newest_ns: dict[int, int | None] = {}
+        self._pairs = PairJudge(plan, self.views)
+        for wearer_idx, protected_idx in self._pairs.names():
+            self._set_band(self.views[wearer_idx], self.views[protected_idx], BandName.UNKNOWN, None)
+
+    @property
+    def ledger(self) -> Ledger:
+        """Which alerts are raised."""
+        return self._emitter.ledger
+
+    def start(self, now_mono_ns: int, now_utc_ns: int) -> None:
+        """Arm the silence deadlines: a device that is never heard is silent too."""
+        for view in self.views:
+            view.heard_utc_ns = now_utc_ns
+            self._arm(view, Due.COMMS, now_mono_ns)
+            self._arm(view, Due.LOCATION, now_mono_ns)
+
+    def process(self, batch: Sequence[DeviceEvent]) -> None:
+        """Judge all that arrived in one turn of the loop. Alerts are published before anything else of the batch."""
+        work = _Work()
+        for event in batch:
+            view = self._by_id[event.device_id]
+            match event.report:
+                case Fix():
+                    self._heard(view, event.stamps, work)
+                    self._take_fix(view, event.report, event.stamps, work)
+                case TagStatus():
+                    self._heard(view, event.stamps, work)
+                    self._take_status(view, event.report, event.stamps)
+                case CommandAck():
+                    self._heard(view, event.stamps, work)
+                case Reject():
+                    view.counts[f"reject_{event.report.reason}"] += 1
+                case LinkEvent():
+                    self._take_link(view, event.report)
+        self._judge_live(work.live)
+        self._judge_late(work.late)
+        self._judge_pairs(work)
+        if self._publish_positions:
+            for row in work.live:
+                self._emitter.position(row, late=False)
+            for row in work.late:
+                self._emitter.position(row, late=True)
+        self._emit_states(work)
+
+    def on_due(self, passed: Iterable[Deadline], now_mono_ns: int) -> None:
+        """Handle deadlines that passed."""
+        stamps = self._stamps_of(now_mono_ns)
+        work = _Work()
+        for deadline in passed:
+            view = self.views[deadline.device_idx]
+            match deadline.due:
+                case Due.COMMS | Due.LOCATION:
+                    self._fell_silent(view, deadline.due, stamps)
+                    work.touched[view.device_idx] = (view, stamps)
+                case Due.PAIR_AGE:
+                    work.moved = (view, stamps)
+                case Due.LATE_RUN:
+                    self._end_late_run(view, stamps)
+        self._judge_pairs(work)
+        self._emit_states(work)
+
+    def finish(self, now_mono_ns: int) -> None:
+        """Close what only more reports could have closed: runs of late reports."""
+        self.on_due([Deadline(Due.LATE_RUN, device_idx) for device_idx in sorted(self._late_newest_ns)], now_mono_ns)
+
+    def _stamps_of(self, now_mono_ns: int) -> Stamps:
+        """Stamps of something that no device said: the passing of time."""
+        return Stamps(t_rx_mono_ns=now_mono_ns, t_rx_utc_ns=self._clock.utc_ns(), t_decoded_mono_ns=now_mono_ns)
+
+    def _alert(self, change: Change) -> None:
+        self._emitter.alert(change, self._by_id[change.key.device_id], self._clock.mono_ns())
+
+    def _arm(self, view: DeviceView, due: Due, from_mono_ns: int) -> None:
+        self._wheel.touch(Deadline(due, view.device_idx), from_mono_ns + view.limit_ns)
+
+    def _heard(self, view: DeviceView, stamps: Stamps, work: "_Work") -> None:
+        view.heard_utc_ns = stamps.t_rx_utc_ns
+        self._arm(view, Due.COMMS, stamps.t_decoded_mono_ns)
+        if view.comms == "lost":
+            self._alert(heard_change(AlertKind.COMMS_LOST, device_id=view.id, stamps=stamps))
+        view.comms = "up"
+        work.touched[view.device_idx] = (view, stamps)
+
+    def _take_fix(self, view: DeviceView, fix: Fix, stamps: Stamps, work: "_Work") -> None:
+        view.counts["fixes"] += 1
+        if fix.state is not FixState.POSITION or fix.lat_deg is None or fix.lon_deg is None:
+            if not fix.stored:
+                view.fix_state = fix.state
+            return
+        t_fix_ns = fix.t_fix_utc_ns if fix.t_fix_utc_ns is not None else stamps.t_rx_utc_ns
+        placement, t_judge_ns = view.order.place(t_fix_ns, stamps.t_rx_mono_ns, stored=fix.stored)
+        row = FixRow(view=view, fix=fix, lat_deg=fix.lat_deg, lon_deg=fix.lon_deg, t_judge_ns=t_judge_ns, stamps=stamps)
+        if placement is Placement.LATE:
+            view.counts["late"] += 1
+            work.late.append(row)
+            return
+        if placement is Placement.STEPPED:
+            view.counts["clock_steps"] += 1
+            self._live.reset_time(view.device_idx, forget=False)
+        work.live.append(row)
+        if not fix.stored:
+            self._take_live_position(row, work)
+
+    def _take_live_position(self, row: FixRow, work: "_Work") -> None:
+        """Note where a device is now. A position from its memory proves no such thing."""
+        view, stamps = row.view, row.stamps
+        view.fix = row.fix
+        view.fix_stamps = stamps
+        view.fix_state = row.fix.state
+        self._arm(view, Due.LOCATION, stamps.t_decoded_mono_ns)
+        if view.location == "lost":
+            self._alert(heard_change(AlertKind.LOCATION_LOST, device_id=view.id, stamps=stamps, fix=row.fix))
+        view.location = "valid"
+        if view.device_idx in self._pairs.devices:
+            self._pairs.move(row)
+            self._wheel.touch(
+                Deadline(Due.PAIR_AGE, view.device_idx), stamps.t_decoded_mono_ns + self._pairs.max_age_ns + 1
+            )
+            work.moved = (view, stamps)
+
+    def _take_status(self, view: DeviceView, status: TagStatus, stamps: Stamps) -> None:
+        view.counts["statuses"] += 1
+        told_utc_ns, newest_utc_ns = status.t_status_utc_ns, view.status_utc_ns
+        late = status.stored and told_utc_ns is not None and newest_utc_ns is not None and told_utc_ns <= newest_utc_ns
+        if late:
+            self._late_report(view, stamps)
+        else:
+            view.status = status
+            view.status_utc_ns = told_utc_ns if told_utc_ns is not None else newest_utc_ns
+        for change in equipment_changes(
+            status,
+            device_id=view.id,
+            stamps=stamps,
+            battery=self._battery,
+            is_raised=self.ledger.is_raised,
+            late=late,
+        ):
+            self._alert(change)
+
+    def _take_link(self, view: DeviceView, link: LinkEvent) -> None:
+        view.link = link.state
+        view.link_detail = "" if link.state is LinkState.UP else link.detail
+        view.counts[f"link_{link.state}"] += 1
+        if link.state is LinkState.ENDED:
+            # A replay that is over is not silent, it has nothing more to say.
+            view.has_ended = True
+            for due in (Due.COMMS, Due.LOCATION):
+                self._wheel.cancel(Deadline(due, view.device_idx))
+
+    def _judge_live(self, rows: list[FixRow]) -> None:
+        for transition in self._live.judge(_in_time_order(rows)):
+            self._alert(zone_change(transition))
+        for view in {row.view.device_idx: row.view for row in rows}.values():
+            view.order.end_batch()
+
+    def _judge_late(self, rows: list[FixRow]) -> None:
+        """Judge late fixes run by run: a tag's memory is read out from its oldest, so an older fix begins a new run."""
+        run: list[FixRow] = []
+        for row in rows:
+            device_idx = row.view.device_idx
+            newest_ns = self._late_newest_ns.get(device_idx)
+            if newest_ns is not None and row.t_judge_ns < newest_ns:
+                self._judge_run(run)
+                run = []
+                self._end_late_run(row.view, row.stamps)
+            self._late_report(row.view, row.stamps)
+            self._late_newest_ns[device_idx] = row.t_judge_ns
+            run.append(row)
+        self._judge_run(run)
+
+    def _judge_run(self, rows: list[FixRow]) -> None:
+        for transition in self._late.judge(rows):
+            self._alert(zone_change(transition))
+
+    def _late_report(self, view: DeviceView, stamps: Stamps) -> None:
+        self._late_newest_ns.setdefault(view.device_idx, None)
+        self._arm(view, Due.LATE_RUN, stamps.t_decoded_mono_ns)
+
+    def _end_late_run(self, view: DeviceView, stamps: Stamps) -> None:
+        self._late_newest_ns.pop(view.device_idx, None)
+        self._wheel.cancel(Deadline(Due.LATE_RUN, view.device_idx))
+        self._late.reset_time(view.device_idx, forget=True)
+        for raised in list(self.ledger.of_device(view.id, late=True)):
+            self._alert(end_of_late_run(raised.last, stamps))
+
+    def _judge_pairs(self, work: "_Work") -> None:
+        if work.moved is None:
+            return
+        view, stamps = work.moved
+        for transition in self._pairs.judge(self._clock.mono_ns(), shown_by=view.id, stamps=stamps):
+            wearer, protected = self._by_id[transition.wearer_id], self._by_id[transition.protected_id]
+            self._note_band(transition, wearer, protected)
+            key = AlertKey(device_id=wearer.id, kind=AlertKind.PROXIMITY_BREACH, about=protected.id)
+            for change in proximity_changes(transition, was_raised=self.ledger.is_raised(key)):
+                self._alert(change)
+            work.touched[wearer.device_idx] = (wearer, stamps)
+            work.touched[protected.device_idx] = (protected, stamps)
+
+    def _note_band(self, transition: BandTransition, wearer: DeviceView, protected: DeviceView) -> None:
+        separation = find_separation(transition)
+        detail = ProximityDetail(
+            wearer=wearer.id,
+            band=transition.band,
+            distance_m=round(separation.distance_m, 1) if separation else None,
+            bearing_deg=round(separation.bearing_deg, 1) if separation else None,
+        )
+        self._set_band(wearer, protected, transition.band, detail)
+
+    def _set_band(
+        self, wearer: DeviceView, protected: DeviceView, band: BandName, detail: ProximityDetail | None
+    ) -> None:
+        wearer.wearer_pairs[protected.id] = WearerPair(ref=protected.id, band=band)
+        protected.protected_pairs[wearer.id] = detail or ProximityDetail(
+            wearer=wearer.id, band=band, distance_m=None, bearing_deg=None
+        )
+
+    def _fell_silent(self, view: DeviceView, due: Due, stamps: Stamps) -> None:
+        if due is Due.COMMS:
+            kind = AlertKind.COMMS_LOST
+            view.comms = "lost"
+            since_utc_ns = view.heard_utc_ns
+        else:
+            kind = AlertKind.LOCATION_LOST
+            view.location = "lost"
+            since_utc_ns = view.fix_stamps.t_rx_utc_ns if view.fix_stamps is not None else None
+        self._alert(
+            silence_change(
+                kind,
+                device_id=view.id,
+                silent_since_utc_ns=stamps.t_rx_utc_ns - view.limit_ns if since_utc_ns is None else since_utc_ns,
+                limit_s=view.limit_ns / 1e9,
+                stamps=stamps,
+                detail=view.link_detail,
+            )
+        )
+
+    def _emit_states(self, work: "_Work") -> None:
+        for view, stamps in work.touched.values():
+            self._emitter.state(view, stamps)
+
+
+class _Work:
+    """What one batch has brought up so far."""
+
+    __slots__ = ("late", "live", "moved", "touched")
+
+    def __init__(self) -> None:
+        self.live: list[FixRow] = []
+        self.late: list[FixRow] = []
+        self.touched: dict[int, tuple[DeviceView, Stamps]] = {}
+        self.moved: tuple[DeviceView, Stamps] | None = None
+
+
+def _in_time_order(rows: list[FixRow]) -> list[FixRow]:
+    """Sort a batch by device and time. Two positions with one time are two fixes: the later heard counts as later."""
+    if len(rows) < 2:
+        return rows
+    ordered = sorted(rows, key=lambda row: (row.view.device_idx, row.t_judge_ns))
+    newest: dict[int, int] = {}
+    for index, row in enumerate(ordered):
+        before = newest.get(row.view.device_idx)
+        t_ns = row.t_judge_ns if before is None else max(row.t_judge_ns, before + 1)
+        newest[row.view.device_idx] = t_ns
+        if t_ns != row.t_judge_ns:
+            ordered[index] = FixRow(
+                view=row.view, fix=row.fix, lat_deg=row.lat_deg, lon_deg=row.lon_deg, t_judge_ns=t_ns, stamps=row.stamps
+            )
+    return ordered

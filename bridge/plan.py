@@ -1,0 +1,107 @@
+"""A configuration made ready: devices in rows, zones assigned to wearers, pairs with their rings."""
+
+import difflib
+from dataclasses import dataclass
+
+from bridge.config.load import LoadedConfig
+from bridge.config.schema import BridgeConfig, DeviceSection
+from bridge.errors import ConfigError, Problem
+from geofence_core.assigned import AssignedZones
+from geofence_core.errors import GeofenceError, ZoneGeometryError
+from geofence_core.pairs import PairTable
+from geofence_core.zones import ZoneTable
+from protocols.mqtt.messages import ZoneRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is judged. Row ``device_idx`` of every column is ``devices[device_idx]``.
+
+    ``assigned`` is None where no wearer has a zone; ``zone_refs`` follows the table's zones.
+    """
+
+    config: BridgeConfig
+    devices: tuple[DeviceSection, ...]
+    assigned: AssignedZones | None
+    zone_refs: tuple[ZoneRef, ...]
+    pairs: PairTable
+
+
+def make_plan(loaded: LoadedConfig) -> Plan:
+    """Read the zones file and tie orders to zones and devices.
+
+    Without any ``[[order]]`` every wearer has all zones of the file: the shortest way from a receiver and a zones file
+    to alerts. With orders, only what an order says.
+
+    Raises
+    ------
+    ConfigError
+        The zones file cannot be used (with the zone, ring and vertex), or an order names a zone that is not in it.
+    """
+    config = loaded.config
+    zones = _load_zones(loaded)
+    row = {device.id: index for index, device in enumerate(config.device)}
+    wearers = [device.id for device in config.device if device.role == "wearer"]
+    wanted: set[tuple[int, int]] = set()
+    problems: list[Problem] = []
+    if zones is not None:
+        ids = list(zones.ids)
+        if not config.order:
+            wanted = {(row[wearer], zone) for wearer in wearers for zone in range(len(ids))}
+        for position, order in enumerate(config.order):
+            for place, name in enumerate(order.zones if order.zones is not None else ids):
+                if name in ids:
+                    wanted.add((row[order.wearer], ids.index(name)))
+                    continue
+                close = difflib.get_close_matches(name, ids, n=1)
+                hint = f"Did you mean {close[0]!r}?" if close else f"It has: {', '.join(ids)}"
+                problems.append(
+                    Problem(
+                        path=f"order[{position}].zones[{place}]",
+                        where=loaded.sources.nearest(("order", position, "zones")),
+                        message=f"zone {name!r} is not in {config.zones.file}. {hint}",
+                    )
+                )
+    if problems:
+        raise ConfigError(problems)
+    rings = [(order.wearer, ring) for order in config.order for ring in order.protected]
+    own = sorted(wanted)
+    return Plan(
+        config=config,
+        devices=config.device,
+        assigned=AssignedZones(zones, [w for w, _ in own], [z for _, z in own], wearers=len(config.device))
+        if zones is not None and own
+        else None,
+        zone_refs=_zone_refs(zones) if zones is not None else (),
+        pairs=PairTable.of(
+            [row[wearer] for wearer, _ in rings],
+            [row[ring.device] for _, ring in rings],
+            [ring.contact_m for _, ring in rings],
+            [ring.alarm_m for _, ring in rings],
+            [ring.pre_alert_m for _, ring in rings],
+        ),
+    )
+
+
+def _load_zones(loaded: LoadedConfig) -> ZoneTable | None:
+    name = loaded.config.zones.file
+    if name is None:
+        return None
+    path = loaded.path_of(name)
+    where = loaded.sources.nearest(("zones", "file"))
+    try:
+        return ZoneTable.from_geojson(path)
+    except ZoneGeometryError as exc:
+        raise ConfigError([Problem(path=f"{name}: zone {exc.zone_id!r}", where=where, message=str(exc))]) from exc
+    except GeofenceError as exc:
+        raise ConfigError([Problem(path="zones.file", where=where, message=str(exc))]) from exc
+    except OSError as exc:
+        message = f"{path} cannot be read: {exc.strerror}. Next: the path is relative to the configuration file"
+        raise ConfigError([Problem(path="zones.file", where=where, message=message)]) from exc
+
+
+def _zone_refs(zones: ZoneTable) -> tuple[ZoneRef, ...]:
+    return tuple(
+        ZoneRef(id=zone_id, type="exclusion" if purpose == "exclusion" else "inclusion", name=name)
+        for zone_id, purpose, name in zip(zones.ids, zones.purposes, zones.names, strict=True)
+    )

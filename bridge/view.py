@@ -1,0 +1,57 @@
+"""What is known of each device now; owned by the pipeline."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bridge.config.schema import DeviceSection
+from bridge.ordering import FixOrder
+from devices.events import LinkState, Stamps
+from protocols.mqtt.messages import ProximityDetail, WearerPair
+from protocols.mqtt.topics import Side
+from protocols.reports import Fix, FixState, TagStatus
+
+Presence = Literal["up", "lost", "unknown"]
+Location = Literal["valid", "lost", "unknown"]
+
+
+@dataclass(slots=True)
+class DeviceView:
+    """One device: what it said last, whether it is heard, and what was published about it."""
+
+    device: DeviceSection
+    device_idx: int
+    order: FixOrder = field(default_factory=FixOrder)
+    fix: Fix | None = None
+    """Newest live position."""
+    fix_stamps: Stamps | None = None
+    fix_state: FixState | None = None
+    status: TagStatus | None = None
+    status_utc_ns: int | None = None
+    comms: Presence = "unknown"
+    location: Location = "unknown"
+    link: LinkState | None = None
+    link_detail: str = ""
+    heard_utc_ns: int | None = None
+    has_ended: bool = False
+    wearer_pairs: dict[str, WearerPair] = field(default_factory=dict)
+    protected_pairs: dict[str, ProximityDetail] = field(default_factory=dict)
+    published: tuple[object, ...] | None = None
+    """Fields of the last status message that matter; the rest goes out with them or after ``status_interval_s``."""
+    status_due_mono_ns: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def id(self) -> str:
+        """The device's id."""
+        return self.device.id
+
+    @property
+    def side(self) -> Side:
+        """Whose streams its messages stand in."""
+        return Side.PROTECTED if self.device.role == "protected" else Side.TAG
+
+    @property
+    def limit_ns(self) -> int:
+        """Silence beyond this is an alert."""
+        return int((self.device.interval_s + self.device.silence_buffer_s) * 1e9)
