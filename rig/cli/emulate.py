@@ -82,6 +82,7 @@ def command() -> None:
 @click.option("--list-events", is_flag=True, help="Print all events and end.")
 @click.option("--truth", "truth_file", type=click.Path(path_type=Path), help="Write true positions and write stamps.")
 @click.option("--wait-for-open", is_flag=True, help="Start the tag's time when a program opens the port.")
+@click.option("--hold", is_flag=True, help="Start the tag's time when a line comes on standard input: go [MONO_NS].")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines: ready, started, ended.")
 def ankle(
     link: Path | None,
@@ -100,6 +101,7 @@ def ankle(
     list_events: bool,
     truth_file: Path | None,
     wait_for_open: bool,
+    hold: bool,
     as_json: bool,
 ) -> None:
     """Emulate an ankle tag on a pseudo-terminal: NMEA, status, downlink commands.
@@ -132,12 +134,22 @@ def ankle(
             click.echo(f"Emulated ankle tag {device_id} on {port.name} (seed {config.seed}, {config.profile}).")
             click.echo(f"Open it with:  tio {port.name}   or   screen {port.name} 115200   or   cat {port.name}")
             click.echo("Ctrl-C ends it.")
-        _run(port, track, actions, config, limits, speed, device_id, truth_file, wait_for_open, as_json)
+        start_mono_ns = _held() if hold else None
+        _run(port, track, actions, config, limits, speed, device_id, truth_file, wait_for_open, start_mono_ns, as_json)
 
 
 def _refuse(exc: Exception, code: ExitCode) -> NoReturn:
     click.echo(f"tagrig emulate: {exc}", err=True)
     sys.exit(code)
+
+
+def _held() -> int:
+    """Wait for ``go``; an absolute start lets several tags begin as one. The end of the input ends the program."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.OK))
+    words = sys.stdin.readline().split()
+    if not words or words[0] != "go" or not all(word.isdecimal() for word in words[1:]):
+        sys.exit(ExitCode.OK if not words else ExitCode.USAGE)
+    return int(words[1]) if len(words) > 1 else SystemClock().mono_ns()
 
 
 def _start_utc_ns(text: str | None, seeded: bool) -> int:
@@ -196,6 +208,7 @@ def _run(
     device_id: str,
     truth_file: Path | None,
     wait_for_open: bool,
+    start_mono_ns: int | None,
     as_json: bool,
 ) -> None:
     clock = SystemClock()
@@ -212,7 +225,7 @@ def _run(
         signal.signal(number, stop)
     if (wait_for_open or math.isinf(speed)) and not port.wait_for_open(lambda: stopped):
         return
-    tag_clock = TagClock(start_utc_ns=config.start_utc_ns, start_mono_ns=clock.mono_ns(), speed=speed)
+    tag_clock = TagClock(start_utc_ns=config.start_utc_ns, start_mono_ns=start_mono_ns or clock.mono_ns(), speed=speed)
     with TruthLog(truth_file) as log:
         log.write(
             TruthHeader(

@@ -32,7 +32,7 @@ _ALTITUDE_M: Final = 20.0
 _SPEED_SD_MPS: Final = 0.05
 """Error of the Doppler speed per axis, metres per second (data sheets: 0.05)."""
 
-_MAX_SCALE: Final = 1.5
+MAX_SCALE: Final = 1.5
 """Cap on the growth of the error with poor geometry (a): the profiles' figures are those of whole logs, poor geometry
 included, and a receiver's filter holds the position together."""
 
@@ -193,8 +193,8 @@ class GnssReceiver:
     ) -> Position:
         p = self.profile
         nominal = NOMINAL_HDOP / math.sqrt(2)
-        scale_major = min(geometry.major / nominal, _MAX_SCALE)
-        scale_minor = min(geometry.minor / nominal, _MAX_SCALE)
+        scale_major = min(geometry.major / nominal, MAX_SCALE)
+        scale_minor = min(geometry.minor / nominal, MAX_SCALE)
         along, across, up = (
             m * p.error_sd_m + s * p.slow_sd_m + w * p.white_sd_m for (m, s), w in zip(errors, noise[:3], strict=True)
         )
@@ -206,7 +206,7 @@ class GnssReceiver:
         first = p.reacquire_sd_m * fade
         sigma_major = math.hypot(p.sd_m * scale_major, first)
         sigma_minor = math.hypot(p.sd_m * scale_minor, first)
-        vertical = min(geometry.vdop / nominal, _MAX_SCALE)
+        vertical = min(geometry.vdop / nominal, MAX_SCALE)
         east_m, north_m = truth.east_m + east, truth.north_m + north
         lat, lon = self._track.frame.to_geodetic(east_m, north_m)
         speed, course = _speed(truth, noise[3] * _SPEED_SD_MPS, noise[4] * _SPEED_SD_MPS)

@@ -1,0 +1,219 @@
+"""What a person at a terminal sees of a run: the truth in grey, the alerts as they arrive, a bar, two tables."""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from protocols.mqtt.messages import AlertKind, BandName, MsgType
+from rig.demo.latency import HOPS, HopTimes, Percentiles
+from rig.demo.play import AlertSeen
+from rig.demo.settings import DemoSettings
+from rig.scenario import Scenario
+from rig.truth.expected import ExpectedAlert
+from rig.truth.verdict import Judgement, Match, Verdict
+
+_STYLE: Final = {"Extreme": "bold red", "Severe": "yellow", "Moderate": "yellow", "Minor": "cyan"}
+_VERDICT_STYLE: Final = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.SKIPPED: "dim"}
+_SHORT_HOPS: Final = ("wire", "decode", "judge", "submit", "broker")
+"""One word per hop of ``HOPS``."""
+
+
+def clock_text(t_s: float) -> str:
+    """Minutes and seconds of the story."""
+    whole = max(0, int(t_s))
+    return f"{whole // 60}:{whole % 60:02d}"
+
+
+def alert_name(kind: AlertKind, zone: str | None, band: BandName | None, side: str) -> str:
+    """Name an alert in words."""
+    name = kind.value.replace("_", " ")
+    if zone:
+        name += f" · {zone}"
+    if band is not None and band is not BandName.CLEAR:
+        name += f" · {band.value.replace('_', '-')}"
+    return f"{name} (to the protected person)" if side == "protected" else name
+
+
+def milliseconds(value: float) -> str:
+    """Two digits after the point; a dash where there is nothing to count."""
+    return "–" if math.isnan(value) else f"{value:.2f}"
+
+
+class Narrator:
+    """Tells a run while it happens; ``quiet`` tells nothing."""
+
+    def __init__(self, console: Console, scenario: Scenario, settings: DemoSettings, *, quiet: bool) -> None:
+        self._console = console
+        self._scenario = scenario
+        self._settings = settings
+        self._quiet = quiet
+        self._alerts = 0
+        self._progress = Progress(
+            TextColumn("[dim]story {task.fields[at]} of {task.fields[end]}"),
+            BarColumn(bar_width=40),
+            TextColumn("[dim]{task.fields[alerts]} alerts received"),
+            console=console,
+            transient=True,
+            disable=quiet or not console.is_terminal,
+        )
+        self._task: TaskID | None = None
+
+    def opening(self) -> None:
+        """Say what will happen."""
+        if self._quiet:
+            return
+        scenario = self._scenario
+        tags = " and ".join(f"{p.device} ({p.role})" for p in scenario.person)
+        body = Text.assemble(
+            (scenario.about + "\n\n", ""),
+            ("tags on pseudo-terminals → tagrig bridge → embedded broker → independent subscriber", "bold"),
+            (", each a process of its own\n", ""),
+            (f"Tags: {tags}. Tag time runs {self._settings.speed:g} times faster than real time; ", "dim"),
+            ("the latencies are real.\n", "dim"),
+            (
+                f"Made-up place: open water near {scenario.origin.lat_deg}, {scenario.origin.lon_deg}. "
+                f"Run folder: {self._settings.folder}",
+                "dim",
+            ),
+        )
+        self._console.print(Panel(body, title=f"tagrig demo · {scenario.title}", title_align="left", expand=False))
+
+    def waiting(self, what: str) -> None:
+        """Say what is waited for."""
+        if not self._quiet:
+            self._console.print(Text(what, style="dim"))
+
+    def begin(self) -> None:
+        """Open the table of events."""
+        if not self._quiet:
+            self._console.print(
+                Text("\nstory   · what is so            ▲ raised  ■ cleared, as the subscriber gets it")
+            )
+        self._progress.start()
+        end = clock_text(self._scenario.duration_s)
+        self._task = self._progress.add_task("", total=self._scenario.duration_s, at="0:00", end=end, alerts=0)
+
+    def end(self) -> None:
+        """Take the bar away; safe to call twice."""
+        self._progress.stop()
+
+    def truth(self, expected: ExpectedAlert) -> None:
+        """Print what came true."""
+        if not self._quiet:
+            self._console.print(Text(f"{clock_text(expected.t_true_s):>5}   · {expected.reason}", style="dim"))
+
+    def alert(self, seen: AlertSeen, times: HopTimes) -> None:
+        """Print one alert with its hops."""
+        self._alerts += 1
+        if self._quiet:
+            return
+        alert = seen.alert
+        mark, style = ("■", "green") if alert.cleared else ("▲", _STYLE.get(seen.severity, ""))
+        if seen.msg_type is MsgType.UPDATE:
+            mark = "◆"
+        name = alert_name(alert.kind, seen.zone_name, alert.band, alert.side)
+        if seen.distance_m is not None and not alert.cleared:
+            name += f", {seen.distance_m:.0f} m"
+        hops = " + ".join(
+            f"{word} {milliseconds(value)}"
+            for word, value in zip(_SHORT_HOPS, times.hops_ms, strict=True)
+            if not math.isnan(value)
+        )
+        total = f"{milliseconds(times.total_ms)} ms = " if not math.isnan(times.total_ms) else "by deadline, ms: "
+        line = Text.assemble(
+            (f"{clock_text(alert.t_s):>5}   ", "dim"),
+            (f"{mark} {name:<58}", style),
+            (f" {total}{hops}", "dim"),
+        )
+        self._console.print(line, soft_wrap=True)
+
+    def progress(self, t_s: float) -> None:
+        """Move the bar."""
+        if self._task is not None:
+            self._progress.update(self._task, completed=t_s, at=clock_text(t_s), alerts=self._alerts)
+
+
+def print_summary(
+    console: Console,
+    judgement: Judgement,
+    rows: Sequence[Percentiles],
+    zones: dict[str, str],
+    seen: Sequence[AlertSeen],
+) -> None:
+    """Print the table of alerts, the table of hops, and what was wrong."""
+    table = Table(title="Alerts: expected by the truth, received by the subscriber", title_justify="left")
+    for name in ("true at", "what", "window", "received"):
+        table.add_column(name, justify="left" if name == "what" else "right")
+    table.add_column("verdict")
+    for match in judgement.matches:
+        if match.verdict is not Verdict.SKIPPED:
+            table.add_row(*_match_row(match, zones))
+    for alert in judgement.unexpected:
+        table.add_row(
+            "–",
+            alert_name(alert.kind, zones.get(alert.zone_id or ""), alert.band, alert.side) + _phase(alert.cleared),
+            "must not come",
+            clock_text(alert.t_s),
+            Text("FAIL unexpected", style="bold red"),
+        )
+    console.print()
+    console.print(table)
+    hops = Table(title="Latency by hop, ms (real time, one machine's monotonic clock)", title_justify="left")
+    for name in ("hop", "alerts", "p50", "p99"):
+        hops.add_column(name, justify="left" if name == "hop" else "right")
+    for i, row in enumerate(rows):
+        style = "bold" if i == len(HOPS) else ""
+        cells = (row.name, str(row.count), milliseconds(row.p50_ms), milliseconds(row.p99_ms))
+        hops.add_row(*cells, style=style)
+    console.print(hops)
+    console.print(Text("With fewer than 100 alerts the p99 is the slowest one.", style="dim"))
+    for text in failures(judgement, zones, seen):
+        console.print(Text(text, style="bold red"))
+
+
+def _match_row(match: Match, zones: dict[str, str]) -> tuple[str | Text, ...]:
+    expected, received = match.expected, match.received
+    name = alert_name(expected.kind, zones.get(expected.zone_id or ""), expected.band, expected.side)
+    verdict = Text(match.verdict.value, style=_VERDICT_STYLE[match.verdict])
+    if received is None:
+        verdict.append(" missing")
+    elif match.off_s:
+        verdict.append(f" {abs(match.off_s):.1f} s {'late' if match.off_s > 0 else 'early'}")
+    return (
+        clock_text(expected.t_true_s),
+        name + _phase(expected.cleared),
+        f"{clock_text(expected.earliest_s)} to {clock_text(expected.latest_s)}",
+        "–" if received is None else clock_text(received.t_s),
+        verdict,
+    )
+
+
+def _phase(cleared: bool) -> str:
+    return " · cleared" if cleared else ""
+
+
+def failures(judgement: Judgement, zones: dict[str, str], seen: Sequence[AlertSeen]) -> list[str]:
+    """Say in plain words what was wrong."""
+    out = []
+    for expected in judgement.missing:
+        name = alert_name(expected.kind, zones.get(expected.zone_id or ""), expected.band, expected.side)
+        out.append(
+            f"missing: {name}{_phase(expected.cleared)}: {expected.reason} at {clock_text(expected.t_true_s)}; "
+            f"owed by {clock_text(expected.latest_s)}"
+        )
+    for match in judgement.untimely:
+        e = match.expected
+        name = alert_name(e.kind, zones.get(e.zone_id or ""), e.band, e.side)
+        word = "late" if match.off_s > 0 else "early"
+        out.append(f"{word} by {abs(match.off_s):.1f} s of tag time: {name}{_phase(e.cleared)}: {e.reason}")
+    for alert in judgement.unexpected:
+        name = alert_name(alert.kind, zones.get(alert.zone_id or ""), alert.band, alert.side)
+        why = next((s.reason for s in seen if s.index == alert.index), "")
+        out.append(f"unexpected: {name}{_phase(alert.cleared)} at {clock_text(alert.t_s)}: {why}")
+    return out
