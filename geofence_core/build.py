@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from geofence_core.arrays import F64, I8, I64, Bool
 from geofence_core.boundary import BALL_SLACK_M, BoundaryRuns
-from geofence_core.densify import densify
+from geofence_core.densify import bends_m, densify
 from geofence_core.ellipsoid import frames, vectors
 from geofence_core.errors import ZoneGeometryError
 from geofence_core.seams import shared_seam, split_seams
@@ -194,11 +195,18 @@ def _boundary_runs(chains: _Chains, ids: tuple[str, ...]) -> BoundaryRuns:
         x_m=xyz[0],
         y_m=xyz[1],
         z_m=xyz[2],
+        bend_m=_run_bends(lon2, lat2, table),
         cx_m=centre[0],
         cy_m=centre[1],
         cz_m=centre[2],
         radius_m=radius,
     )
+
+
+def _run_bends(lon: F64, lat: F64, table: I64) -> npt.NDArray[np.float32]:
+    """Bend of each piece of a run, 0 for the filling; the run's vertex table says which piece starts where."""
+    bend = np.append(bends_m(lon, lat)[1], np.zeros(1))
+    return bend[np.minimum(table[:, :-1], len(lon))].astype(np.float32)
 
 
 def _balls(

@@ -4,7 +4,8 @@
 
       lon/lat                       ground, seen from above the edge's middle
       A ------------ B              A .--'''''--. B     the drawn edge bends away from the shortest way
-                                    A---|---|---B       halved until no piece bends off by more than a millimetre
+                                    A---|---|---B       halved until a piece bends little; the rest is a parabola
+                                                        whose height is kept with the piece
 """
 
 import numpy as np
@@ -16,9 +17,13 @@ from geofence_core.errors import ZoneGeometryError
 PIECE_LIMIT_M = 1_000.0
 """Longest piece; metre. Longer pieces would bend in a fix's local plane: 0.03 mm at 1 km and 30 km away."""
 
-BEND_LIMIT_M = 0.001
-"""Largest sideways gap between a piece and the edge it stands for; metre. It is the floor of the distance error, far
-below any receiver's; ten times less costs three times the pieces on east-west edges."""
+BEND_LIMIT_M = 0.01
+"""Largest sideways gap between a piece and the edge it stands for; metre. The distance is corrected for the gap as for
+a parabola, which at this size leaves micrometres; ten times less costs three times the pieces on east-west edges."""
+
+BEND_LIMIT_RATIO = 2.5e-4
+"""Largest gap per length of the piece. Only next to a pole do edges bend this much within a piece; there it keeps the
+parabola's slope below a thousandth, and the error of measuring across the piece below 0.05 mm per 100 m."""
 
 PIECES_LIMIT = 4_000_000
 """Most pieces of one zone; about 0.5 GB. The coast of the largest country at 1:10 million takes a twentieth."""
@@ -46,8 +51,8 @@ def densify(lon: F64, lat: F64, zone_ids: tuple[str, ...], zone_of: I64) -> tupl
 
     Notes
     -----
-    The points in between lie exactly on the drawn edge (repeated halving in degrees); measured bend of a piece at
-    most `BEND_LIMIT_M`, at any latitude, poles included.
+    The points in between lie exactly on the drawn edge (repeated halving in degrees). Bends stay below `BEND_LIMIT_M`
+    at any latitude, poles included.
     """
     edge = np.arange(len(lon), dtype=np.int64)
     while True:
@@ -66,23 +71,44 @@ def densify(lon: F64, lat: F64, zone_ids: tuple[str, ...], zone_of: I64) -> tupl
         edge, lon, lat = _halve(edge, lon, lat, split)
 
 
-def _too_long_or_bent(lon: F64, lat: F64) -> Bool:
+def bends_m(lon: F64, lat: F64) -> tuple[F64, F64]:
+    """Length of pieces, and how far the drawn edge lies left of the middle of each (negative: right).
+
+    Parameters
+    ----------
+    lon, lat
+        float64 (Q, 2), degree; start and end of each piece.
+
+    Returns
+    -------
+    length, bend
+        float64 (Q,), metre.
+    """
     ax, ay, az = vectors(lat[:, 0], lon[:, 0])
     bx, by, bz = vectors(lat[:, 1], lon[:, 1])
     mid_lat = lat.mean(axis=1)
     mid_lon = lon.mean(axis=1)
     mx, my, mz = vectors(mid_lat, mid_lon)
-    length2 = (bx - ax) ** 2 + (by - ay) ** 2 + (bz - az) ** 2
-    # Middle of the drawn edge against the middle of its chord; the part along the vertical is the Earth's own bulge.
+    # Middle of the drawn edge against the middle of its chord, taken along (up x direction): upwards lies the Earth's
+    # own bulge, and forwards only the edge's uneven scale.
     gx, gy, gz = mx - (ax + bx) / 2, my - (ay + by) / 2, mz - (az + bz) / 2
     phi, lam = np.radians(mid_lat), np.radians(mid_lon)
     ux, uy, uz = np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)
-    up = gx * ux + gy * uy + gz * uz
-    bend2 = (gx - up * ux) ** 2 + (gy - up * uy) ** 2 + (gz - up * uz) ** 2
+    dx, dy, dz = bx - ax, by - ay, bz - az
+    length = np.sqrt(dx * dx + dy * dy + dz * dz)
+    left = gx * (uy * dz - uz * dy) + gy * (uz * dx - ux * dz) + gz * (ux * dy - uy * dx)
+    return length, left / np.where(length > 0, length, 1.0)
+
+
+def _too_long_or_bent(lon: F64, lat: F64) -> Bool:
+    length, bend = bends_m(lon, lat)
+    bend = np.abs(bend)
     # An edge more than a third round the globe can have both ends in one place; halving it first tells.
     wide = np.abs(lon[:, 1] - lon[:, 0]) > 120.0
     on_pole = np.abs(lat).min(axis=1) == 90.0
-    split: Bool = (length2 > PIECE_LIMIT_M**2) | (bend2 > BEND_LIMIT_M**2) | (wide & ~on_pole)
+    split: Bool = (length > PIECE_LIMIT_M) | (bend > BEND_LIMIT_M) | (wide & ~on_pole)
+    # Below a micrometre the bend is rounding of the coordinates, not the edge.
+    split |= (bend > BEND_LIMIT_RATIO * length) & (bend > 1e-6)
     return split
 
 
