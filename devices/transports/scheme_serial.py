@@ -10,12 +10,10 @@ from devices.serial_door import FlowControl, LineSettings, Parity, PortInfo, ope
 from devices.transports.base import Transport
 from devices.transports.descriptor import Descriptor, DescriptorTransport
 from devices.transports.scheme_pty import explain_open_error
-from devices.transports.spec import SERIAL_BAUD_DEFAULT, TransportSpec, closest
+from devices.transports.spec import BAUD_MAX, SERIAL_BAUD_DEFAULT, TransportSpec, closest
 
 _OPTIONS = ("baud", "bits", "parity", "stop", "flow", "low_latency", "interface")
 _STOPS = {"1": 1.0, "1.5": 1.5, "2": 2.0}
-BAUD_MAX = 4_000_000
-"""Bd. The highest rate of the Linux termios table; more is a typing error."""
 
 
 def line_settings(spec: TransportSpec) -> LineSettings:

@@ -9,6 +9,8 @@ from devices.errors import TransportSpecError
 
 SERIAL_BAUD_DEFAULT = 9600
 """Bd. The rate GNSS modules leave the factory with today; older ones use 4800, trackers 115200."""
+BAUD_MAX = 4_000_000
+"""Bd. The highest rate of the Linux termios table; more is a typing error."""
 
 _TRUE = frozenset({"yes", "true", "on", "1"})
 _FALSE = frozenset({"no", "false", "off", "0"})

@@ -1,0 +1,191 @@
+"""``tagrig scan``: which ports there are, what their USB devices call themselves, and what speaks on them."""
+
+import asyncio
+import sys
+
+import click
+import msgspec
+
+from devices.baud_watch import COMMON_BAUDS
+from devices.clock import Clock, SystemClock
+from devices.errors import TransportSpecError
+from devices.inventory import PortInfo, list_ports, stable_target
+from devices.probe import ProbeResult, Speaks, has_open_baud, probe, spec_of
+from devices.transports import SCHEMES, open_transport
+from devices.transports.spec import BAUD_MAX, SERIAL_BAUD_DEFAULT
+from rig.cli.exit_codes import ExitCode
+
+PROGRESS_OVER_S = 2.0
+"""Seconds. A scan that may take longer shows its progress, from the first second on."""
+PROGRESS_EVERY_S = 10.0
+"""Seconds between progress lines where they cannot overwrite each other (a log file)."""
+_NOTHING = (
+    "No serial ports found. Next: plug a device in; or name one: tagrig scan /dev/ttyUSB0, "
+    "or a remote one: tagrig scan socket://host:port"
+)
+
+
+class UsbIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    """What a USB device says it is."""
+
+    vid: str
+    pid: str
+    serial_number: str | None
+    manufacturer: str | None
+    product: str | None
+    location: str | None
+
+
+class ScanRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One port of ``tagrig scan --json``; ``spec`` goes into the configuration."""
+
+    path: str
+    spec: str
+    speaks: Speaks
+    baud: int | None
+    firmware: str | None
+    talkers: tuple[str, ...]
+    n_sentences: int
+    n_bytes: int
+    detail: str
+    description: str | None
+    usb: UsbIdentity | None
+
+
+class ScanReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole of ``tagrig scan --json``."""
+
+    ports: list[ScanRow]
+
+
+@click.command(epilog=f"Schemes of a SPEC: {', '.join(SCHEMES)} (devices/README.md).")
+@click.argument("paths", nargs=-1, metavar="[PATH|SPEC]...")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--listen-s",
+    type=click.FloatRange(0.1, 60),
+    default=2.0,
+    show_default=True,
+    help="Seconds to listen at each baud rate.",
+)
+@click.option(
+    "--baud",
+    "bauds",
+    type=click.IntRange(50, BAUD_MAX),
+    multiple=True,
+    help=f"Baud rate to try; may be repeated. [default: {', '.join(map(str, COMMON_BAUDS))}]",
+)
+def command(paths: tuple[str, ...], as_json: bool, listen_s: float, bauds: tuple[int, ...]) -> None:
+    """List serial ports with their USB identity and what speaks on them.
+
+    Without arguments all serial ports of this machine are listened to. A PATH may be a pseudo-terminal too; a SPEC is
+    any specification string, such as socket://host:port. Nothing is sent, but opening a port raises its DTR line,
+    which restarts some boards.
+
+    Exit codes: 0 scanned, 2 usage, 3 a port that was named could not be opened.
+    """
+    try:
+        for path in paths:
+            open_transport(spec_of(path))
+    except TransportSpecError as exc:
+        raise click.UsageError(str(exc)) from exc
+    known = list_ports()
+    targets = list(paths) if paths else [port.path for port in known]
+    rates = bauds or COMMON_BAUDS
+    rows = asyncio.run(_scan(targets, known, rates, listen_s, SystemClock()))
+    if as_json:
+        click.echo(msgspec.json.encode(ScanReport(ports=rows)).decode())
+    elif not rows:
+        click.echo(_NOTHING)
+    else:
+        click.echo("\n\n".join(_text(row) for row in rows))
+    if paths and any(row.speaks is Speaks.UNAVAILABLE for row in rows):
+        sys.exit(ExitCode.BENCH_BROKEN)
+
+
+async def _scan(
+    targets: list[str], known: list[PortInfo], bauds: tuple[int, ...], listen_s: float, clock: Clock
+) -> list[ScanRow]:
+    """Listen to all ports at once; each takes as long as its own baud rates need."""
+    listen_ns = round(listen_s * 1e9)
+    probes = [
+        asyncio.create_task(probe(spec_of(target), clock=clock, listen_ns=listen_ns, bauds=bauds)) for target in targets
+    ]
+    if not probes:
+        return []
+    at_most_s = max(listen_s * (len(bauds) if has_open_baud(spec_of(target)) else 1) for target in targets)
+    progress = asyncio.create_task(_show_progress(probes, clock, at_most_s))
+    try:
+        results = await asyncio.gather(*probes)
+    finally:
+        progress.cancel()
+        await asyncio.gather(progress, *probes, return_exceptions=True)
+    return [_row(target, result, known) for target, result in zip(targets, results, strict=True)]
+
+
+async def _show_progress(probes: list["asyncio.Task[ProbeResult]"], clock: Clock, at_most_s: float) -> None:
+    if at_most_s <= PROGRESS_OVER_S:
+        return
+    start_ns = clock.mono_ns()
+    live = sys.stderr.isatty()
+    waited_s = 1.0
+    try:
+        while True:
+            await clock.sleep_until(start_ns + round(waited_s * 1e9))
+            n_done = sum(task.done() for task in probes)
+            line = f"listening: {n_done} of {len(probes)} ports done, {waited_s:.0f} of at most {at_most_s:.0f} s"
+            click.echo(f"\r{line}" if live else line, err=True, nl=not live)
+            waited_s += 1.0 if live else PROGRESS_EVERY_S
+    finally:
+        if live:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+
+def _row(target: str, result: ProbeResult, known: list[PortInfo]) -> ScanRow:
+    port = next((port for port in known if port.path == target), None)
+    spec = result.spec
+    if port is not None:
+        spec = f"serial:{stable_target(port, known)}?baud={result.baud or SERIAL_BAUD_DEFAULT}"
+    usb = None
+    if port is not None and port.vid is not None and port.pid is not None:
+        usb = UsbIdentity(
+            vid=f"{port.vid:04x}",
+            pid=f"{port.pid:04x}",
+            serial_number=port.serial_number,
+            manufacturer=port.manufacturer,
+            product=port.product,
+            location=port.location,
+        )
+    return ScanRow(
+        path=target,
+        spec=spec,
+        speaks=result.speaks,
+        baud=result.baud,
+        firmware=result.firmware,
+        talkers=result.talkers,
+        n_sentences=result.n_sentences,
+        n_bytes=result.n_bytes,
+        detail=result.detail,
+        description=None if port is None else port.description,
+        usb=usb,
+    )
+
+
+def _text(row: ScanRow) -> str:
+    lines = [row.path]
+    if row.usb is not None:
+        name = " ".join(part for part in (row.usb.manufacturer, row.usb.product) if part)
+        number = f", serial number {row.usb.serial_number}" if row.usb.serial_number else ""
+        place = f", at {row.usb.location}" if row.usb.location else ""
+        lines.append(f"  usb     {name or 'unnamed'} ({row.usb.vid}:{row.usb.pid}{number}{place})")
+    elif row.description:
+        lines.append(f"  port    {row.description}")
+    heard = row.detail
+    if row.n_sentences:
+        at = f" at {row.baud} Bd" if row.baud else ""
+        talkers = f", talkers {' '.join(row.talkers)}" if row.talkers else ""
+        heard = f"{row.detail}: {row.n_sentences} sentences{at}{talkers}"
+    lines.append(f"  speaks  {heard}")
+    if row.speaks in (Speaks.TAG, Speaks.NMEA):
+        lines.append(f'  use     transport = "{row.spec}"')
+    return "\n".join(lines)
