@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec.structs import asdict
 
 from bridge.alerts.change import Change, Raised
+from bridge.identity import Identity
 from bridge.publisher import Lane, Message
 from bridge.view import DeviceView
 from protocols.mqtt import messages as m
@@ -21,21 +22,6 @@ HEARTBEAT_EXPIRY_S = 30
 
 
 _PRIORITY: dict[Stream, Literal["alert", "position"]] = {Stream.ALERT: "alert", Stream.POSITION: "position"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """Who publishes. ``epoch`` names this start of the bridge; sequence numbers begin anew with it."""
-
-    root: str
-    agency: str
-    bridge_id: str
-    epoch: str
-    boot_id: str
-    version: str
-    status: m.CapStatus
-    event_type_prefix: str
-    durable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """A broker of our own on loopback, for those who have none: a child process that cannot outlive the bridge."""
 
+import asyncio
 import contextlib
 import ctypes
 import logging
@@ -100,13 +101,46 @@ class EmbeddedBroker:
         _remove_orphans()
         for attempt in range(1, START_ATTEMPTS + 1):
             try:
-                self._start_once()
+                self._start_once(None)
             except BrokerStartError:
                 if attempt == START_ATTEMPTS or not any("in use" in line for line in self._last_lines):
                     raise
             else:
                 _log.info("embedded %s listens on %s", self.engine, self.url)
                 return
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was started and is gone."""
+        return self._process is not None and self._process.poll() is not None
+
+    async def ended(self) -> None:
+        """Return when the process is gone; Linux only, as the kernel tells it through a descriptor."""
+        assert self._process is not None
+        pidfd = os.pidfd_open(self._process.pid)
+        loop = asyncio.get_running_loop()
+        gone = asyncio.Event()
+        loop.add_reader(pidfd, gone.set)
+        try:
+            await gone.wait()
+        finally:
+            loop.remove_reader(pidfd)
+            os.close(pidfd)
+
+    def restart(self) -> None:
+        """Start it again on the same port and store. Call it from the main thread.
+
+        Raises
+        ------
+        BrokerStartError
+            As for ``start``.
+        """
+        store, is_temporary, port = self._store, self._is_temporary, self._port
+        self._is_temporary = False
+        self.stop()
+        self._store, self._is_temporary = store, is_temporary
+        self._start_once(port)
+        _log.info("embedded %s listens on %s again", self.engine, self.url)
 
     def stop(self) -> None:
         """End the broker; harmless if it does not run."""
@@ -128,11 +162,11 @@ class EmbeddedBroker:
             shutil.rmtree(self._store, ignore_errors=True)
             self._store = None
 
-    def _start_once(self) -> None:
+    def _start_once(self, port: int | None) -> None:
         if self._store is None:
             self._store = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
         self._store.mkdir(mode=0o700, parents=True, exist_ok=True)
-        recipe = _nats(self._store) if self.engine == "nats" else _mosquitto(self._store)
+        recipe = _nats(self._store, port) if self.engine == "nats" else _mosquitto(self._store, port)
         self._last_lines.clear()
         try:
             process = subprocess.Popen(
@@ -176,12 +210,12 @@ class EmbeddedBroker:
         heard.set()
 
 
-def _nats(store: Path) -> _Recipe:
-    """Use JetStream on disk, a port that the kernel picks, no listener off loopback."""
+def _nats(store: Path, port: int | None) -> _Recipe:
+    """Use JetStream on disk, a port that the kernel picks if none is given, no listener off loopback."""
     config = store / "nats.conf"
     # sync_interval: the default acknowledges messages up to two minutes before they are on disk.
     config.write_text(
-        f"server_name: tagrig\nhost: {LOOPBACK}\nport: -1\nmqtt {{ host: {LOOPBACK}, port: -1 }}\n"
+        f"server_name: tagrig\nhost: {LOOPBACK}\nport: -1\nmqtt {{ host: {LOOPBACK}, port: {port or -1} }}\n"
         f'jetstream {{ store_dir: "{store}", sync_interval: always }}\n'
     )
     return _Recipe(
@@ -205,12 +239,13 @@ def _find_nats() -> str:
     )
 
 
-def _mosquitto(store: Path) -> _Recipe:
+def _mosquitto(store: Path, port: int | None) -> _Recipe:
     program = shutil.which("mosquitto", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
     if program is None:
         raise BrokerStartError("mosquitto is not installed. Next: apt install mosquitto, or use the default broker")
-    with socket.create_server((LOOPBACK, 0)) as probe:
-        port = int(probe.getsockname()[1])
+    if port is None:
+        with socket.create_server((LOOPBACK, 0)) as probe:
+            port = int(probe.getsockname()[1])
     user = "user root\n" if os.geteuid() == 0 else ""
     config = store / "mosquitto.conf"
     config.write_text(

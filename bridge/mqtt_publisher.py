@@ -60,11 +60,12 @@ FAREWELL_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerState:
-    """The connection changed; handed to ``on_state`` in the publisher's thread."""
+    """The connection changed; handed to ``on_state`` in the publisher's thread. ``is_over``: that thread has failed."""
 
     connected: bool
     detail: str
     session_present: bool = False
+    is_over: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -188,16 +189,20 @@ class MqttPublisher:
                 return
 
     def _run(self) -> None:
+        ended_in_order = False
         try:
             while not self._is_done():
                 self._turn()
             self._say_farewell()
+            ended_in_order = True
         finally:
             self._running = False
             self._connected = False
             self._drop_session()
             self._selector.close()
             self._wake_read.close()
+            if not ended_in_order:
+                self._on_state(BrokerState(connected=False, detail="the publisher failed", is_over=True))
 
     def _is_done(self) -> bool:
         deadline = self._close_deadline_mono_ns
@@ -307,7 +312,10 @@ class MqttPublisher:
         if event.code == UNSUPPORTED_VERSION and self._settings.version == "5":
             self._settings = _in_version_3(self._settings)
             self._failures = 0
+            self._next_attempt_mono_ns = self._clock.mono_ns()
+            self._drop_session()
             _log.warning("the broker does not speak MQTT 5; falling back to 3.1.1")
+            return
         self._lost(f"the broker refused: {event.reason}")
 
     def _was_acknowledged(self, event: Acknowledged) -> None:

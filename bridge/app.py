@@ -1,0 +1,380 @@
+"""A bridge put together and run: devices, pipeline, watchdog, heartbeat, publisher, embedded broker."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, unique
+
+from bridge import life
+from bridge.batcher import Batcher
+from bridge.broker_access import embedded_broker_of, is_plain_off_loopback, mqtt_settings
+from bridge.compose import Composer
+from bridge.config.load import LoadedConfig
+from bridge.config.schema import DeviceSection
+from bridge.errors import ConfigError, Problem
+from bridge.embedded_broker import EmbeddedBroker
+from bridge.heartbeat import heartbeat_data
+from bridge.identity import config_hash, make_identity
+from bridge.mqtt_publisher import BrokerState, MqttPublisher
+from bridge.mqtt_session import MqttSettings
+from bridge.outbox import MemoryOutbox
+from bridge.pipeline import Pipeline
+from bridge.plan import Plan
+from bridge.publisher import Message
+from bridge.silence import DeadlineWheel, watch
+from devices.ankle_tag import AnkleTag
+from devices.capture import CaptureHeader, CapturingTransport, capture_path
+from devices.clock import Clock
+from devices.errors import TransportSpecError
+from devices.events import DeviceEvent, LinkEvent
+from devices.transports import open_transport
+from devices.transports.base import Transport
+from protocols.mqtt.messages import AlertEvent, ProtectedAlertData, ProtectedAlertEvent
+
+_log = logging.getLogger(__name__)
+
+FIRST_WORD_S = 3.0
+"""How long "ready" waits for the first word about the broker, so that it can say whether there is one."""
+
+
+@unique
+class Ending(Enum):
+    """Why a bridge stopped."""
+
+    ASKED = "asked to stop"
+    DEVICES_ENDED = "all devices have ended"
+    PUBLISHER_DIED = "the publisher's thread died"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a run ended. ``undelivered`` counts messages that no broker has."""
+
+    ending: Ending
+    undelivered: int
+
+
+class BridgeApp:
+    """One bridge.
+
+    Parameters
+    ----------
+    loaded : LoadedConfig
+    plan : Plan
+    clock : Clock
+    observe : callable
+        Told of each event in the bridge's life, in the event loop's thread.
+    exit_when_done : bool
+        Stop once all devices are replays that have ended.
+    flush_timeout_s : float
+        How long stopping may take to deliver what waits.
+    epoch : str or None
+        Name of this start; None: made of the time and random bits. Given, ids are those of an earlier run.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedConfig,
+        plan: Plan,
+        *,
+        clock: Clock,
+        observe: life.LifeObserver,
+        exit_when_done: bool = False,
+        flush_timeout_s: float = 10.0,
+        epoch: str | None = None,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._loaded = loaded
+        self._plan = plan
+        self._clock = clock
+        self._observe = observe
+        self._exit_when_done = exit_when_done
+        self._flush_timeout_s = flush_timeout_s
+        self._environment = environment
+        self._stop = asyncio.Event()
+        self._first_word = asyncio.Event()
+        self._ending = Ending.ASKED
+        self._started_mono_ns = clock.mono_ns()
+        self._composer = Composer(make_identity(loaded, clock, epoch))
+        self._wheel = DeadlineWheel()
+        self._batcher = Batcher(self._process)
+        self._pipeline = Pipeline(
+            plan=plan,
+            composer=self._composer,
+            clock=clock,
+            wheel=self._wheel,
+            publish=self._submit,
+            on_alert=self._note_alert,
+        )
+        self._captures: list[CapturingTransport] = []
+        self._publisher: MqttPublisher | None = None
+        self._settings: MqttSettings | None = None
+
+    def request_stop(self) -> None:
+        """Stop in order; safe to call from a signal handler of the loop."""
+        self._stop.set()
+
+    async def run(self) -> Outcome:
+        """Run until asked to stop, or until all devices have ended.
+
+        Raises
+        ------
+        ConfigError
+            A transport or file named in the configuration cannot be used.
+        BrokerStartError
+            The embedded broker did not start.
+        """
+        tags = [self._make_tag(device) for device in self._plan.devices]
+        embedded = embedded_broker_of(self._loaded)
+        if embedded is not None:
+            embedded.start()
+        try:
+            return await self._run_with_broker(tags, embedded)
+        finally:
+            if embedded is not None:
+                embedded.stop()
+
+    async def _run_with_broker(self, tags: list[AnkleTag], embedded: EmbeddedBroker | None) -> Outcome:
+        broker = self._loaded.config.broker
+        url = embedded.url if embedded is not None else broker.url
+        assert url is not None
+        newest = embedded.mqtt_version if embedded is not None else "5"
+        self._settings = mqtt_settings(self._loaded, url, self._environment, newest=newest)
+        if is_plain_off_loopback(self._settings):
+            self._warn(f"{url} is not encrypted: positions are readable on the way. Next: use mqtts://")
+        self._publisher = self._make_publisher(self._settings)
+        self._publisher.start()
+        self._pipeline.start(self._clock.mono_ns(), self._clock.utc_ns())
+        tasks = [asyncio.create_task(tag.run(), name=f"device {tag.device_id}") for tag in tags]
+        tasks.append(asyncio.create_task(watch(self._wheel, self._clock, self._pipeline.on_due), name="watchdog"))
+        tasks.append(asyncio.create_task(self._beat(), name="heartbeat"))
+        if embedded is not None:
+            tasks.append(asyncio.create_task(self._guard(embedded), name="embedded broker"))
+        stopper = asyncio.create_task(self._stop.wait(), name="stop")
+        try:
+            await self._say_ready(url, broker.embedded if embedded is not None else None)
+            await self._wait_for_end(tasks, stopper)
+        finally:
+            for task in (*tasks, stopper):
+                task.cancel()
+            results = await asyncio.gather(*tasks, stopper, return_exceptions=True)
+            undelivered = await self._finish()
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+        return Outcome(ending=self._ending, undelivered=undelivered)
+
+    async def _guard(self, embedded: EmbeddedBroker) -> None:
+        """Start the embedded broker again, on its port and its store, whenever it ends by itself."""
+        while True:
+            await embedded.ended()
+            self._warn("the embedded broker ended by itself; it is started again")
+            embedded.restart()
+
+    async def _say_ready(self, url: str, engine: str | None) -> None:
+        try:
+            async with asyncio.timeout(FIRST_WORD_S):
+                await self._first_word.wait()
+        except TimeoutError:
+            _log.warning("no word from %s yet", url)
+        assert self._publisher is not None
+        identity = self._composer.identity
+        self._observe(
+            life.Ready(
+                broker=url,
+                broker_connected=self._publisher.stats().connected,
+                embedded=engine,
+                root=identity.root,
+                epoch=identity.epoch,
+                devices=tuple(device.id for device in self._plan.devices),
+                zones=len(self._plan.zone_refs),
+                pairs=len(self._plan.pairs),
+            )
+        )
+
+    async def _wait_for_end(self, tasks: list[asyncio.Task[None]], stopper: asyncio.Task[bool]) -> None:
+        """Wait until asked to stop, until nothing more can come, or until a task fails."""
+        running: set[asyncio.Task[None] | asyncio.Task[bool]] = {*tasks, stopper}
+        while not stopper.done():
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            if any(task is not stopper and task.exception() is not None for task in done):
+                return
+            if self._exit_when_done and all(view.has_ended for view in self._pipeline.views):
+                self._ending = Ending.DEVICES_ENDED
+                return
+
+    async def _finish(self) -> int:
+        """Judge what is pending, deliver what waits, report."""
+        self._batcher.flush()
+        self._pipeline.finish(self._clock.mono_ns())
+        for capture in self._captures:
+            capture.close_capture()
+        assert self._publisher is not None
+        before = self._publisher.stats()
+        undelivered = await asyncio.to_thread(self._publisher.close, self._flush_timeout_s)
+        stats = self._publisher.stats()
+        counts = [view.counts for view in self._pipeline.views]
+        self._observe(
+            life.Stopped(
+                reason=self._ending.value,
+                fixes=sum(each["fixes"] for each in counts),
+                late=sum(each["late"] for each in counts),
+                rejects=sum(n for each in counts for name, n in each.items() if name.startswith("reject_")),
+                submitted=stats.submitted,
+                delivered=stats.delivered,
+                undelivered=undelivered,
+                positions_dropped=stats.positions_dropped,
+                resent=stats.resent,
+            )
+        )
+        if undelivered:
+            _log.error(
+                "%d messages could not be delivered within %g s and are lost (%d alerts waited before the flush): %s",
+                undelivered,
+                self._flush_timeout_s,
+                before.queued_alerts,
+                stats.detail,
+            )
+        return undelivered
+
+    async def _beat(self) -> None:
+        """Publish a heartbeat every interval."""
+        interval_ns = int(self._plan.config.policy.heartbeat_interval_s * 1e9)
+        due_mono_ns = self._clock.mono_ns()
+        while True:
+            assert self._publisher is not None
+            data = heartbeat_data(
+                self._composer,
+                self._pipeline.views,
+                self._publisher.stats(),
+                now_mono_ns=self._clock.mono_ns(),
+                started_mono_ns=self._started_mono_ns,
+            )
+            self._submit(self._composer.heartbeat(data, self._clock.utc_ns()))
+            due_mono_ns += interval_ns
+            await self._clock.sleep_until(due_mono_ns)
+
+    def _make_tag(self, device: DeviceSection) -> AnkleTag:
+        return AnkleTag(
+            device_id=device.id,
+            transport=self._make_transport(device),
+            clock=self._clock,
+            on_event=self._take_event,
+        )
+
+    def _make_transport(self, device: DeviceSection) -> Transport:
+        transport = find_transport(self._loaded, device, self._clock)
+        folder = self._loaded.config.capture.folder
+        if folder is None:
+            return transport
+        now_utc_ns = self._clock.utc_ns()
+        header = CaptureHeader(
+            device_id=device.id,
+            transport=device.transport,
+            tagrig_version=self._composer.identity.version,
+            t_start_mono_ns=self._clock.mono_ns(),
+            t_start_utc_ns=now_utc_ns,
+            config_hash=config_hash(self._loaded),
+        )
+        path = capture_path(self._loaded.path_of(folder), device.id, now_utc_ns)
+        capture = CapturingTransport(transport, path, header, clock=self._clock)
+        self._captures.append(capture)
+        return capture
+
+    def _make_publisher(self, settings: MqttSettings) -> MqttPublisher:
+        loop = asyncio.get_running_loop()
+        now_utc_ns = self._clock.utc_ns()
+
+        def on_state(state: BrokerState) -> None:
+            """Hop from the publisher's thread to the loop."""
+            loop.call_soon_threadsafe(self._broker_changed, state)
+
+        return MqttPublisher(
+            settings=settings,
+            outbox=MemoryOutbox(max_positions=self._plan.config.policy.max_queued_positions),
+            clock=self._clock,
+            birth=self._composer.bridge_status("online", "started", now_utc_ns),
+            will=self._composer.bridge_status("offline", "connection lost", now_utc_ns),
+            farewell=self._composer.bridge_status("offline", "stopped", now_utc_ns),
+            on_state=on_state,
+        )
+
+    def _submit(self, message: Message) -> None:
+        assert self._publisher is not None
+        self._publisher.submit(message)
+
+    def _process(self, batch: Sequence[DeviceEvent]) -> None:
+        self._pipeline.process(batch)
+
+    def _take_event(self, event: DeviceEvent) -> None:
+        self._batcher.push(event)
+        if isinstance(event.report, LinkEvent):
+            link = event.report
+            self._observe(
+                life.LinkChanged(
+                    device=event.device_id,
+                    state=link.state,
+                    detail=link.detail,
+                    gap_s=None if link.gap_ns is None else round(link.gap_ns / 1e9, 3),
+                )
+            )
+
+    def _note_alert(self, event: AlertEvent | ProtectedAlertEvent) -> None:
+        data = event.data
+        about = ""
+        if isinstance(data, ProtectedAlertData):
+            about = data.proximity.wearer if data.proximity is not None else ""
+        elif data.zone is not None:
+            about = data.zone.id
+        elif data.protected_party is not None:
+            about = data.protected_party.ref
+        device = event.subject.partition("/")[2]
+        _log.warning("%s: %s %s %s (%s)", device, data.msg_type, data.kind, about, data.reason)
+        self._observe(
+            life.AlertPublished(
+                device=device,
+                msg_type=data.msg_type,
+                kind=data.kind,
+                about=about,
+                sequence=event.sequence,
+                late=data.late,
+            )
+        )
+
+    def _broker_changed(self, state: BrokerState) -> None:
+        assert self._settings is not None
+        self._first_word.set()
+        url = self._settings.url
+        if state.connected:
+            _log.info("connected to %s (%s)", url, state.detail)
+        else:
+            _log.warning(
+                "broker %s: %s; messages wait in memory and are sent in order once it is back", url, state.detail
+            )
+        self._observe(life.BrokerChanged(broker=url, connected=state.connected, detail=state.detail))
+        if state.is_over and not self._stop.is_set():
+            _log.critical("the publisher's thread died")
+            self._ending = Ending.PUBLISHER_DIED
+            self._stop.set()
+
+    def _warn(self, detail: str) -> None:
+        _log.warning("%s", detail)
+        self._observe(life.Warned(detail=detail))
+
+
+def find_transport(loaded: LoadedConfig, device: DeviceSection, clock: Clock) -> Transport:
+    """Make a device's transport.
+
+    Raises
+    ------
+    ConfigError
+        Its specification names no transport.
+    """
+    try:
+        return open_transport(device.transport, clock=clock)
+    except TransportSpecError as exc:
+        index = loaded.config.device.index(device)
+        where = loaded.sources.nearest(("device", index, "transport"))
+        raise ConfigError([Problem(path=f"device[{index}].transport", where=where, message=str(exc))]) from exc

@@ -1,0 +1,70 @@
+"""What a running bridge tells about itself: one JSON line per event with ``--json``, never a position."""
+
+from collections.abc import Callable
+
+import msgspec
+
+
+class Ready(msgspec.Struct, frozen=True, tag_field="event", tag="ready"):
+    """Devices are being read. ``broker_connected`` may be false: it goes on trying."""
+
+    broker: str
+    broker_connected: bool
+    embedded: str | None
+    root: str
+    epoch: str
+    devices: tuple[str, ...]
+    zones: int
+    pairs: int
+
+
+class BrokerChanged(msgspec.Struct, frozen=True, tag_field="event", tag="broker"):
+    """The connection to the broker came or went."""
+
+    broker: str
+    connected: bool
+    detail: str
+
+
+class LinkChanged(msgspec.Struct, frozen=True, tag_field="event", tag="link"):
+    """The wire to a device changed state."""
+
+    device: str
+    state: str
+    detail: str
+    gap_s: float | None
+
+
+class AlertPublished(msgspec.Struct, frozen=True, tag_field="event", tag="alert"):
+    """An alert was handed to the publisher."""
+
+    device: str
+    msg_type: str
+    kind: str
+    about: str
+    sequence: str
+    late: bool
+
+
+class Warned(msgspec.Struct, frozen=True, tag_field="event", tag="warning"):
+    """Something the operator should change; the bridge goes on."""
+
+    detail: str
+
+
+class Stopped(msgspec.Struct, frozen=True, tag_field="event", tag="stopped"):
+    """The last event. ``undelivered`` messages were lost with the process."""
+
+    reason: str
+    fixes: int
+    late: int
+    rejects: int
+    submitted: int
+    delivered: int
+    undelivered: int
+    positions_dropped: int
+    resent: int
+
+
+LifeEvent = Ready | BrokerChanged | LinkChanged | AlertPublished | Warned | Stopped
+LifeObserver = Callable[[LifeEvent], None]

@@ -1,0 +1,104 @@
+"""``tagrig bridge``: read devices, judge them, publish to the provider's broker."""
+
+import asyncio
+import logging
+import signal
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from bridge import life
+from bridge.app import BridgeApp, Ending, Outcome
+from bridge.config.load import LoadedConfig
+from bridge.errors import BridgeError
+from bridge.plan import Plan, make_plan
+from devices.clock import SystemClock
+from devices.errors import DevicesError
+from rig.cli.bridge_options import config_options, load_from_options, refuse
+from rig.cli.exit_codes import ExitCode
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path), help="Configuration (TOML); see bridge/README.md.")
+@config_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON line per event of the bridge's life on stdout.")
+@click.option("--exit-when-done", is_flag=True, help="Stop once all devices are replays that have ended.")
+@click.option(
+    "--flush-timeout-s", type=click.FloatRange(min=0), default=10.0, show_default=True, help="Limit for stopping."
+)
+@click.option("--epoch", help="Name of this start; given, a replay makes the ids of an earlier run.")
+@click.option("-v", "--verbose", count=True, help="More on stderr: -v debug.")
+@click.option("-q", "--quiet", is_flag=True, help="Warnings and errors only.")
+def command(
+    config: Path | None,
+    devices: tuple[str, ...],
+    zones: Path | None,
+    broker: str | None,
+    sets: tuple[str, ...],
+    as_json: bool,
+    exit_when_done: bool,
+    flush_timeout_s: float,
+    epoch: str | None,
+    verbose: int,
+    quiet: bool,
+) -> None:
+    """Read devices, judge them against zones and protected persons, publish alerts over MQTT.
+
+    Without a configured broker it starts one on loopback. Stop it with Ctrl-C or SIGTERM: what waits is delivered
+    first.
+
+    Exit codes: 0 stopped in order and everything was delivered, 2 the configuration cannot be used, 3 the embedded
+    broker did not start, or messages could not be delivered.
+    """
+    _start_logging(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
+    observe = _print_json if as_json else _ignore
+    try:
+        loaded = load_from_options(config, devices, zones, broker, sets)
+        plan = make_plan(loaded)
+        outcome = asyncio.run(_run(loaded, plan, observe, exit_when_done, flush_timeout_s, epoch))
+    except BridgeError as exc:
+        sys.exit(refuse(exc))
+    except DevicesError as exc:
+        click.echo(f"tagrig: {exc}", err=True)
+        sys.exit(ExitCode.BENCH_BROKEN)
+    if outcome.undelivered or outcome.ending is Ending.PUBLISHER_DIED:
+        sys.exit(ExitCode.BENCH_BROKEN)
+
+
+async def _run(
+    loaded: LoadedConfig,
+    plan: Plan,
+    observe: life.LifeObserver,
+    exit_when_done: bool,
+    flush_timeout_s: float,
+    epoch: str | None,
+) -> Outcome:
+    app = BridgeApp(
+        loaded,
+        plan,
+        clock=SystemClock(),
+        observe=observe,
+        exit_when_done=exit_when_done,
+        flush_timeout_s=flush_timeout_s,
+        epoch=epoch,
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, app.request_stop)
+    return await app.run()
+
+
+def _start_logging(level: int) -> None:
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(message)s", force=True)
+    # asyncio's own debug lines are about the loop, not about tags.
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+def _print_json(event: life.LifeEvent) -> None:
+    click.echo(msgspec.json.encode(event))
+
+
+def _ignore(_event: life.LifeEvent) -> None:
+    return

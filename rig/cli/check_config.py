@@ -1,0 +1,92 @@
+"""``tagrig check-config``: each value of a bridge configuration and where it came from."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from bridge.app import find_transport
+from bridge.config.load import LoadedConfig
+from bridge.config.sources import Key, key_text
+from bridge.errors import BridgeError, ConfigError
+from bridge.plan import Plan, make_plan
+from devices.clock import SystemClock
+from rig.cli.bridge_options import config_options, load_from_options, refuse
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path), required=False)
+@config_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: values with their sources, problems, warnings.")
+def command(
+    config: Path | None,
+    devices: tuple[str, ...],
+    zones: Path | None,
+    broker: str | None,
+    sets: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Print each value of the bridge configuration CONFIG and where it came from.
+
+    That is a file and line, --set, the environment or the default. The zones file and the transports' specifications
+    are read too; nothing is opened.
+
+    Exit codes: 0 it can be used, 2 it cannot (every problem is listed with its place).
+    """
+    try:
+        loaded = load_from_options(config, devices, zones, broker, sets)
+        plan = make_plan(loaded)
+        for device in loaded.config.device:
+            find_transport(loaded, device, SystemClock())
+    except BridgeError as exc:
+        if as_json and isinstance(exc, ConfigError):
+            problems = [{"path": p.path, "where": p.where, "message": p.message} for p in exc.problems]
+            click.echo(json.dumps({"ok": False, "problems": problems}))
+        sys.exit(refuse(exc))
+    values = list(_values(loaded))
+    warnings = list(_warnings(plan))
+    if as_json:
+        rows = [{"key": key_text(key), "value": value, "source": source} for key, value, source in values]
+        click.echo(json.dumps({"ok": True, "values": rows, "warnings": warnings}))
+        return
+    table = Table("key", "value", "from", box=None, pad_edge=False)
+    for key, value, source in values:
+        table.add_row(key_text(key), json.dumps(value), source)
+    Console(soft_wrap=True).print(table)
+    pairs, zones_count = len(plan.pairs), len(plan.zone_refs)
+    click.echo(f"usable: {len(plan.devices)} devices, {zones_count} zones, {pairs} pairs")
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
+def _values(loaded: LoadedConfig) -> Iterator[tuple[Key, object, str]]:
+    yield from _walk(msgspec.to_builtins(loaded.config), (), loaded)
+
+
+def _walk(node: object, key: Key, loaded: LoadedConfig) -> Iterator[tuple[Key, object, str]]:
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from _walk(value, (*key, name), loaded)
+    elif isinstance(node, list | tuple) and any(isinstance(entry, dict) for entry in node):
+        for index, entry in enumerate(node):
+            yield from _walk(entry, (*key, index), loaded)
+    else:
+        yield key, node, loaded.sources.find(key) or "default"
+
+
+def _warnings(plan: Plan) -> Iterator[str]:
+    """Name what is allowed and probably not meant."""
+    config = plan.config
+    ordered = {order.wearer for order in config.order}
+    for device in config.device:
+        if device.role == "wearer" and config.order and device.id not in ordered:
+            yield f"wearer {device.id!r} stands in no order: only its equipment is watched"
+        if device.role == "protected" and not any(p.device == device.id for o in config.order for p in o.protected):
+            yield f"protected person's device {device.id!r} stands in no order: no proximity is judged"
+    if config.zones.file is None and not len(plan.pairs):
+        yield "there are neither zones nor pairs: only equipment is watched"
