@@ -5,7 +5,9 @@ Coordinates are rounded to five decimals of a minute (18 mm), as common receiver
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
+from protocols.errors import EncodeError
 from protocols.nmea.checksum import seal
 from protocols.nmea.fields import MPS_PER_KMH, MPS_PER_KNOT
 from protocols.nmea.text import angle_text, date_text, time_text
@@ -227,4 +229,8 @@ def _position(lat_deg: float | None, lon_deg: float | None, minute_decimals: int
 
 
 def _decimal(value: float | None, decimals: int) -> str:
-    return "" if value is None else f"{value:.{decimals}f}"
+    if value is None:
+        return ""
+    if not isfinite(value):
+        raise EncodeError(f"expected a finite number or None, got {value!r}")
+    return f"{value:.{decimals}f}"

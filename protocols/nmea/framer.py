@@ -28,6 +28,9 @@ _ADDRESS = re.compile(rb"[A-Z][A-Z0-9]")
 _STOP = re.compile(rb"[^\x20-\x7e]|[$!]")
 _LINE_END = re.compile(rb"[\r\n$!]")
 _BLANKS = b" \t\r\n"
+_LINE_ENDS = frozenset(b"\r\n")
+_ENDS = _LINE_ENDS | frozenset(b"$!")
+_NEW_START = ord("$")
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 
@@ -73,17 +76,11 @@ class Framer:
         return out
 
     def close(self) -> list[Frame | Reject]:
-        """End of stream: name what is left."""
+        """End of stream: name what is left, as if a new sentence began there."""
         out: list[Frame | Reject] = []
-        if rest := self._buffer:
-            if _ADDRESS.match(rest, 1):
-                reason = RejectReason.BAD_CHECKSUM if _has_digits(rest) else RejectReason.TRUNCATED
-                self._flush_run(out)
-                out.append(
-                    Reject(offset=self._buffer_offset, reason=reason, raw=rest, detail="the stream ended inside it")
-                )
-            else:
-                self._extend_run(rest, self._buffer_offset)
+        rest = self._buffer
+        if rest:
+            self._name_unframed(rest, 0, len(rest), _NEW_START, out)
         self._flush_run(out)
         self._buffer = b""
         return out
@@ -120,46 +117,40 @@ class Framer:
                     continue
             if stop is None and size < limit:
                 return start
-            at = self._name_unframed(buffer, start, stop_at, star, base, out, ended=stop is not None)
+            at = self._name_unframed(buffer, start, stop_at, buffer[stop_at] if stop else None, out)
         return size
 
     def _name_unframed(
-        self, buffer: bytes, start: int, stop_at: int, star: int, base: int, out: list[Frame | Reject], *, ended: bool
+        self, buffer: bytes, start: int, stop_at: int, stop: int | None, out: list[Frame | Reject]
     ) -> int:
-        """Name the bytes from ``start`` to ``stop_at`` that are no whole sentence; return where to go on."""
+        """Name the bytes from ``start`` to ``stop_at``, which are no whole sentence; return where to go on.
+
+        ``stop`` is the byte that ended them, None where the cap did.
+        """
         raw = buffer[start:stop_at]
-        offset = base + start
-        stop_byte = buffer[stop_at] if ended else -1
-        if not _ADDRESS.match(raw, 1) or (ended and stop_byte not in b"\r\n$!"):
+        offset = self._buffer_offset + start
+        if not _ADDRESS.match(raw, 1) or (stop is not None and stop not in _ENDS):
             self._extend_run(raw, offset)
             return stop_at
         self._flush_run(out)
-        if not ended:
+        star = raw.find(b"*")
+        detail = ""
+        if stop is None:
             self._swallowing = True
-            out.append(
-                Reject(
-                    offset=offset,
-                    reason=RejectReason.OVERLONG,
-                    raw=raw,
-                    detail=f"no end within {MAX_SENTENCE_BYTES} bytes",
-                )
-            )
-        elif stop_byte in b"\r\n" and star < 0 and not self._require_checksum:
-            out.append(Frame(offset=offset, body=raw[1:].rstrip(), raw=raw))
-        elif stop_byte in b"\r\n" and star < 0:
-            out.append(Reject(offset=offset, reason=RejectReason.MISSING_CHECKSUM, raw=raw))
-        elif stop_byte in b"\r\n" or _has_digits(raw):
-            expected = checksum(buffer[start + 1 : star])
-            out.append(
-                Reject(
-                    offset=offset,
-                    reason=RejectReason.BAD_CHECKSUM,
-                    raw=raw,
-                    detail=f"expected *{expected:02X}, got {buffer[star : min(star + 3, stop_at)].decode('ascii')}",
-                )
-            )
+            reason = RejectReason.OVERLONG
+            detail = f"no end within {MAX_SENTENCE_BYTES} bytes"
+        elif star >= 0 and (stop in _LINE_ENDS or _has_digits(raw, star)):
+            reason = RejectReason.BAD_CHECKSUM
+            got = raw[star : star + 3].decode("ascii")
+            detail = f"expected *{checksum(raw[1:star]):02X}, got {got}"
+        elif stop not in _LINE_ENDS:
+            reason = RejectReason.TRUNCATED
+        elif self._require_checksum:
+            reason = RejectReason.MISSING_CHECKSUM
         else:
-            out.append(Reject(offset=offset, reason=RejectReason.TRUNCATED, raw=raw))
+            out.append(Frame(offset=offset, body=raw[1:].rstrip(), raw=raw))
+            return stop_at
+        out.append(Reject(offset=offset, reason=reason, raw=raw, detail=detail))
         return stop_at
 
     def _extend_run(self, data: bytes, offset: int) -> None:
@@ -184,7 +175,5 @@ def _is_right(body: bytes, digits: bytes) -> bool:
     return digits[0] in _HEX and digits[1] in _HEX and int(digits, 16) == checksum(body)
 
 
-def _has_digits(raw: bytes) -> bool:
-    """Return whether ``*`` and two hex digits stand in ``raw``."""
-    star = raw.find(b"*")
-    return star >= 0 and len(raw) >= star + 3 and raw[star + 1] in _HEX and raw[star + 2] in _HEX
+def _has_digits(raw: bytes, star: int) -> bool:
+    return len(raw) >= star + 3 and raw[star + 1] in _HEX and raw[star + 2] in _HEX

@@ -1,15 +1,13 @@
 """``tagrig nmea``: decode a file of NMEA sentences and print what it says, for people or for another program."""
 
-import gzip
-import io
+import itertools
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import BinaryIO, Protocol, Self
 
 import click
 import msgspec
@@ -29,6 +27,9 @@ _PROGRESS_AFTER_NS = 2_000_000_000
 """A run shorter than this shows no progress; a longer one says how far it is this often."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_WBITS = 31
+"""zlib's number for a gzip header and its largest window."""
+
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 _NS_PER_S = 1_000_000_000
 _HEAD = (
@@ -100,39 +101,53 @@ class _Source:
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._raw: io.BufferedReader
+        self.position = 0
         try:
+            self.size = None if file == "-" else Path(file).stat().st_size
             # Standard input is not ours to close; a file is closed in __exit__.
-            self._raw = io.open(0, "rb", closefd=False) if file == "-" else Path(file).open("rb")  # noqa: SIM115, UP020
+            self._raw: BinaryIO = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115
         except OSError as exc:
             raise _UnreadableError(f"{file}: {exc.strerror}. Next: check the path and its permissions") from exc
-        self.size = None if file == "-" else Path(file).stat().st_size
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._raw.close()
-
-    @property
-    def position(self) -> int:
-        """Bytes of the file read so far; 0 for standard input."""
-        return 0 if self.size is None else self._raw.tell()
+    def __exit__(self, *_: object) -> None:
+        if self.size is not None:
+            self._raw.close()
 
     def chunks(self) -> Iterator[bytes]:
         """Yield bytes as soon as there are any."""
-        stream: io.BufferedReader | gzip.GzipFile = self._raw
+        pieces = self._pieces()
         try:
-            if self._raw.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC):
-                stream = gzip.GzipFile(fileobj=self._raw)
-            while data := stream.read1(_CHUNK_BYTES):
-                yield data
+            first = next(pieces, b"")
+            pieces = itertools.chain([first], pieces)
+            yield from _unzip(pieces) if first.startswith(_GZIP_MAGIC) else pieces
         except (OSError, EOFError, zlib.error) as exc:
             raise _UnreadableError(
                 f"{self._file}: cannot be read to its end: {exc}. Next: check the file; what came before is printed"
             ) from exc
+
+    def _pieces(self) -> Iterator[bytes]:
+        # read1 returns what is there; read would wait on a pipe until a whole piece is.
+        read = getattr(self._raw, "read1", self._raw.read)
+        while data := read(_CHUNK_BYTES):
+            self.position += len(data)
+            yield data
+
+
+def _unzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the content of gzip members, in pieces that a small bomb cannot make large."""
+    member = zlib.decompressobj(wbits=_GZIP_WBITS)
+    for piece in pieces:
+        rest = piece
+        while rest:
+            if member.eof:
+                member = zlib.decompressobj(wbits=_GZIP_WBITS)
+            yield member.decompress(rest, _CHUNK_BYTES)
+            rest = member.unused_data if member.eof else member.unconsumed_tail
+    if not member.eof:
+        raise EOFError("the gzip data stop in the middle")
 
 
 class _ProgressLine:
@@ -147,9 +162,7 @@ class _ProgressLine:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
 
