@@ -8,6 +8,7 @@ from geofence_core.ellipsoid import separation_m
 from geofence_core.errors import AssignmentError, ColumnError, GeofenceError, ZoneFileError, ZoneGeometryError
 from geofence_core.evaluate import FenceState, FixColumns, TransitionKind, Transitions, evaluate
 from geofence_core.pairs import Band, PairTable, PairTransitions, TrackColumns, evaluate_pairs
+from geofence_core.proximity import MovingColumns, Proximity, proximity
 from geofence_core.shapes import Mend, ZoneShape
 from geofence_core.zones import FixZones, ZoneTable
 
@@ -21,8 +22,10 @@ __all__ = [
     "FixZones",
     "GeofenceError",
     "Mend",
+    "MovingColumns",
     "PairTable",
     "PairTransitions",
+    "Proximity",
     "SingleFence",
     "TrackColumns",
     "TransitionKind",
@@ -33,5 +36,6 @@ __all__ = [
     "ZoneTable",
     "evaluate",
     "evaluate_pairs",
+    "proximity",
     "separation_m",
 ]
