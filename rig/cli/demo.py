@@ -26,6 +26,9 @@ from rig.scenario import Scenario, load_scenario
 from rig.truth.expected import ExpectedAlert, expected_alerts
 from rig.truth.verdict import Judgement, Verdict, judge
 
+_LOG_WIDTH = 120
+"""Columns where the output is no terminal (a file, a CI log): narrower tables would break their lines."""
+
 
 @click.command()
 @click.option(
@@ -69,6 +72,8 @@ def command(
     except RigError as exc:
         _end(exc, ExitCode.USAGE)
     console = Console(stderr=as_json, highlight=False)
+    if not console.is_terminal:
+        console.width = _LOG_WIDTH
     narrator = Narrator(console, scenario, settings, quiet=as_json)
     narrator.opening()
     try:

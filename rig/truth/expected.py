@@ -144,7 +144,7 @@ def expected_alerts(scenario: Scenario, policy: JudgePolicy) -> list[ExpectedAle
         found += _equipment_alerts(device)
         found += _battery_alerts(device, scenario.duration_s, policy)
         found += _silence_alerts(device, scenario.duration_s, policy)
-    return sorted(found, key=lambda a: (a.earliest_s, a.latest_s, a.kind, a.side))
+    return sorted(found, key=lambda a: (a.earliest_s, a.latest_s, a.kind, a.side != "tag"))
 
 
 def _device(scenario: Scenario, person: PersonTable) -> _Device:
@@ -216,13 +216,17 @@ def _zone_alerts(
         raised = crossing.inward == exclusion
         if crossing.first and not raised:
             continue
-        yield _from_crossing(crossing, kind, not raised, wearer, _zone_reason(crossing, name), zone_id=zone["id"])
+        yield _from_crossing(
+            crossing, kind, not raised, wearer, _zone_reason(crossing, name, policy.exit_margin_m), zone_id=zone["id"]
+        )
 
 
-def _zone_reason(crossing: Crossing, name: str) -> str:
+def _zone_reason(crossing: Crossing, name: str, exit_margin_m: float) -> str:
     if crossing.first:
         return f"is {'inside' if crossing.inward else 'outside'} {name} when first seen"
-    return f"walks {'into' if crossing.inward else 'out of'} {name}"
+    if crossing.inward:
+        return f"walks into {name}"
+    return f"is {exit_margin_m:g} m out of {name}" if exit_margin_m else f"walks out of {name}"
 
 
 def _from_crossing(
