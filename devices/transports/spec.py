@@ -19,7 +19,7 @@ _FALSE = frozenset({"no", "false", "off", "0"})
 def closest(word: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for a near miss, else an empty string."""
     found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {found[0]!r}?" if found else ""
+    return f"; did you mean '{found[0]}'?" if found else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
