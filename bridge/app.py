@@ -13,8 +13,8 @@ from bridge.broker_access import embedded_broker_of, is_plain_off_loopback, mqtt
 from bridge.compose import Composer
 from bridge.config.load import LoadedConfig
 from bridge.config.schema import DeviceSection
-from bridge.errors import ConfigError, Problem
 from bridge.embedded_broker import EmbeddedBroker
+from bridge.errors import ConfigError, Problem
 from bridge.heartbeat import heartbeat_data
 from bridge.identity import config_hash, make_identity
 from bridge.mqtt_publisher import BrokerState, MqttPublisher
