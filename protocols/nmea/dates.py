@@ -8,7 +8,9 @@ Rules, first that applies (also in ``protocols/README.md``):
    within ``ROLLOVER_TOLERANCE_NS``: it is moved by k periods.
 3. ``CARRIED``: an earlier epoch had a date: the day on which this time of day is nearest to that epoch (moved on by the
    host's elapsed time where the host's time is given), so midnight is crossed forwards and backwards.
-4. ``HOST``: no date was ever sent and the host's time is given: the day on which the time of day is nearest to it.
+4. ``HOST``: no date was ever sent and the host's time is given: for the first epoch the day on which the time of day is
+   nearest to it, for each later one the day nearest to the epoch before, as in 3: a recording heard at another time
+   of day must not jump a day when it comes to lie more than twelve hours from the host's clock.
 5. ``NONE``: no date, ``t_fix_utc_ns`` is None.
 
 A leap second, 23:59:60, has no place in a count of days of 86,400 s: its fixes get the last nanosecond before midnight,
@@ -70,11 +72,12 @@ def _nearest(time_of_day_ns: int, reference_utc_ns: int) -> int:
 class Calendar:
     """Resolves the time of one epoch after another; remembers the last date that was sent."""
 
-    __slots__ = ("_known_rx_utc_ns", "_known_utc_ns")
+    __slots__ = ("_carried_rule", "_known_rx_utc_ns", "_known_utc_ns")
 
     def __init__(self) -> None:
         self._known_utc_ns: int | None = None
         self._known_rx_utc_ns: int | None = None
+        self._carried_rule = DateRule.HOST
 
     def resolve(
         self, time_of_day_ns: int | None, day: int | None, t_rx_utc_ns: int | None
@@ -84,13 +87,14 @@ class Calendar:
             return None, DateRule.NONE
         if day is not None:
             utc_ns, rule = _undo_rollover(join(day, time_of_day_ns), t_rx_utc_ns)
+            self._carried_rule = DateRule.CARRIED
         elif self._known_utc_ns is not None:
             reference_ns = self._known_utc_ns
             if t_rx_utc_ns is not None and self._known_rx_utc_ns is not None:
                 reference_ns += t_rx_utc_ns - self._known_rx_utc_ns
-            utc_ns, rule = _nearest(time_of_day_ns, reference_ns), DateRule.CARRIED
+            utc_ns, rule = _nearest(time_of_day_ns, reference_ns), self._carried_rule
         elif t_rx_utc_ns is not None:
-            return _nearest(time_of_day_ns, t_rx_utc_ns), DateRule.HOST
+            utc_ns, rule = _nearest(time_of_day_ns, t_rx_utc_ns), DateRule.HOST
         else:
             return None, DateRule.NONE
         self._known_utc_ns = utc_ns

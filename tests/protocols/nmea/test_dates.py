@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from protocols.nmea.dates import ROLLOVER_PERIOD_NS, ROLLOVER_TOLERANCE_NS, find_day, find_short_day
+from protocols.nmea.dates import ROLLOVER_PERIOD_NS, ROLLOVER_TOLERANCE_NS, Calendar, find_day, find_short_day
 from protocols.reports import DateRule, Fix
 from tests.protocols.nmea.support import decode, fixes, line, lines, run
 
@@ -156,3 +156,11 @@ def test_a_receiver_date_wins_over_the_host_once_it_was_sent() -> None:
     out = fixes(run([lines(gga("120000.00"), rmc("120001.00", "010323"), gga("120002.00"))], host=host))
     assert [fix.date_rule for fix in out] == [DateRule.HOST, DateRule.SENT, DateRule.CARRIED]
     assert out[2].t_fix_utc_ns == utc("2023-03-01T12:00:02")
+
+
+def test_a_recording_heard_half_a_day_off_does_not_jump_a_day() -> None:
+    calendar = Calendar()
+    host = utc("2026-11-22T23:53:30")
+    hour_ns = 3_600_000_000_000
+    moments = [calendar.resolve(h * hour_ns, None, host) for h in (10, 11, 12, 13)]
+    assert moments == [(utc(f"2026-11-23T{h}:00:00"), DateRule.HOST) for h in (10, 11, 12, 13)]
