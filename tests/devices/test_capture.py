@@ -70,17 +70,13 @@ def test_what_is_written_is_read(
     assert header == HEADER
     assert list(got) == records
     _, chunks = read_capture(path)
-    assert [chunk.data for chunk in chunks] == [
-        r.data for r in records if r.kind is RecordKind.RECEIVED and r.data
-    ]
+    assert [chunk.data for chunk in chunks] == [r.data for r in records if r.kind is RecordKind.RECEIVED and r.data]
 
 
 def test_a_crash_at_any_byte_leaves_every_whole_record(tmp_path: Path) -> None:
     records = [record(0, b"$GPRMC"), record(1, b""), record(2, b"\x00\xff" * 20, RecordKind.SENT), record(3, b"last")]
     whole = write(tmp_path / "whole.tagcap", records)
-    ends = []
-    for n in range(len(records) + 1):
-        ends.append(len(write(tmp_path / f"first{n}.tagcap", records[:n])))
+    ends = [len(write(tmp_path / f"first{n}.tagcap", records[:n])) for n in range(len(records) + 1)]
     path = tmp_path / "torn.tagcap"
     for size in range(len(whole) + 1):
         path.write_bytes(whole[:size])

@@ -116,7 +116,7 @@ async def test_a_server_that_is_no_rfc2217_server_is_named(monkeypatch: pytest.M
         await reader.read()
 
     async with server(chatters) as spec:
-        with pytest.raises(TransportOpenError, match="does not speak RFC 2217. Next: socket://"):
+        with pytest.raises(TransportOpenError, match=r"does not speak RFC 2217. Next: socket://"):
             await open_transport(spec).open()
 
 

@@ -113,9 +113,7 @@ async def test_a_silent_line_is_not_taken_for_a_lost_one(terminal: tuple[int, st
 
 
 @pytest.mark.parametrize("scheme", ["serial", "pty"])
-async def test_what_was_written_before_the_opening_is_gone_as_on_a_uart(
-    terminal: tuple[int, str], scheme: str
-) -> None:
+async def test_what_was_written_before_the_opening_is_gone_as_on_a_uart(terminal: tuple[int, str], scheme: str) -> None:
     master, path = terminal
     os.write(master, b"stale")
     line = open_transport(f"{scheme}:{path}")
