@@ -1,13 +1,19 @@
 """An independent subscriber and small builders for the bridge's tests."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
+import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 import paho.mqtt.client as paho
+import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support import wait_until
@@ -32,6 +38,7 @@ class Subscriber:
     """A plain paho client in its own thread, with a persistent session."""
 
     heard: list[Heard] = field(default_factory=list)
+    latest: dict[str, Heard] = field(default_factory=dict)
     connects: int = 0
     client: paho.Client | None = None
     subscribed: threading.Event = field(default_factory=threading.Event)
@@ -58,9 +65,10 @@ def subscriber(host: str, port: int, *, topic: str = "#", client_id: str = "prov
         c.subscribe(topic, qos=1)
 
     def on_message(_c: paho.Client, _u: object, message: paho.MQTTMessage) -> None:
-        found.heard.append(
-            Heard(topic=message.topic, body=message.payload, retain=message.retain, t_mono_ns=time.monotonic_ns())
-        )
+        now = time.monotonic_ns()
+        heard = Heard(topic=message.topic, body=bytes(message.payload), retain=message.retain, t_mono_ns=now)
+        found.heard.append(heard)
+        found.latest[message.topic] = heard
 
     client.on_connect = on_connect
     client.on_message = on_message
@@ -74,3 +82,114 @@ def subscriber(host: str, port: int, *, topic: str = "#", client_id: str = "prov
     finally:
         client.disconnect()
         client.loop_stop()
+
+
+class BridgeProcess:
+    """``tagrig bridge`` as its users run it: a process of its own."""
+
+    def __init__(self, folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
+        self.events: list[dict] = []  # type: ignore[type-arg]
+        self._log = folder / "bridge.log"
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", "from rig.cli import main; main()", "bridge", "--json", *arguments],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=folder,
+                env={**os.environ, **(environment or {})},
+            )
+        self._reader = threading.Thread(target=self._read, name="bridge-events")
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.events.append(msgspec.json.decode(line))
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def named(self, event: str) -> list[dict]:  # type: ignore[type-arg]
+        return [e for e in list(self.events) if e["event"] == event]
+
+    def wait_for(self, condition: Callable[[], bool], *, what: str, within_s: float = 15) -> None:
+        def met() -> bool:
+            if condition():
+                return True
+            assert self.process.poll() is None, f"the bridge ended ({self.process.returncode}): {self.log}"
+            return False
+
+        wait_until(met, within_s=within_s, what=what)
+
+    def wait_ready(self) -> dict:  # type: ignore[type-arg]
+        self.wait_for(lambda: bool(self.named("ready")), what="ready")
+        return self.named("ready")[0]
+
+    def wait_link(self, device: str, state: str, *, times: int = 1) -> None:
+        self.wait_for(
+            lambda: sum(e["device"] == device and e["state"] == state for e in self.named("link")) >= times,
+            what=f"link {state} of {device}",
+        )
+
+    def stop(self, *, within_s: float = 20) -> int:
+        """End it as a service manager does; give its exit code."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.wait_end(within_s=within_s)
+
+    def wait_end(self, *, within_s: float = 60) -> int:
+        code = self.process.wait(within_s)
+        self._reader.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.wait_end()
+
+
+@pytest.fixture
+def start_bridge(tmp_path: Path) -> Iterator[Callable[..., BridgeProcess]]:
+    """Start bridges that end with the test."""
+    started: list[BridgeProcess] = []
+
+    def start(*arguments: str, environment: dict[str, str] | None = None) -> BridgeProcess:
+        started.append(BridgeProcess(tmp_path, *arguments, environment=environment))
+        return started[-1]
+
+    yield start
+    for each in started:
+        if each.process.poll() is None or not each.process.stdout.closed:  # type: ignore[union-attr]
+            each.kill()
+
+
+class Line:
+    """The device's end of a pseudo-terminal."""
+
+    def __init__(self) -> None:
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        self.spec = f"pty:{os.ttyname(self._slave)}"
+
+    def write(self, data: bytes) -> None:
+        """Write as fast as the reader takes it."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._master, view) :]
+
+    def unplug(self) -> None:
+        """Close both ends: the reader's terminal hangs up."""
+        if self._master >= 0:
+            os.close(self._master)
+            os.close(self._slave)
+            self._master = -1
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    made = Line()
+    yield made
+    made.unplug()
