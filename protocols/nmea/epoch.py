@@ -3,8 +3,8 @@
 The rule. A sentence with a time of day opens an epoch or belongs to the open one. The open epoch closes
 
 1. on its last sentence, once the receiver's cycle is learned (``cycle``);
-2. else when a sentence carries another time of day, or a position that differs from the epoch's by more than the
-   rounding of its decimals (some chart plotters put one whole second on several positions);
+2. else when a sentence carries another time of day, or a position that differs from the epoch's by more than 0.2 m and
+   the rounding of its decimals (some chart plotters put one whole second on several positions);
 3. else when a sentence without a time starts the next cycle: RMC, GGA, GLL or GNS a second time, or the sentence the
    epoch began with (receivers that send GSA before RMC);
 4. on the tag's own status sentence;
@@ -13,12 +13,13 @@ The rule. A sentence with a time of day opens an epoch or belongs to the open on
 A sentence without a time belongs to the open epoch; between epochs it opens one, if the cycle begins with it. GSV never
 holds an epoch open and is never lost: after the learned end it counts for the next epoch. A sentence of a moment that
 is closed already is late: it is counted, the learned cycle is forgotten, and a position in it that the closed epoch did
-not have becomes an epoch of its own, so that no position is lost.
+not have becomes an epoch of its own, so that no position is lost. The same position at the same time once more, in a
+sentence of the same talker and type, is an echo and ignored.
 """
 
 from protocols.nmea.cycle import Key, LearnedCycle, Name
 from protocols.nmea.fields import Position
-from protocols.nmea.sentences import Claim, Ground, Kind, Moment, Noise, Sentence, Solution, View
+from protocols.nmea.records import Claim, Ground, Kind, Moment, Noise, Sentence, Solution, View
 
 _MAX_GROUPS = 64
 """GSV groups (talker and signal) and GSA sentences kept for one epoch. Twelve and five are the most seen; a peer that
@@ -138,6 +139,8 @@ class Assembler:
 
     def add(self, sentence: Sentence, offset: int) -> list[Epoch]:
         """Gather a sentence; return the epochs that it closed."""
+        if isinstance(sentence, Claim) and self._is_echo(sentence):
+            return []
         closed: list[Epoch] = []
         repeated = False
         if self._open is not None:
@@ -193,6 +196,20 @@ class Assembler:
             self._cycle.observe(epoch.first_key, epoch.last_key, epoch.time_of_day_ns)
         return [epoch]
 
+    def _is_echo(self, claim: Claim) -> bool:
+        """Return whether the newest epoch has this very position from such a sentence, at the same time."""
+        epoch = self._open or self._closed
+        return (
+            epoch is not None
+            and claim.time_of_day_ns is not None
+            and claim.position is not None
+            and claim.time_of_day_ns == epoch.time_of_day_ns
+            and any(
+                (other.kind, other.talker, other.position) == (claim.kind, claim.talker, claim.position)
+                for other in epoch.claims
+            )
+        )
+
     @staticmethod
     def _is_of_another_moment(epoch: Epoch, sentence: Sentence) -> bool:
         return (
@@ -208,7 +225,12 @@ class Assembler:
     def _begins_again(self, epoch: Epoch, sentence: Sentence) -> bool:
         """Return whether the sentence is the cycle's next round: a claim repeated, or the sentence it began with."""
         if isinstance(sentence, Claim):
-            return epoch.has(sentence)
+            # One without a time that came before the epoch had one may be the last round's: it is no earlier round.
+            return any(
+                (claim.talker, claim.kind) == (sentence.talker, sentence.kind)
+                and (sentence.time_of_day_ns is None or claim.time_of_day_ns == epoch.time_of_day_ns)
+                for claim in epoch.claims
+            )
         name = (sentence.talker, sentence.kind.value)
         return (
             self._lead_trusted

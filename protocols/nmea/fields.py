@@ -10,6 +10,11 @@ DAY_NS = 86_400 * NS_PER_S
 MPS_PER_KNOT = 1852.0 / 3600.0
 MPS_PER_KMH = 1.0 / 3.6
 
+SAME_POSITION_DEG = 2e-6
+"""Two positions with one time that are no further apart (0.2 m) are one: some receivers smooth RMC and not GGA. That
+is a tenth of the best sigma without carrier phase. Smaller doubles the fixes of such receivers, larger would drop
+positions that differ on purpose, as those of a chart plotter that interpolates."""
+
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
 _FRACTION_DIGITS = 9
 
@@ -85,8 +90,8 @@ class Position:
     step_deg: float
 
     def agrees_with(self, other: "Position") -> bool:
-        """Return whether both can be one position, rounded or cut to the decimals of the coarser one."""
-        step_deg = max(self.step_deg, other.step_deg) * 1.001
+        """Return whether both can be one position: as near as rounding to the coarser one's decimals, or nearer."""
+        step_deg = max(self.step_deg * 1.001, other.step_deg * 1.001, SAME_POSITION_DEG)
         return abs(self.lat_deg - other.lat_deg) <= step_deg and abs(self.lon_deg - other.lon_deg) <= step_deg
 
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from protocols.nmea.cycle import Name
 from protocols.nmea.epoch import Epoch
-from protocols.nmea.sentences import Claim, Kind
+from protocols.nmea.records import Claim, Kind
 from protocols.nmea.sigma import horizontal_sigma
 from protocols.reports import DateRule, ErrorEllipse, Fix, FixMode, FixQuality, FixState
 

@@ -10,7 +10,7 @@ First rule that applies:
 from dataclasses import dataclass
 from math import sqrt
 
-from protocols.nmea.sentences import Noise
+from protocols.nmea.records import Noise
 from protocols.reports import FixQuality
 
 

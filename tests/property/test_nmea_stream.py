@@ -186,29 +186,28 @@ def test_ten_million_random_bytes_neither_raise_nor_grow_memory() -> None:
     assert grown < 2 * MAX_SENTENCE_BYTES + 65_536
 
 
-def test_an_hour_of_a_fast_receiver_keeps_memory_flat() -> None:
-    """36,000 epochs: what is remembered of a stream does not grow with it."""
+def test_a_long_stream_keeps_memory_flat() -> None:
+    """Twenty minutes at 10 Hz: what is remembered of a stream does not grow with it."""
     decoder = NmeaDecoder()
     before = 0
-    for n in range(36_000):
+    for n in range(12_000):
         t_ns = T + n * 10**8
         decoder.feed(encode_gga(t_utc_ns=t_ns, lat_deg=51.5, lon_deg=-0.125, hdop=1.0))
         if n == 3000:
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert decoder.counters.fixes >= 35_999
+    assert decoder.counters.fixes >= 11_999
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 4096
 
 
 @pytest.mark.corpus
 def test_any_split_of_the_real_logs_gives_the_same_reports(corpus: Path) -> None:
     source = random.Random(7)
-    for path in sorted((corpus / "nmea" / "gpsd").iterdir()) + sorted((corpus / "nmea" / "small").iterdir()):
-        if ".chk" in path.name:
-            continue
-        data = read_log(path)[:60_000]
+    folders = (corpus / "nmea" / "gpsd", corpus / "nmea" / "small")
+    for path in sorted(path for folder in folders for path in folder.iterdir() if ".chk" not in path.name):
+        data = read_log(path)[:20_000]
         whole = run([data])
-        assert run(data[i : i + 1] for i in range(min(len(data), 4000))) == run([data[:4000]])
-        for most in (7, 200, 5000):
+        assert run(data[i : i + 1] for i in range(min(len(data), 2000))) == run([data[:2000]])
+        for most in (7, 500):
             chunks, at = [], 0
             while at < len(data):
                 size = source.randint(1, most)

@@ -151,7 +151,8 @@ def test_a_late_position_that_differs_is_reported_all_the_same() -> None:
 
 
 def test_two_positions_with_one_time_are_two_fixes_unless_rounding_explains_it() -> None:
-    assert len(fixes(decode(lines(rmc(43_200, "5130.00000"), gga(43_200, "5130.00010"))))) == 2
+    assert len(fixes(decode(lines(rmc(43_200, "5130.00000"), gga(43_200, "5130.00020"))))) == 2
+    assert len(fixes(decode(lines(rmc(43_200, "5130.00000"), gga(43_200, "5130.00010"))))) == 1
     assert len(fixes(decode(lines(rmc(43_200, "5130.00000"), gga(43_200, "5130.00001"))))) == 1
     assert len(fixes(decode(lines(rmc(43_200, "5130.0001"), gga(43_200, "5130.00014"))))) == 1
     assert len(fixes(decode(lines(rmc(43_200, "5130.0001"), gga(43_200, "5130.00019"))))) == 1
@@ -166,6 +167,29 @@ def test_a_stopped_clock_does_not_stop_the_fixes() -> None:
         for _ in range(50):
             decoder.feed(lines(rmc(50_000, status="V"), gga(50_000, quality=0), gsa(1)))
         assert decoder.counters.fixes - before >= 49
+
+
+def test_an_echo_is_no_fix_of_its_own() -> None:
+    once = lines(rmc(43_200), VTG, gga(43_200))
+    assert len(fixes(decode(once + once + once + line(rmc(43_201))))) == 2
+    learned = lines(*cycles(6, rmc, gga))
+    assert len(fixes(decode(learned + lines(rmc(43_205), gga(43_205)) + line(rmc(43_206))))) == 7
+
+
+def test_fast_positions_under_one_coarse_time_are_no_echo() -> None:
+    found = fixes(decode(lines(*(gga(43_200, f"5130.0000{n}") for n in range(5)))))
+    assert [fix.lat_deg for fix in found] == [pytest.approx(51 + (30 + n * 1e-5) / 60, abs=1e-12) for n in range(5)]
+
+
+def test_the_first_fix_behind_claims_without_a_time_is_one_epoch() -> None:
+    void = ["GPRMC,,V,,,,,,,010326,,,N", "GPGGA,,,,,,0,,,,,,,,", "GPGLL,,,,,,V,N"]
+    for turn in range(3):
+        order = (void * 2)[turn:]
+        found = fixes(decode(lines(*order, rmc(43_200), gga(43_200), gll(43_200), rmc(43_201))))
+        assert [fix.time_of_day_ns for fix in found if fix.state is FixState.POSITION] == [
+            43_200_000_000_000,
+            43_201_000_000_000,
+        ]
 
 
 def test_claims_without_a_time_close_when_they_come_again() -> None:

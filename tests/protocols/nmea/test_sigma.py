@@ -2,7 +2,7 @@ from math import sqrt
 
 import pytest
 
-from protocols.nmea.sentences import Noise
+from protocols.nmea.records import Noise
 from protocols.nmea.sigma import DIFFERENTIAL, GNSS, PRECISE, RTK_FIXED, RTK_FLOAT, Mechanism, horizontal_sigma
 from protocols.reports import FixQuality
 
