@@ -188,11 +188,12 @@ def _check_person(scenario: Scenario, person: PersonTable) -> None:
 
 def _check_zone(zone: ZoneTable) -> None:
     shapes = {
-        "rings_m": bool(zone.rings_m) and zone.radius_m is None and zone.half_width_m is None,
-        "centre_m and radius_m": zone.centre_m is not None and zone.radius_m is not None,
-        "line_m and half_width_m": bool(zone.line_m) and zone.half_width_m is not None,
+        "rings_m": (bool(zone.rings_m),),
+        "centre_m and radius_m": (zone.centre_m is not None, zone.radius_m is not None),
+        "line_m and half_width_m": (bool(zone.line_m), zone.half_width_m is not None),
     }
-    if sum(shapes.values()) != 1:
+    begun = [parts for parts in shapes.values() if any(parts)]
+    if len(begun) != 1 or not all(begun[0]):
         raise ScenarioError(f"zone {zone.id!r}: expected exactly one shape: {', '.join(shapes)}")
 
 

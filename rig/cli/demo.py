@@ -26,6 +26,9 @@ from rig.scenario import Scenario, load_scenario
 from rig.truth.expected import ExpectedAlert, expected_alerts
 from rig.truth.verdict import Judgement, Verdict, judge
 
+_INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells count it: neither a verdict nor a broken bench."""
+
 _LOG_WIDTH = 120
 """Columns where the output is no terminal (a file, a CI log): narrower tables would break their lines."""
 
@@ -60,8 +63,8 @@ def command(
     Exit code 0: every expected alert came in its window and no other. 1: not so. 3: the bench broke.
     """
     # a terminal's end must clean up as Ctrl-C does
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
         scenario = load_scenario(scenario_file or STORY)
         settings = DemoSettings(
@@ -80,6 +83,9 @@ def command(
         judgement = _run(scenario, settings, config, narrator, console, as_json=as_json)
     except BenchBrokenError as exc:
         _end(exc, ExitCode.BENCH_BROKEN)
+    except KeyboardInterrupt:
+        click.echo("tagrig demo: stopped; all its processes are ended. There is no verdict.", err=True)
+        sys.exit(_INTERRUPTED)
     sys.exit(ExitCode.OK if judgement.verdict is Verdict.PASS else ExitCode.VERDICT_FAIL)
 
 
@@ -97,9 +103,8 @@ def _run(
 ) -> Judgement:
     clock = SystemClock()
     began_ns = clock.mono_ns()
-    narrator.waiting("Working out from the truth what must be reported, and starting the processes …")
-    expected = expected_alerts(scenario, judge_policy(scenario, settings))
-    record = _play(scenario, settings, config, narrator, expected, clock)
+    narrator.waiting("Starting the processes, and working out from the truth what must be reported …")
+    expected, record = _play(scenario, settings, config, narrator, clock)
     judgement = judge(
         expected, [seen.alert for seen in record.alerts], allowance_s=settings.allowance_s * settings.speed
     )
@@ -135,13 +140,14 @@ def _play(
     settings: DemoSettings,
     config: Path,
     narrator: Narrator,
-    expected: list[ExpectedAlert],
     clock: Clock,
-) -> RunRecord:
+) -> tuple[list[ExpectedAlert], RunRecord]:
     with Children() as children, contextlib.closing(Bench(scenario, settings, str(config), children, clock)) as bench:
+        bench.launch()
+        expected = expected_alerts(scenario, judge_policy(scenario, settings))
         bench.bring_up()
         narrator.begin()
         try:
-            return play(bench, scenario, settings, expected, narrator, clock)
+            return expected, play(bench, scenario, settings, expected, narrator, clock)
         finally:
             narrator.end()

@@ -60,18 +60,12 @@ class Bench:
         """Release what we hold; the children are ended by their own context."""
         self._selector.close()
 
-    def bring_up(self) -> None:
-        """Start everything and wait until the subscriber has its subscription.
-
-        Raises
-        ------
-        BenchBrokenError
-            A process died or did not come up in time.
-        """
+    def launch(self) -> None:
+        """Start the subscriber and the tags; they come up while the caller does other work."""
         folder = self._settings.folder
         # the tags' sped-up clocks start in the past and reach ours at the end: nothing they report lies in the future
         start_utc = format_utc(self._clock.utc_ns() - int(self._scenario.duration_s) * NS_PER_S)
-        subscriber = self._start("subscriber", ["-m", "rig.demo.subscriber"])
+        self._start("subscriber", ["-m", "rig.demo.subscriber"])
         for person in self._scenario.person:
             name = f"tag {person.device}"
             seed = self._scenario.seed if self._settings.seed is None else self._settings.seed
@@ -88,11 +82,20 @@ class Bench:
                 "--truth", str(truth_file(folder, person.device)),
             ]  # fmt: skip
             self._tags.append(self._start(name, args))
+
+    def bring_up(self) -> None:
+        """Start the bridge, and wait until the subscriber has its subscription.
+
+        Raises
+        ------
+        BenchBrokenError
+            A process died or did not come up in time.
+        """
         for tag in self._tags:
             self._await(tag.name, "ready")
         self._start("bridge", ["-m", "rig.demo.verb", "bridge", "--config", self._config, "--json"])
         self.broker_url = str(self._await("bridge", "ready")["broker"])
-        subscriber.send_line(f"{self.broker_url} {TOPIC_FILTER}")
+        self._children.find("subscriber").send_line(f"{self.broker_url} {TOPIC_FILTER}")
         self._await("subscriber", "subscribed")
 
     def go(self) -> None:

@@ -82,6 +82,10 @@ class Children:
         self._children.append(child)
         return child
 
+    def find(self, name: str) -> Child:
+        """Return the child of a name; ``StopIteration`` cannot happen to one that was started."""
+        return next(child for child in self._children if child.name == name)
+
     def check(self) -> None:
         """Raise where one has died.
 

@@ -147,7 +147,7 @@ def print_summary(
     seen: Sequence[AlertSeen],
 ) -> None:
     """Print the table of alerts, the table of hops, and what was wrong."""
-    table = Table(title="Alerts: expected by the truth, received by the subscriber", title_justify="left")
+    table = Table(title="Alerts owed by the truth and received", title_justify="left")
     for name in ("true at", "what", "window", "received"):
         table.add_column(name, justify="left" if name == "what" else "right")
     table.add_column("verdict")
@@ -164,7 +164,7 @@ def print_summary(
         )
     console.print()
     console.print(table)
-    hops = Table(title="Latency by hop, ms (real time, one machine's monotonic clock)", title_justify="left")
+    hops = Table(title="Latency by hop, ms", title_justify="left")
     for name in ("hop", "alerts", "p50", "p99"):
         hops.add_column(name, justify="left" if name == "hop" else "right")
     for i, row in enumerate(rows):
@@ -172,7 +172,12 @@ def print_summary(
         cells = (row.name, str(row.count), milliseconds(row.p50_ms), milliseconds(row.p99_ms))
         hops.add_row(*cells, style=style)
     console.print(hops)
-    console.print(Text("With fewer than 100 alerts the p99 is the slowest one.", style="dim"))
+    console.print(
+        Text(
+            "Real time, all on one machine's monotonic clock. With fewer than 100 alerts the p99 is the slowest one.",
+            style="dim",
+        )
+    )
     for text in failures(judgement, zones, seen):
         console.print(Text(text, style="bold red"))
 

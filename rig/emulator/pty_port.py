@@ -164,7 +164,7 @@ class PtyPort:
             time.sleep(_OPEN_POLL_S)
         return True
 
-    def drain(self, within_s: float = 2.0) -> None:
+    def drain(self, within_s: float = 1.0) -> None:
         """Give an open reader the time to take what lies in the buffer; closing our end would discard it."""
         deadline = time.monotonic() + within_s
         with contextlib.suppress(OSError):

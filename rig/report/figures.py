@@ -7,14 +7,13 @@ from typing import Any, Final
 from bokeh.embed import components
 from bokeh.models import (
     ColumnDataSource,
-    CustomJSTickFormatter,
     FixedTicker,
     HoverTool,
     Range1d,
 )
 from bokeh.models.annotations import LabelSet, Legend, LegendItem
 from bokeh.plotting import figure
-from bokeh.resources import INLINE
+from bokeh.resources import Resources
 
 from rig.report.model import AlertMark, PersonPath, Report
 from rig.truth.verdict import Verdict
@@ -26,6 +25,9 @@ _WIDTH: Final = 1160
 _MAP_WIDTH: Final = 880
 _MAP_HEIGHT: Final = 820
 """Largest frame of the map, pixels: the legend stands beside it, and the whole of it fits a screen."""
+
+_TICK_S: Final = 30
+"""Story seconds between two ticks of the timeline."""
 
 _MINUTES: Final = 60.0
 """Story seconds between two marks on the wearer's true track."""
@@ -51,7 +53,8 @@ def page_parts(report: Report) -> tuple[str, str, dict[str, str]]:
     if report.alerts:
         figures["latency"] = _latency(report)
     script, places = components(figures)
-    return INLINE.render(), script, places
+    # the core alone: tables and widgets are not drawn, and would treble the file
+    return Resources(mode="inline", components=["bokeh"]).render(), script, places
 
 
 def _figure(**options: Any) -> Any:
@@ -308,10 +311,9 @@ def _timeline(report: Report) -> Any:
     lanes = list(reversed(report.lanes))
     plot = _figure(height=110 + 34 * max(1, len(lanes)), y_range=lanes, x_axis_label="story (minutes : seconds)")
     plot.x_range = Range1d(start=-2, end=report.duration_s + 6)
-    plot.xaxis.ticker = FixedTicker(ticks=list(range(0, int(report.duration_s) + 1, 30)))
-    plot.xaxis.formatter = CustomJSTickFormatter(
-        code="return Math.floor(tick/60) + ':' + String(Math.round(tick%60)).padStart(2,'0')"
-    )
+    ticks = list(range(0, int(report.duration_s) + 1, _TICK_S))
+    plot.xaxis.ticker = FixedTicker(ticks=ticks)
+    plot.xaxis.major_label_overrides = {tick: _clock(tick) for tick in ticks}
     plot.yaxis.major_label_text_font_size = "13px"
     plot.ygrid.grid_line_color = None
     bars = ColumnDataSource(

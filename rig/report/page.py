@@ -26,6 +26,10 @@ td.r,th.r{text-align:right}tr.FAIL td{color:#c0392b;font-weight:600}tr.SKIPPED t
 """
 
 
+_POLICY: Final = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+"""Content Security Policy: whatever the page holds, the browser asks nobody for anything."""
+
+
 def write_page(report: Report, path: Path) -> None:
     """Write the page of a run."""
     path.write_text(render(report), encoding="utf-8")
@@ -37,7 +41,9 @@ def render(report: Report) -> str:
     problems = "".join(f"<p class=problems>{html.escape(text)}</p>" for text in report.problems)
     latency = places.get("latency", "<p>No alert was received.</p>")
     return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>{html.escape(report.title)} · {report.verdict.value}</title>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<title>{html.escape(report.title)} · {report.verdict.value}</title>
 <style>{_STYLE}</style>
 {library}
 </head><body><main>
