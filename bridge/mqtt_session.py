@@ -183,7 +183,7 @@ class MqttSession:
 
     def publish(self, message: Message, body: bytes) -> int | None:
         """Send with QoS 1. Returns the packet id, or None if the connection is gone."""
-        properties = self._properties(message) if self._is_v5 else None
+        properties = _PublishProperties(message) if self._is_v5 else None
         info = self._client.publish(message.topic, body, qos=1, retain=message.retain, properties=properties)
         return info.mid if info.rc == paho.MQTT_ERR_SUCCESS else None
 
@@ -243,16 +243,6 @@ class MqttSession:
     ) -> None:
         self._events.append(Acknowledged(packet_id=mid, code=reason_code.value, reason=str(reason_code)))
 
-    def _properties(self, message: Message) -> Properties:
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho leaves it untyped
-        properties.PayloadFormatIndicator = 1
-        properties.ContentType = CONTENT_TYPE
-        if message.expiry_s is not None:
-            properties.MessageExpiryInterval = message.expiry_s
-        if message.properties:
-            properties.UserProperty = list(message.properties)
-        return properties
-
     def _will_properties(self, will: Message) -> Properties | None:
         if not self._is_v5:
             return None
@@ -262,6 +252,50 @@ class MqttSession:
         properties.WillDelayInterval = WILL_DELAY_S
         properties.UserProperty = list(will.properties)
         return properties
+
+
+class _PublishProperties(Properties):
+    """Properties of a publish, encoded here.
+
+    paho builds four tables per object and searches them for every field, which took more time than all the rest of a
+    publish together. Layout (MQTT 5, 2.2.2): length as a variable byte integer, then per property its identifier and
+    value.
+    """
+
+    _packed: bytes
+
+    def __init__(self, message: Message) -> None:
+        # Not the base class's: that builds the tables.
+        fields = bytearray(_FIXED_PROPERTIES)
+        if message.expiry_s is not None:
+            fields += b"\x02" + message.expiry_s.to_bytes(4)
+        for name, value in message.properties:
+            fields += b"\x26" + _text(name) + _text(value)
+        object.__setattr__(self, "_packed", _variable_length(len(fields)) + bytes(fields))
+
+    def pack(self) -> bytes:
+        """Return what goes on the wire."""
+        return self._packed
+
+
+def _text(value: str) -> bytes:
+    """Encode text with its length in two bytes."""
+    encoded = value.encode()
+    return len(encoded).to_bytes(2) + encoded
+
+
+def _variable_length(number: int) -> bytes:
+    """Encode seven bits per byte, lowest first; the high bit says that more follow."""
+    encoded = bytearray()
+    while True:
+        number, low = divmod(number, 128)
+        encoded.append(low | (0x80 if number else 0))
+        if not number:
+            return bytes(encoded)
+
+
+_FIXED_PROPERTIES = b"\x01\x01" + b"\x03" + _text(CONTENT_TYPE)
+"""Payload format 1 (UTF-8) and content type: the CloudEvents binding asks for them in structured mode."""
 
 
 def _tune_socket(_client: paho.Client, _userdata: object, sock: object) -> None:
