@@ -56,7 +56,7 @@ def read(source: Mapping[str, Json] | str | PathLike[str]) -> list[ZoneShape]:
         except UnicodeDecodeError as exc:
             raise ZoneFileError(f"{where}: not UTF-8 at byte {exc.start}; next: save the file as UTF-8") from exc
         try:
-            document = json.loads(text)
+            document = json.loads(text, object_pairs_hook=_members)
         except ValueError as exc:
             raise ZoneFileError(
                 f"{where}: not JSON ({exc}); next: open it in a GeoJSON editor and save it again"
@@ -64,6 +64,15 @@ def read(source: Mapping[str, Json] | str | PathLike[str]) -> list[ZoneShape]:
         except RecursionError as exc:
             raise ZoneFileError(f"{where}: nested too deeply to be a zone file") from exc
     return _collection(document, where)
+
+
+def _members(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"member {twice!r} stands twice in one object")
+    return members
 
 
 def _collection(document: Json, where: str) -> list[ZoneShape]:

@@ -4,14 +4,12 @@ Nothing is changed silently: without ``mend`` a fault raises ``ZoneGeometryError
 guessing a position is mended and reported as a ``Mend``.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import shapely
-from shapely import affinity
 
+from geofence_core import topology
 from geofence_core.arrays import F64
 from geofence_core.errors import ZoneGeometryError
 from geofence_core.shapes import Mend, ZoneShape
@@ -31,7 +29,6 @@ SWAP_NEAR_KM = 200.0
 """A zone this far from the middle of all others, which would lie this near to it with latitude and longitude exchanged,
 was written in the wrong order; kilometres. Narrower limits miss swaps, wider ones accuse zones of honest orders."""
 
-_LOCATION = re.compile(r"^(?P<what>[^\[]*?)\s*\[(?P<x>\S+)\s+(?P<y>\S+)")
 _CUT = "next: cut it at the antimeridian (RFC 7946, 3.1.9), add a vertex in between, or load with mend=True"
 
 
@@ -122,7 +119,10 @@ def _check_numbers(zone_id: str, ring: int | None, xy: F64) -> None:
     if bad.size:
         v = int(bad[0])
         raise ZoneGeometryError(
-            zone_id, ring, v, f"a coordinate is not a number: {xy[v].tolist()}; next: remove or correct the vertex"
+            zone_id,
+            ring,
+            None if ring is None else v,
+            f"a coordinate is not a number: {xy[v].tolist()}; next: remove or correct the vertex",
         )
 
 
@@ -181,11 +181,16 @@ def _drop_duplicates(zone_id: str, ring: int, xy: F64, mend: bool, mends: list[M
 def _short_way(zone_id: str, ring: int, xy: F64, mend: bool, mends: list[Mend]) -> F64:
     """Refuse edges over more than half the globe, or read them (mend) as the short way over the antimeridian.
 
-    An edge from one side of the antimeridian to the other (-180 to 180) is meant: it closes a zone round a pole.
+    An edge all the way from -180 to 180 is meant where it closes a zone round a pole; where taking it as no way at all
+    leaves a closed ring with an area, it was meant as a step over the antimeridian.
     """
     dlon = np.abs(np.diff(xy[:, 0]))
-    seam = (np.abs(xy[1:, 0]) == 180.0) & (np.abs(xy[:-1, 0]) == 180.0)
-    bad = np.flatnonzero((dlon > LONGEST_EDGE_DEG) & ~seam)
+    wide = dlon > LONGEST_EDGE_DEG
+    if not wide.any():
+        return xy
+    short = np.column_stack([np.unwrap(xy[:, 0], period=360.0), xy[:, 1]])
+    all_round = (np.abs(xy[1:, 0]) == 180.0) & (np.abs(xy[:-1, 0]) == 180.0)
+    bad = np.flatnonzero(wide & ~(all_round & (not _is_ring(short))))
     if not bad.size:
         return xy
     v = int(bad[0])
@@ -197,9 +202,20 @@ def _short_way(zone_id: str, ring: int, xy: F64, mend: bool, mends: list[Mend]) 
             f"the edge to the next vertex spans {dlon[v]:.1f} degrees of longitude: it crosses the antimeridian "
             f"or goes round the globe; {_CUT}",
         )
-    lon = np.unwrap(xy[:, 0], period=360.0)
     mends.append(Mend(zone_id=zone_id, ring=ring, what=f"read {bad.size} edges as crossing the antimeridian"))
-    return np.column_stack([lon, xy[:, 1]])
+    # A step from 180 to -180 has no length once it is unrolled.
+    same = np.flatnonzero((short[1:] == short[:-1]).all(axis=1))
+    return np.delete(short, same + 1, axis=0)
+
+
+def _is_ring(xy: F64) -> bool:
+    return bool(xy[0, 0] == xy[-1, 0]) and _twice_area(xy) != 0.0
+
+
+def _twice_area(xy: F64) -> float:
+    # Relative to the first vertex: a zone of a metre at longitude 180 would otherwise lose its area to rounding.
+    x, y = (xy - xy[0]).T
+    return float(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1]))
 
 
 # ---------------------------------------------------------------- circles and corridors
@@ -262,12 +278,9 @@ def _check_area(shape: ZoneShape, mend: bool, mends: list[Mend]) -> ZoneShape:
             ring += 1
         polygons.append(tuple(checked))
     shape = shape.with_polygons(tuple(polygons))
-    geometry: shapely.Geometry = _to_shapely(shape)
-    if not shapely.is_valid(geometry):
-        geometry = _mend_topology(shape, geometry, mend, mends)
-        shape = _from_shapely(shape, geometry)
+    shape = topology.check(shape, mend, mends)
     if beyond:
-        shape = _from_shapely(shape, _cut_at_antimeridian(geometry))
+        shape = topology.cut_at_antimeridian(shape)
         mends.append(Mend(zone_id=zone_id, ring=None, what="cut at the antimeridian"))
     return shape
 
@@ -303,11 +316,12 @@ def _beside(hole: F64, shell: F64) -> F64:
 
 
 def _wind(zone_id: str, ring: int, xy: F64, is_shell: bool, mend: bool, mends: list[Mend]) -> F64:
-    # Relative to the first vertex: a zone of a metre at longitude 180 would otherwise lose its area to rounding.
-    x, y = (xy - xy[0]).T
-    area2 = float(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1]))
-    if area2 == 0.0:
+    area2 = _twice_area(xy)
+    if topology.encloses_nothing(xy):
         raise ZoneGeometryError(zone_id, ring, None, "the ring encloses no area; next: draw it again")
+    if topology.crosses_itself(xy):
+        # Such a ring has no winding; the check of the whole zone names the place.
+        return xy
     if (area2 > 0) == is_shell:
         return xy
     role, want = ("shell", "counter-clockwise") if is_shell else ("hole", "clockwise")
@@ -320,65 +334,3 @@ def _wind(zone_id: str, ring: int, xy: F64, is_shell: bool, mend: bool, mends: l
         )
     mends.append(Mend(zone_id=zone_id, ring=ring, what=f"reversed the {role} to run {want}"))
     return xy[::-1].copy()
-
-
-def _to_shapely(shape: ZoneShape) -> shapely.MultiPolygon:
-    return shapely.MultiPolygon([shapely.Polygon(rings[0], list(rings[1:])) for rings in shape.polygons])
-
-
-def _from_shapely(shape: ZoneShape, geometry: shapely.Geometry) -> ZoneShape:
-    parts = [p for p in shapely.get_parts(geometry) if isinstance(p, shapely.Polygon) and p.area > 0]
-    if not parts:
-        raise ZoneGeometryError(
-            shape.zone_id, None, None, "nothing of the zone is left after mending; next: draw it again"
-        )
-    oriented = [shapely.orient_polygons(p, exterior_cw=False) for p in parts]
-    polygons = tuple(
-        tuple(np.array(ring.coords, dtype=np.float64)[:, :2] for ring in (p.exterior, *p.interiors)) for p in oriented
-    )
-    return shape.with_polygons(polygons)
-
-
-def _mend_topology(shape: ZoneShape, geometry: shapely.Geometry, mend: bool, mends: list[Mend]) -> shapely.Geometry:
-    text = str(shapely.is_valid_reason(geometry))
-    match = _LOCATION.match(text)
-    what = match["what"].lower() if match else text.lower()
-    ring, vertex = _locate(shape, float(match["x"]), float(match["y"])) if match else (None, None)
-    if not mend:
-        at = f" near longitude {match['x']}, latitude {match['y']}" if match else ""
-        raise ZoneGeometryError(
-            shape.zone_id, ring, vertex, f"{what}{at}; next: redraw this place, or load with mend=True"
-        )
-    mended = shapely.make_valid(geometry, method="structure", keep_collapsed=False)
-    before, after = float(shapely.area(geometry)), float(shapely.area(mended))
-    change = f"{abs(after - before) / before:.3%} of its area" if before > 0 else "its area"
-    mends.append(Mend(zone_id=shape.zone_id, ring=ring, what=f"rebuilt the rings ({what}), which changed {change}"))
-    return mended
-
-
-def _locate(shape: ZoneShape, x: float, y: float) -> tuple[int, int]:
-    """Return ring and vertex that start the edge nearest to a place."""
-    best, found, ring = np.inf, (0, 0), 0
-    for rings in shape.polygons:
-        for xy in rings:
-            a, d = xy[:-1], np.diff(xy, axis=0)
-            w = np.array([x, y]) - a
-            t = np.clip((w * d).sum(axis=1) / np.maximum((d * d).sum(axis=1), 1e-300), 0.0, 1.0)
-            gap = np.hypot(*(w - t[:, None] * d).T)
-            if gap.min() < best:
-                best, found = float(gap.min()), (ring, int(np.argmin(gap)))
-            ring += 1
-    return found
-
-
-def _cut_at_antimeridian(geometry: shapely.Geometry) -> shapely.Geometry:
-    parts = []
-    for turn in (-360.0, 0.0, 360.0):
-        window = shapely.box(-180.0 + turn, -90.0, 180.0 + turn, 90.0)
-        inside = shapely.intersection(geometry, window)
-        parts += [
-            affinity.translate(p, xoff=-turn)
-            for p in shapely.get_parts(inside)
-            if isinstance(p, shapely.Polygon) and p.area > 0
-        ]
-    return shapely.MultiPolygon(parts)
