@@ -23,7 +23,8 @@ from rig.demo.settings import STORY, DemoSettings, judge_policy, new_run_folder,
 from rig.errors import BenchBrokenError, RigError
 from rig.report.page import write_page
 from rig.scenario import Scenario, load_scenario
-from rig.truth.expected import ExpectedAlert, expected_alerts
+from rig.truth.expectation import ExpectedAlert
+from rig.truth.expected import expected_alerts
 from rig.truth.verdict import Judgement, Verdict, judge
 
 _INTERRUPTED = 130

@@ -15,7 +15,7 @@ from rig.demo.latency import HOPS, HopTimes, Percentiles
 from rig.demo.play import AlertSeen
 from rig.demo.settings import DemoSettings
 from rig.scenario import Scenario
-from rig.truth.expected import ExpectedAlert
+from rig.truth.expectation import ExpectedAlert
 from rig.truth.verdict import Judgement, Match, Verdict
 
 _STYLE: Final = {"Extreme": "bold red", "Severe": "yellow", "Moderate": "yellow", "Minor": "cyan"}

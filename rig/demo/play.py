@@ -27,7 +27,7 @@ from rig.demo.subscriber import Received
 from rig.emulator.clock import NS_PER_S
 from rig.errors import BenchBrokenError
 from rig.scenario import Scenario
-from rig.truth.expected import ExpectedAlert
+from rig.truth.expectation import ExpectedAlert
 from rig.truth.verdict import ReceivedAlert, judge
 
 _TURN_S: Final = 0.05

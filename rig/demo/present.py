@@ -14,7 +14,7 @@ from rig.demo.settings import EXIT_MARGIN_M, DemoSettings
 from rig.report.model import AlertMark, PersonPath, Report, Ring, RingShape, State, Window, ZoneShape
 from rig.report.page import verdict_text
 from rig.scenario import Scenario
-from rig.truth.expected import ExpectedAlert
+from rig.truth.expectation import ExpectedAlert
 from rig.truth.verdict import Judgement, Match, Verdict
 
 _TRUTH_STEP_S = 1.0

@@ -7,7 +7,7 @@ from typing import Final
 
 from rig.errors import RigError, ScenarioError
 from rig.scenario import Scenario
-from rig.truth.expected import JudgePolicy
+from rig.truth.expectation import JudgePolicy
 
 STORY: Final = Path(__file__).with_name("story.toml")
 """The demo's own scenario."""

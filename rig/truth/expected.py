@@ -5,23 +5,16 @@ report may show the cause, to the one by which reports must have shown it. What 
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 from protocols.mqtt.messages import AlertKind, BandName
 from rig.emulator.battery import Battery
 from rig.emulator.events import DeviceAction, EventKind
-from rig.emulator.gnss import MAX_SCALE
-from rig.emulator.profiles import PROFILES
-from rig.scenario import OrderTable, PersonTable, ProtectedTable, Scenario
-from rig.truth.gaps import Gap, find_gaps
+from rig.scenario import OrderTable, ProtectedTable, Scenario
+from rig.truth.expectation import DeviceTruth, ExpectedAlert, JudgePolicy, Side, device_truth
 from rig.truth.geometry import TrueZone, separation_m
 from rig.truth.windows import Crossing, Sample, find_crossings
-
-ERROR_SIGMAS: Final = 4.0
-"""Standard deviations that a report may be off by. At 4, one crossing in some ten thousand falls out of its window by
-chance; more widens every window and hides late alerts."""
 
 SAMPLE_S: Final = 0.25
 """Step of the truth, tag seconds: at a walk 0.4 m, far less than any error."""
@@ -35,92 +28,6 @@ _MIN_SPEED_MPS: Final = 0.1
 _STAMP_SLACK_S: Final = 0.1
 """Rounding of times on the wire and of the bench's own clock readings, tag seconds."""
 
-Side = Literal["tag", "protected"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExpectedAlert:
-    """One alert, or its clear, with its window in tag seconds.
-
-    Attributes
-    ----------
-    kind, cleared, side, subject
-        What, raised or cleared, under ``tag`` or ``protected``, of which device.
-    zone_id, band : str or None
-        Which zone; which band for proximity.
-    earliest_s, latest_s : float
-        Window, before any allowance for the way to the subscriber.
-    t_true_s : float
-        When the cause came true.
-    required : bool
-        False: it may come or not.
-    reason : str
-        For people.
-    """
-
-    kind: AlertKind
-    cleared: bool
-    side: Side
-    subject: str
-    zone_id: str | None = None
-    band: BandName | None = None
-    earliest_s: float
-    latest_s: float
-    t_true_s: float
-    required: bool
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JudgePolicy:
-    """What the bridge was told, in tag time.
-
-    Attributes
-    ----------
-    exit_margin_m : float
-    silence_s : Mapping of str to float
-        By device: no fix for so long is an alert.
-    battery_low_pct, battery_critical_pct, battery_hysteresis_pct : int
-    """
-
-    exit_margin_m: float
-    silence_s: Mapping[str, float]
-    battery_low_pct: int = 20
-    battery_critical_pct: int = 10
-    battery_hysteresis_pct: int = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Device:
-    """One person's device with all that the truth knows of it."""
-
-    person: PersonTable
-    side: Side
-    actions: tuple[DeviceAction, ...]
-    gaps: list[Gap]
-    at: Callable[[float], tuple[float, float]]
-    speed_mps: float
-
-    def observed(self, t_s: float) -> bool:
-        """Whether it surely reports positions."""
-        return not any(gap.start_s <= t_s <= gap.end_s for gap in self.gaps)
-
-    def error_m(self, t_s: float) -> float:
-        """Return what a report may be off by, along any direction."""
-        name = self.person.profile
-        for action in self.actions:
-            if action.kind is EventKind.PROFILE and action.at_s <= t_s:
-                name = action.value
-        profile = PROFILES[name]
-        after_s = min((t_s - gap.end_s for gap in self.gaps if not gap.first and gap.end_s <= t_s), default=math.inf)
-        first_m = profile.reacquire_sd_m * math.exp(-after_s / profile.reacquire_tau_s)
-        scale = MAX_SCALE if profile.wall_deg or profile.cn0_offset_db < 0 else _OPEN_SCALE
-        return ERROR_SIGMAS * math.hypot(profile.sd_m * scale, first_m) + profile.jump_max_m
-
-
-_OPEN_SCALE: Final = 1.1
-"""Growth of the error by satellite geometry under an open sky: its HDOP stays within 10 % of nominal."""
-
 
 def expected_alerts(scenario: Scenario, policy: JudgePolicy) -> list[ExpectedAlert]:
     """All alerts of a scenario, by the start of their windows.
@@ -130,7 +37,7 @@ def expected_alerts(scenario: Scenario, policy: JudgePolicy) -> list[ExpectedAle
     scenario : Scenario
     policy : JudgePolicy
     """
-    devices = {person.device: _device(scenario, person) for person in scenario.person}
+    devices = {person.device: device_truth(scenario, person) for person in scenario.person}
     found: list[ExpectedAlert] = []
     zones = scenario.zones_geojson()["features"]
     for order in scenario.order:
@@ -147,30 +54,12 @@ def expected_alerts(scenario: Scenario, policy: JudgePolicy) -> list[ExpectedAle
     return sorted(found, key=lambda a: (a.earliest_s, a.latest_s, a.kind, a.side != "tag"))
 
 
-def _device(scenario: Scenario, person: PersonTable) -> _Device:
-    track = scenario.track(person)
-    actions = scenario.actions(person)
-
-    def at(t_s: float) -> tuple[float, float]:
-        point = track.at(t_s)
-        return point.lat_deg, point.lon_deg
-
-    return _Device(
-        person=person,
-        side="tag" if person.role == "wearer" else "protected",
-        actions=actions,
-        gaps=find_gaps(person.profile, actions, interval_s=person.interval_s, duration_s=scenario.duration_s),
-        at=at,
-        speed_mps=max((track.at(w.t_s + 1e-3).speed_mps for w in track.waypoints), default=0.0),
-    )
-
-
 def _times(duration_s: float) -> Iterator[float]:
     return (i * SAMPLE_S for i in range(int(duration_s / SAMPLE_S) + 1))
 
 
 def _distances(
-    exact: Callable[[float], float], device: _Device, duration_s: float, policy: JudgePolicy
+    exact: Callable[[float], float], device: DeviceTruth, duration_s: float, policy: JudgePolicy
 ) -> Iterator[tuple[float, float]]:
     """Distances at every step, exact wherever a line that matters is near.
 
@@ -197,7 +86,7 @@ def _distances(
 
 def _zone_alerts(
     zone: dict[str, Any],  # Any: GeoJSON is nested data
-    wearer: _Device,
+    wearer: DeviceTruth,
     duration_s: float,
     policy: JudgePolicy,
 ) -> Iterator[ExpectedAlert]:
@@ -233,7 +122,7 @@ def _from_crossing(
     crossing: Crossing,
     kind: AlertKind,
     cleared: bool,
-    device: _Device,
+    device: DeviceTruth,
     reason: str,
     *,
     zone_id: str | None = None,
@@ -257,7 +146,12 @@ def _from_crossing(
 
 
 def _proximity_alerts(
-    order: OrderTable, ring: ProtectedTable, wearer: _Device, protected: _Device, duration_s: float, policy: JudgePolicy
+    order: OrderTable,
+    ring: ProtectedTable,
+    wearer: DeviceTruth,
+    protected: DeviceTruth,
+    duration_s: float,
+    policy: JudgePolicy,
 ) -> Iterator[ExpectedAlert]:
     bands = (
         (ring.pre_alert_m, BandName.CLEAR, BandName.PRE_ALERT),
@@ -308,7 +202,7 @@ _EQUIPMENT: Final[dict[EventKind, tuple[AlertKind, bool, str]]] = {
 }
 
 
-def _equipment_alerts(device: _Device) -> Iterator[ExpectedAlert]:
+def _equipment_alerts(device: DeviceTruth) -> Iterator[ExpectedAlert]:
     last: dict[AlertKind, bool] = {}
     for action in device.actions:
         if action.kind is EventKind.JAM:
@@ -325,7 +219,7 @@ def _equipment_alerts(device: _Device) -> Iterator[ExpectedAlert]:
         yield _at(device, kind, cleared, action.at_s, reason)
 
 
-def _at(device: _Device, kind: AlertKind, cleared: bool, t_s: float, reason: str) -> ExpectedAlert:
+def _at(device: DeviceTruth, kind: AlertKind, cleared: bool, t_s: float, reason: str) -> ExpectedAlert:
     """Something the tag tells by its next status sentence that gets through."""
     latest_s = t_s + device.person.interval_s + _STAMP_SLACK_S
     for gap in device.gaps:
@@ -344,7 +238,7 @@ def _at(device: _Device, kind: AlertKind, cleared: bool, t_s: float, reason: str
     )
 
 
-def _battery_alerts(device: _Device, duration_s: float, policy: JudgePolicy) -> Iterator[ExpectedAlert]:
+def _battery_alerts(device: DeviceTruth, duration_s: float, policy: JudgePolicy) -> Iterator[ExpectedAlert]:
     battery = Battery(level_pct=device.person.battery_pct)
     step_s = device.person.interval_s
     actions = list(device.actions)
@@ -379,7 +273,7 @@ def _apply_to_battery(battery: Battery, action: DeviceAction) -> None:
             pass
 
 
-def _silence_alerts(device: _Device, duration_s: float, policy: JudgePolicy) -> Iterator[ExpectedAlert]:
+def _silence_alerts(device: DeviceTruth, duration_s: float, policy: JudgePolicy) -> Iterator[ExpectedAlert]:
     silence_s = policy.silence_s[device.person.device]
     interval_s = device.person.interval_s
     for gap in device.gaps:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 
 from protocols.mqtt.messages import AlertKind, BandName
-from rig.truth.expected import ExpectedAlert, Side
+from rig.truth.expectation import ExpectedAlert, Side
 
 
 @unique

@@ -11,7 +11,6 @@ from typing import Any
 import psutil
 import pytest
 
-from rig.demo.settings import STORY
 from tests.rig.support import ROOT
 from tests.support import wait_until
 
@@ -135,9 +134,3 @@ def test_a_users_mistake_is_told_without_a_traceback(tmp_path: Path, arguments: 
     code, _, err = ended(demo("--out", str(tmp_path), *arguments))
     assert code == 2
     assert words in err
-
-
-def test_the_story_is_as_the_readme_tells_it() -> None:
-    text = STORY.read_text()
-    for word in ("strap_cut", "gnss_lost", "z-home", "z-school", "pp-17"):
-        assert word in text

@@ -11,7 +11,8 @@ from rig.emulator.events import EventKind
 from rig.emulator.gnss import GnssReceiver
 from rig.emulator.profiles import PROFILES
 from rig.scenario import Scenario, load_scenario
-from rig.truth.expected import ExpectedAlert, JudgePolicy, expected_alerts
+from rig.truth.expectation import ExpectedAlert, JudgePolicy
+from rig.truth.expected import expected_alerts
 from rig.truth.verdict import ReceivedAlert, Verdict, judge
 from rig.truth.windows import Sample, find_crossings
 

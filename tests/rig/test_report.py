@@ -13,7 +13,8 @@ from rig.demo.present import build_report, summary
 from rig.demo.settings import STORY, DemoSettings, judge_policy
 from rig.report.page import render
 from rig.scenario import Scenario, load_scenario
-from rig.truth.expected import ExpectedAlert, expected_alerts
+from rig.truth.expectation import ExpectedAlert
+from rig.truth.expected import expected_alerts
 from rig.truth.records import TruthEpoch, encode_record
 from rig.truth.verdict import ReceivedAlert, Verdict, judge
 

@@ -1,0 +1,87 @@
+"""What the drawings of a report share: colours, the bare plot, the marks of alerts."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+from bokeh.models import ColumnDataSource
+from bokeh.plotting import figure
+
+from rig.report.model import AlertMark
+from rig.truth.verdict import Verdict
+
+# Any throughout: bokeh's plots are assembled from attributes that its types leave open
+
+WIDTH: Final = 1160
+"""Pixels: fits a laptop's screen without scrolling sideways."""
+
+INK: Final = "#22303c"
+GRID: Final = "#e6eaee"
+EXCLUSION: Final = "#c0392b"
+INCLUSION: Final = "#2e8b57"
+WEARER: Final = "#1f5fa8"
+PROTECTED: Final = "#8e44ad"
+RAISED: Final = "#d35400"
+CLEARED: Final = "#2e8b57"
+
+
+def bare_plot(**options: Any) -> Any:
+    """Make an empty plot in the page's look; ``frame_width`` instead of the whole width is taken as it is."""
+    if "frame_width" not in options:
+        options["width"] = WIDTH
+    plot = figure(
+        toolbar_location="above",
+        tools="pan,wheel_zoom,box_zoom,reset,save",
+        active_drag="pan",
+        background_fill_color="#ffffff",
+        border_fill_color="#ffffff",
+        outline_line_color=GRID,
+        **options,
+    )
+    plot.toolbar.logo = None
+    plot.grid.grid_line_color = GRID
+    for axis in (*plot.xaxis, *plot.yaxis):
+        axis.axis_line_color = GRID
+        axis.major_tick_line_color = GRID
+        axis.minor_tick_line_color = None
+        axis.major_label_text_color = INK
+        axis.major_label_text_font_size = "12px"
+        axis.axis_label_text_font_style = "normal"
+        axis.axis_label_text_color = INK
+    return plot
+
+
+def alert_source(alerts: Sequence[AlertMark]) -> Any:
+    """Make the columns that all marks of alerts draw and tell from."""
+    return ColumnDataSource(
+        {
+            "x": [a.east_m for a in alerts],
+            "y": [a.north_m for a in alerts],
+            "t_s": [a.t_s for a in alerts],
+            "lane": [a.lane for a in alerts],
+            "number": [str(a.number) for a in alerts],
+            "name": [f"{a.name} · {a.phase}" for a in alerts],
+            "at": [clock_text(a.t_s) for a in alerts],
+            "reason": [a.reason for a in alerts],
+            "took": ["by deadline" if math.isnan(a.total_ms) else f"{a.total_ms:.2f} ms" for a in alerts],
+            "verdict": [f"{a.verdict.value} {a.note}".strip() for a in alerts],
+            "marker": ["square" if a.phase == "cleared" else "triangle" for a in alerts],
+            "color": [
+                EXCLUSION if a.verdict is Verdict.FAIL else CLEARED if a.phase == "cleared" else RAISED for a in alerts
+            ],
+        }
+    )
+
+
+ALERT_TIPS: Final = [
+    ("alert", "@number  @name"),
+    ("received", "@at"),
+    ("bridge says", "@reason"),
+    ("tag to subscriber", "@took"),
+    ("verdict", "@verdict"),
+]
+
+
+def clock_text(t_s: float) -> str:
+    """Minutes and seconds of the story."""
+    return f"{int(t_s) // 60}:{int(t_s) % 60:02d}"
