@@ -1,6 +1,6 @@
 """Sentence builders for the emulator: values in our units to whole sentences with checksum and line end.
 
-Coordinates are rounded to five decimals of a minute (18 mm), as common receivers send them. ``None`` is an empty field.
+``None`` is an empty field.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,10 @@ from protocols.nmea.text import angle_text, date_text, time_text
 from protocols.reports import FixMode, FixQuality
 
 MINUTE_DECIMALS = 5
-TIME_DECIMALS = 2
+"""Decimals of a minute: 18 mm, below any sigma of a code receiver."""
+
+TIME_DECIMALS = 3
+"""Decimals of a second, as in the tag's status: a coarser time would not match the status of the same epoch."""
 
 _MODE_LETTERS = {
     FixQuality.INVALID: "N",

@@ -48,6 +48,8 @@ def build_fix(epoch: Epoch, t_fix_utc_ns: int | None, date_rule: DateRule) -> Fi
         key=lambda claim: claim.position.step_deg if claim.position is not None else 0.0,
     )
     quality = _find_first(claim.quality for claim in claims if claim.state is state)
+    if quality is None and state is FixState.POSITION and epoch.ground is not None:
+        quality = epoch.ground.quality or None
     hdop = _find_first([*(claim.hdop for claim in claims), *(solution.hdop for solution in epoch.solutions)])
     at_position = _at_position(epoch, claims, speaker, quality, hdop)
     cn0_dbhz, in_view = _sky(epoch)

@@ -157,6 +157,7 @@ def test_command_and_ack_round_trip(command_id: int, verb: CommandVerb, text: st
     assert run([sent]) == [CommandAck(offset=0, command_id=command_id, outcome=CommandOutcome.REFUSED, value=text)]
 
 
+@pytest.mark.long
 def test_ten_million_random_bytes_neither_raise_nor_grow_memory() -> None:
     source = random.Random(20260301)
     starts = lines("GPGSV,1,1,01,01,40,083,41", "GPGSA,A,3,,,,,,,,,,,,,1,1,1")

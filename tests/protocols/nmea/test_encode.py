@@ -21,18 +21,18 @@ T = 1_772_366_400_120_000_000
 
 def test_layouts() -> None:
     assert encode_rmc(t_utc_ns=T, lat_deg=51.5, lon_deg=-0.125, speed_mps=1852 / 360, course_deg=90.0) == line(
-        "GPRMC,120000.12,A,5130.00000,N,00007.50000,W,10.000,90.00,010326,,,A"
+        "GPRMC,120000.120,A,5130.00000,N,00007.50000,W,10.000,90.00,010326,,,A"
     )
     assert encode_gga(
         t_utc_ns=T, lat_deg=-33.5, lon_deg=151.2, satellites_used=8, hdop=1.0, alt_m=20.0, geoid_separation_m=-3.0
-    ) == line("GPGGA,120000.12,3330.00000,S,15112.00000,E,1,08,1.00,20.0,M,-3.0,M,,")
-    assert encode_gll(t_utc_ns=T, lat_deg=0.0, lon_deg=0.0) == line("GPGLL,0000.00000,N,00000.00000,E,120000.12,A,A")
+    ) == line("GPGGA,120000.120,3330.00000,S,15112.00000,E,1,08,1.00,20.0,M,-3.0,M,,")
+    assert encode_gll(t_utc_ns=T, lat_deg=0.0, lon_deg=0.0) == line("GPGLL,0000.00000,N,00000.00000,E,120000.120,A,A")
     assert encode_gsa(mode=FixMode.TWO_D, satellites=[3, 14], pdop=2.0, hdop=1.5, vdop=1.3) == line(
         "GPGSA,A,2,03,14,,,,,,,,,,,2.00,1.50,1.30"
     )
-    assert encode_gst(t_utc_ns=T, lat_sigma_m=3.0, lon_sigma_m=4.0) == line("GPGST,120000.12,,,,,3.00,4.00,")
+    assert encode_gst(t_utc_ns=T, lat_sigma_m=3.0, lon_sigma_m=4.0) == line("GPGST,120000.120,,,,,3.00,4.00,")
     assert encode_vtg(speed_mps=10.0, course_deg=5.0) == line("GPVTG,5.00,T,,M,19.438,N,36.000,K,A")
-    assert encode_zda(t_utc_ns=T) == line("GPZDA,120000.12,01,03,2026,00,00")
+    assert encode_zda(t_utc_ns=T) == line("GPZDA,120000.120,01,03,2026,00,00")
 
 
 def test_gsv_is_as_many_messages_as_needed() -> None:

@@ -210,6 +210,12 @@ def test_vtg_gives_speed_and_course_where_rmc_is_absent() -> None:
     assert (both.speed_mps, both.course_deg) == (pytest.approx(10 * KNOT), 123.4)
 
 
+def test_vtg_gives_the_quality_where_rmc_is_of_an_old_version() -> None:
+    old = "GPRMC,120000,A,5130.00,N,00007.50,W,1.0,2.0,010326,,"
+    assert one_fix(line(old)).quality is None
+    assert one_fix(lines(old, "GPVTG,2.0,T,,M,1.0,N,1.9,K,D")).quality is FixQuality.DIFFERENTIAL
+
+
 def test_zda_gives_the_date() -> None:
     fix = one_fix(lines(GGA, "GPZDA,120000.00,01,03,2026,00,00"))
     assert fix.t_fix_utc_ns == 1_772_366_400_000_000_000

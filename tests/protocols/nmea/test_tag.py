@@ -78,6 +78,12 @@ def test_status_closes_and_marks_its_epoch() -> None:
     assert report.offset == len(data) - len(status())
 
 
+def test_a_time_off_the_whole_millisecond_still_matches() -> None:
+    fix, _ = decode(epoch(T + 123_456_789))
+    assert isinstance(fix, Fix)
+    assert (fix.sequence, fix.t_fix_utc_ns) == (7, T + 123_000_000)
+
+
 def test_live_and_stored_fixes_in_one_stream() -> None:
     seconds = [0, 1, -600, -599, 2]
     data = b"".join(epoch(T + s * 10**9, sequence=n, stored=s < 0) for n, s in enumerate(seconds))
