@@ -34,16 +34,19 @@ class Child:
     def __init__(self, name: str, argv: Sequence[str], log: Path) -> None:
         self.name = name
         self.log = log
-        with log.open("ab") as errors:
-            # the launcher asks the kernel to end the child with us, then becomes the child
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "rig.demo.launch", str(os.getpid()), *argv],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                start_new_session=True,
-                bufsize=0,
-            )
+        try:
+            with log.open("ab") as errors:
+                # the launcher asks the kernel to end the child with us, then becomes the child
+                self.process = subprocess.Popen(
+                    [sys.executable, "-m", "rig.demo.launch", str(os.getpid()), *argv],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    start_new_session=True,
+                    bufsize=0,
+                )
+        except OSError as exc:
+            raise BenchBrokenError(f"the {name} process cannot be started with {sys.executable}: {exc}") from exc
         assert self.process.stdout is not None
         assert self.process.stdin is not None
         self.stdout: IO[bytes] = self.process.stdout
