@@ -95,9 +95,6 @@ def _load_zones(loaded: LoadedConfig) -> ZoneTable | None:
         raise ConfigError([Problem(path=f"{name}: zone {exc.zone_id!r}", where=where, message=str(exc))]) from exc
     except GeofenceError as exc:
         raise ConfigError([Problem(path="zones.file", where=where, message=str(exc))]) from exc
-    except OSError as exc:
-        message = f"{path} cannot be read: {exc.strerror}. Next: the path is relative to the configuration file"
-        raise ConfigError([Problem(path="zones.file", where=where, message=message)]) from exc
 
 
 def _zone_refs(zones: ZoneTable) -> tuple[ZoneRef, ...]:

@@ -1,0 +1,220 @@
+"""What a person may get wrong in a configuration, and what he is told."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bridge.config import load_config
+from bridge.config.sources import Override, override_from_option, overrides_from_environment, scan_lines
+from bridge.errors import ConfigError
+from bridge.plan import make_plan
+from tests.bridge.bench import ZONES
+
+GOOD = """
+[bridge]
+agency = "a"
+
+[broker]
+url = "mqtt://127.0.0.1:1883"
+
+[zones]
+file = "zones.geojson"
+
+[[device]]
+id = "tag-1"
+transport = "memory:a"
+
+[[device]]
+id = "pp-1"
+role = "protected"
+transport = "memory:b"
+
+[[order]]
+id = "o-1"
+wearer = "tag-1"
+zones = [
+  "z-ex",   # a comment with ] in it
+  "z-in",
+]
+  [[order.protected]]
+  device = "pp-1"
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "zones.geojson").write_text(json.dumps(ZONES))
+    path = tmp_path / "bridge.toml"
+    path.write_text(GOOD)
+    return path
+
+
+def use(file: Path, overrides: tuple[Override, ...], *, plan: bool) -> None:
+    loaded = load_config(file, overrides=overrides)
+    if plan:
+        make_plan(loaded)
+
+
+def problems(file: Path, old: str = "", new: str = "", *overrides: Override, plan: bool = False) -> list[str]:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+    with pytest.raises(ConfigError) as caught:
+        use(file, overrides, plan=plan)
+    return [str(p).replace(str(file.parent), "") for p in caught.value.problems]
+
+
+def test_good_file_is_good_and_each_value_knows_where_it_came_from(file: Path) -> None:
+    loaded = load_config(file, overrides=[override_from_option("policy.exit_margin_m=5")])
+    find = loaded.sources.find
+    assert loaded.config.policy.exit_margin_m == 5
+    assert find(("bridge", "agency")) == f"{file}:3"
+    assert find(("device", 1, "role")) == f"{file}:17"
+    assert find(("order", 0, "protected", 0, "device")) == f"{file}:28"
+    assert find(("policy", "exit_margin_m")) == "--set policy.exit_margin_m"
+    assert find(("bridge", "id")) is None
+    plan = make_plan(loaded)
+    assert (len(plan.pairs), len(plan.zone_refs), len(plan.devices)) == (1, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("agency", "agancy", ":3: bridge.agancy: unknown key 'agancy'. Did you mean 'agency'?"),
+        ("[broker]", "[brocker]", ":5: brocker: unknown key 'brocker'. Did you mean 'broker'?"),
+        (
+            'transport = "memory:a"',
+            'transport = "memory:a"\ninterval_ms = 500',
+            ":14: device[0].interval_ms: unknown key 'interval_ms'; the unit is part of the name. "
+            "Next: give the value as 'interval_s'",
+        ),
+        (
+            'transport = "memory:a"',
+            'transport = "memory:a"\ninterval_s = "10 s"',
+            ":14: device[0].interval_s: Expected `float`, got `str` '10 s'. "
+            "Next: write the number alone; it is in seconds",
+        ),
+        (
+            'transport = "memory:a"',
+            'transport = "memory:a"\ninterval_s = 0',
+            ":14: device[0].interval_s: Expected `float` > 0.0, got 0",
+        ),
+        (
+            'role = "protected"',
+            'role = "victim"',
+            ":17: device[1].role: expected one of 'wearer', 'protected', got 'victim'",
+        ),
+        ('transport = "memory:a"', "", ":11: device[0]: the key 'transport' is missing"),
+        ('id = "tag-1"', 'id = "tag.1"', ":12: device[0].id: 'tag.1' stands in topics; expected 1 to 64 letters"),
+        ('id = "pp-1"', 'id = "tag-1"', ":16: device[1].id: 'tag-1' is the id of device[0] too; ids are unique"),
+        ('"memory:b"', '"memory:a"', ":18: device[1].transport: 'memory:a' is read by 'tag-1' already"),
+        (
+            'wearer = "tag-1"',
+            'wearer = "tag-2"',
+            ":22: order[0].wearer: there is no device 'tag-2'. Did you mean 'tag-1'?",
+        ),
+        ('wearer = "tag-1"', 'wearer = "pp-1"', ":22: order[0].wearer: device 'pp-1' does not have role 'wearer'"),
+        (
+            'device = "pp-1"',
+            'device = "pp-1"\n  alarm_m = 10',
+            ":29: order[0].protected[0].alarm_m: rings must grow: contact_m <= alarm_m <= pre_alert_m, got 50, 10",
+        ),
+        ("mqtt://", "mqtt//", ":6: broker.url: expected mqtt://host:port"),
+        ("mqtt://127", "mqqt://127", "Did you mean mqtt://?"),
+        ("mqtt://127", "mqtt://u:p@127", ":6: broker.url: holds a user or password"),
+        (":1883", ":99999", ":6: broker.url: the port is not a number below 65536"),
+        ("[zones]", "[zones]\nfile2 = 1", ":9: zones.file2: unknown key 'file2'. Did you mean 'file'?"),
+        ("[bridge]", "bridge = 1\n[x]", "bridge: expected a table, got 1"),
+        ('agency = "a"', "agency = [", "not valid TOML"),
+    ],
+)
+def test_mistakes_are_named_with_their_place(file: Path, old: str, new: str, expected: str) -> None:
+    found = problems(file, old, new)
+    assert any(expected in each for each in found), found
+
+
+def test_all_mistakes_are_named_at_once(file: Path) -> None:
+    text = file.read_text().replace("agency", "agancy").replace("wearer =", "waerer =").replace("role =", "rule =")
+    file.write_text(text)
+    assert len(problems(file)) == 4
+
+
+def test_zone_that_is_not_in_the_file(file: Path) -> None:
+    found = problems(file, '"z-in"', '"z-inn"', plan=True)
+    assert found == ["/bridge.toml:23: order[0].zones[1]: zone 'z-inn' is not in zones.geojson. Did you mean 'z-in'?"]
+
+
+def test_bad_zone_is_named_with_ring_and_vertex(file: Path) -> None:
+    bowtie = [[[0.0, 0.0], [0.1, 0.1], [0.1, 0.0], [0.0, 0.1], [0.0, 0.0]]]
+    bad = json.loads(json.dumps(ZONES))
+    bad["features"][0]["geometry"] = {"type": "Polygon", "coordinates": bowtie}
+    del bad["features"][0]["properties"]["radius_m"]
+    (file.parent / "zones.geojson").write_text(json.dumps(bad))
+    (found,) = problems(file, plan=True)
+    assert "zone 'z-ex'" in found
+    assert "/bridge.toml:9" in found
+    assert "ring" in found
+    assert "vertex" in found
+
+
+def test_missing_files(file: Path, tmp_path: Path) -> None:
+    assert "cannot be read (No such file" in problems(file, "zones.geojson", "zone.geojson", plan=True)[0]
+    with pytest.raises(ConfigError, match=r"nothing\.toml: cannot be read: No such file"):
+        load_config(tmp_path / "nothing.toml")
+
+
+def test_environment_and_set_override_in_this_order(file: Path) -> None:
+    environment = {
+        "TAGRIG_BROKER__URL": "mqtt://10.0.0.1",
+        "TAGRIG_BROKER_PASSWORD": "x",
+        "TAGRIG_CORPUS": "y",
+        "PATH": "z",
+    }
+    overrides = overrides_from_environment(environment)
+    loaded = load_config(file, overrides=overrides)
+    assert loaded.config.broker.url == "mqtt://10.0.0.1"
+    assert loaded.sources.find(("broker", "url")) == "TAGRIG_BROKER__URL"
+    loaded = load_config(file, overrides=[*overrides, override_from_option("broker.url=mqtt://10.0.0.2")])
+    assert loaded.config.broker.url == "mqtt://10.0.0.2"
+
+
+def test_override_of_a_device_by_id_or_place(file: Path) -> None:
+    for path in ("device.pp-1.interval_s", "device.1.interval_s"):
+        loaded = load_config(file, overrides=[override_from_option(f"{path}=5")])
+        assert loaded.config.device[1].interval_s == 5
+    (found,) = problems(file, "", "", override_from_option("device.pp-2.interval_s=5"))
+    assert found.startswith("--set device.pp-2.interval_s: device.pp-2.interval_s: no entry 'pp-2'")
+
+
+def test_override_with_text_that_looks_like_a_number(file: Path) -> None:
+    loaded = load_config(
+        file, overrides=[override_from_option("broker.mqtt_version=5"), override_from_option("bridge.id=7")]
+    )
+    assert (loaded.config.broker.mqtt_version, loaded.config.bridge.id) == ("5", "7")
+
+
+def test_unknown_override_is_refused_where_it_stands(file: Path) -> None:
+    assert problems(file, "", "", override_from_option("broker.uri=x")) == [
+        "--set broker.uri: broker.uri: unknown key 'uri'. Did you mean 'url'?"
+    ]
+    with pytest.raises(ConfigError, match="expected key=value"):
+        override_from_option("broker.url")
+
+
+def test_without_orders_every_wearer_has_every_zone(file: Path) -> None:
+    text = file.read_text()
+    file.write_text(text[: text.index("[[order]]")])
+    plan = make_plan(load_config(file))
+    assert plan.assigned is not None
+    assert plan.assigned.owner_idx.tolist() == [0, 0]
+
+
+def test_lines_of_odd_but_valid_toml() -> None:
+    text = '"quoted key" = 1\na.b = 2\n[c]\nlong = """\nx = 1\n[d]\n"""\ny = 3\n[[e]]\n[[e]]\nz = { w = 1 }\n'
+    lines = scan_lines(text)
+    assert lines[("quoted key",)] == 1
+    assert lines[("a", "b")] == 2
+    assert lines[("c", "y")] == 8
+    assert ("d",) not in lines
+    assert lines[("e", 1, "z")] == 11
