@@ -381,3 +381,18 @@ async def test_on_a_real_terminal_through_an_unplug(tmp_path: Path) -> None:
     assert gaps[0] is None
     assert all(gap is not None and gap > 0 for gap in gaps[1:])
     assert len(followed.of(Fix)) == 3
+
+
+@pytest.mark.corpus
+async def test_real_logs_through_the_driver_equal_the_decoder_alone(corpus: Path) -> None:
+    logs = sorted((corpus / "nmea" / "gpsd").glob("*.log"))[::5]
+    assert len(logs) > 10
+    for log in logs:
+        alone = NmeaDecoder()
+        utc_ns = SystemClock().utc_ns()
+        expected = alone.feed(log.read_bytes(), t_rx_utc_ns=utc_ns) + alone.close()
+        followed = Followed(open_transport(f"replay:{log}?pace=max"), ManualClock(utc_ns=utc_ns))
+        async with asyncio.timeout(60):
+            await followed.tag.run()
+        got = [event.report for event in followed.events if not isinstance(event.report, LinkEvent)]
+        assert got == expected, log.name
