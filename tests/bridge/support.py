@@ -1,5 +1,6 @@
 """An independent subscriber and small builders for the bridge's tests."""
 
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from protocols.nmea.encode import encode_gga, encode_rmc
 from tests.support import wait_until
 
 
@@ -193,3 +195,43 @@ def line() -> Iterator[Line]:
     made = Line()
     yield made
     made.unplug()
+
+
+LAT, LON = 51.0, -6.5
+"""Middle of the zones: open water."""
+
+METRE_DEG = 1 / 111_200
+START_UTC_NS = 1_780_000_000_000_000_000
+
+ZONES_JSON = json.dumps(
+    {
+        "type": "FeatureCollection",
+        "features": [
+            {
+                "type": "Feature",
+                "id": "z-ex",
+                "properties": {"purpose": "exclusion", "radius_m": 100},
+                "geometry": {"type": "Point", "coordinates": [LON, LAT]},
+            }
+        ],
+    }
+)
+
+
+def epoch_bytes(second: float, north_m: float) -> bytes:
+    """One epoch of a receiver so many seconds after the start, so many metres north of the zone's middle."""
+    t_utc_ns = START_UTC_NS + int(second * 1e9)
+    lat_deg = LAT + north_m * METRE_DEG
+    return encode_rmc(t_utc_ns=t_utc_ns, lat_deg=lat_deg, lon_deg=LON) + encode_gga(
+        t_utc_ns=t_utc_ns, lat_deg=lat_deg, lon_deg=LON, satellites_used=9, hdop=0.9
+    )
+
+
+def zigzag(first: int, count: int, *, every: int = 5) -> bytes:
+    """Epochs that are outside and inside the zone in turns."""
+    return b"".join(epoch_bytes(n, 500 if n // every % 2 == 0 else 20) for n in range(first, first + count))
+
+
+def zigzag_events(count: int, *, every: int = 5) -> list[str]:
+    """What a reader should be told of ``zigzag(0, count)``."""
+    return ["Alert" if n // every % 2 else "Cancel" for n in range(every, count, every)]

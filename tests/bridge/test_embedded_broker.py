@@ -95,5 +95,5 @@ def test_program_that_ends_at_once_is_told_with_its_words(monkeypatch: pytest.Mo
     fake.write_text("#!/bin/sh\necho out of luck >&2\nexit 7\n")
     fake.chmod(0o755)
     monkeypatch.setenv("NATS_SERVER", str(fake))
-    with pytest.raises(BrokerStartError, match="ended at once.*out of luck"):
+    with pytest.raises(BrokerStartError, match=r"ended at once.*out of luck"):
         EmbeddedBroker().start()

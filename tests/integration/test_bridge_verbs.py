@@ -1,0 +1,202 @@
+"""``tagrig check-config``, ``broker`` and ``watch`` as their users run them."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from bridge.embedded_broker import EmbeddedBroker
+from protocols.mqtt import messages as m
+from rig.cli import cli
+from rig.cli.exit_codes import ExitCode
+from tests.bridge.bench import Bench
+from tests.bridge.support import ZONES_JSON, BridgeProcess, start_bridge, subscriber, zigzag
+from tests.support import LOOPBACK, free_port, wait_until
+
+__all__ = ["start_bridge"]
+
+TAGRIG = [sys.executable, "-c", "from rig.cli import main; main()"]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "zones.geojson").write_text(ZONES_JSON)
+    path = tmp_path / "bridge.toml"
+    path.write_text(
+        '[zones]\nfile = "zones.geojson"\n[[device]]\nid = "t"\ntransport = "memory:a"\n'
+        '[[device]]\nid = "pp"\nrole = "protected"\ntransport = "memory:b"\n'
+    )
+    return path
+
+
+def test_check_config_tells_each_value_and_its_source(config: Path) -> None:
+    result = CliRunner().invoke(cli, ["check-config", str(config), "--set", "policy.exit_margin_m=5", "--json"])
+    assert result.exit_code == 0
+    told = json.loads(result.stdout)
+    rows = {row["key"]: (row["value"], row["source"]) for row in told["values"]}
+    assert rows["device[0].id"] == ("t", f"{config}:4")
+    assert rows["policy.exit_margin_m"] == (5.0, "--set policy.exit_margin_m")
+    assert rows["bridge.id"] == ("bridge-1", "default")
+    assert any("stands in no order" in warning for warning in told["warnings"])
+
+
+def test_check_config_for_a_person(config: Path) -> None:
+    result = CliRunner().invoke(cli, ["check-config", str(config)])
+    assert result.exit_code == 0
+    assert re.search(r"device\[0\]\.id +\"t\" +.*bridge\.toml:4", result.stdout)
+    assert "usable: 2 devices, 1 zones, 0 pairs" in result.stdout
+
+
+def test_check_config_finds_a_transport_that_is_none(config: Path) -> None:
+    config.write_text(config.read_text().replace("memory:b", "serail:/dev/x"))
+    result = CliRunner().invoke(cli, ["check-config", str(config), "--json"])
+    assert result.exit_code == ExitCode.USAGE
+    problem = json.loads(result.stdout)["problems"][0]
+    assert problem["path"] == "device[1].transport"
+    assert problem["where"] == f"{config}:9"
+
+
+@pytest.mark.parametrize("verb", ["bridge", "broker", "check-config", "watch"])
+def test_every_verb_has_help(verb: str) -> None:
+    result = CliRunner().invoke(cli, [verb, "--help"])
+    assert result.exit_code == 0
+    assert "Exit codes" in result.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_broker_runs_until_it_is_told_to_stop(number: int) -> None:
+    process = subprocess.Popen([*TAGRIG, "broker", "--json"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        ready = json.loads(process.stdout.readline())
+        with subscriber(LOOPBACK, int(ready["broker"].rsplit(":", 1)[1])):
+            pass
+        process.send_signal(number)
+        assert process.wait(10) == 0
+        assert json.loads(process.stdout.readline()) == {"event": "stopped"}
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_broker_that_ends_by_itself_is_exit_3() -> None:
+    process = subprocess.Popen([*TAGRIG, "broker", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        child = json.loads(process.stdout.readline())["pid"]
+        subprocess.run(["kill", "-9", str(child)], check=True)
+        assert process.wait(10) == ExitCode.BENCH_BROKEN
+        assert "ended by itself" in process.stderr.read()
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+
+
+def test_watch_prints_what_a_bridge_publishes(tmp_path: Path, start_bridge: Callable[..., BridgeProcess]) -> None:
+    (tmp_path / "zones.geojson").write_text(ZONES_JSON)
+    (tmp_path / "drive.nmea").write_bytes(zigzag(0, 50))
+    broker = EmbeddedBroker()
+    broker.start()
+    watch = subprocess.Popen(
+        [*TAGRIG, "watch", "--broker", broker.url, "--json", "--count", "9"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert watch.stdout is not None
+    assert watch.stderr is not None
+    try:
+        assert "subscribed" in watch.stderr.readline()
+        bridge = start_bridge(
+            *("--broker", broker.url, "--zones", "zones.geojson", "--exit-when-done"),
+            *("--device", f"t=replay:{tmp_path}/drive.nmea?pace=max"),
+        )
+        assert bridge.wait_end() == 0, bridge.log
+        out, _ = watch.communicate(timeout=20)
+        assert watch.returncode == 0
+        lines = [json.loads(line) for line in out.splitlines()]
+        alerts = [line for line in lines if line["type"] == "alert"]
+        assert len(alerts) == 9
+        assert all(len(alert["hops_ms"]) == 5 and min(alert["hops_ms"]) >= 0 for alert in alerts)
+        summary = lines[-1]
+        assert (summary["alerts"], summary["missing"], summary["duplicates"]) == (9, 0, 0)
+        assert any(line["type"] == "bridge" and line["state"] == "online" for line in lines)
+    finally:
+        watch.kill()
+        watch.wait()
+        watch.stdout.close()
+        watch.stderr.close()
+        broker.stop()
+
+
+def test_watch_for_a_person_finds_the_gap(tmp_path: Path) -> None:
+    """Sample alerts of another publisher: the third is missing, the fifth is no alert at all."""
+    (tmp_path / "zones.geojson").write_text(ZONES_JSON)
+    bodies = sample_alerts(tmp_path)
+    broker = EmbeddedBroker()
+    broker.start()
+    watch = subprocess.Popen(
+        [*TAGRIG, "watch", "--broker", broker.url, "--receipt-stats", "--count", "3"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert watch.stdout is not None
+    assert watch.stderr is not None
+    try:
+        assert "subscribed" in watch.stderr.readline()
+        with subscriber(LOOPBACK, broker.port) as other:
+            assert other.client is not None
+            for body in (bodies[0], b"{}", bodies[1], bodies[3]):
+                other.client.publish("em/v1/demo/tag/t/alert", body, qos=1)
+            wait_until(lambda: len(other.heard) == 4, within_s=10, what="four messages")
+        out, err = watch.communicate(timeout=20)
+        assert watch.returncode == ExitCode.VERDICT_FAIL
+        assert "exclusion_zone_entered z-ex" in out
+        assert "AFTER A GAP" in out
+        assert "3 alerts, 1 missing, 0 duplicates, 0 out of order, 1 unreadable" in out
+        assert "not as the contract says" in err
+        assert "missing from urn:em:t:b:tag:tag: 3" in err
+    finally:
+        watch.kill()
+        watch.wait()
+        watch.stdout.close()
+        watch.stderr.close()
+        broker.stop()
+
+
+def sample_alerts(folder: Path) -> list[bytes]:
+    bench = Bench(folder)
+    for n in range(6):
+        bench.fix("tag", 0 if n % 2 else 500)
+        bench.wait(1)
+    bodies = bench.alert_bodies()
+    assert all(m.decode(body, m.AlertEvent).data.zone for body in bodies)
+    return bodies
+
+
+def test_watch_refuses_what_is_no_broker() -> None:
+    result = CliRunner().invoke(cli, ["watch", "--broker", "http://x"])
+    assert result.exit_code == ExitCode.USAGE
+    assert "Expected mqtt://host:port" in result.stderr
+
+
+def test_watch_without_a_broker_goes_on_trying() -> None:
+    url = f"mqtt://{LOOPBACK}:{free_port()}"
+    run = subprocess.run(
+        [*TAGRIG, "watch", "--broker", url, "--json", "--for-s", "1"], capture_output=True, timeout=30, check=False
+    )
+    assert run.returncode == 0
+    assert b"no broker at" in run.stderr
+    assert msgspec.json.decode(run.stdout)["alerts"] == 0
