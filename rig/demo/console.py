@@ -16,12 +16,22 @@ from rig.demo.play import AlertSeen
 from rig.demo.settings import DemoSettings
 from rig.scenario import Scenario
 from rig.truth.expectation import ExpectedAlert
-from rig.truth.verdict import Judgement, Match, Verdict
+from rig.truth.verdict import Judgement, Match, ReceivedAlert, Verdict
 
 _STYLE: Final = {"Extreme": "bold red", "Severe": "yellow", "Moderate": "yellow", "Minor": "cyan"}
 _VERDICT_STYLE: Final = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.SKIPPED: "dim"}
 _SHORT_HOPS: Final = ("wire", "decode", "judge", "submit", "broker")
 """One word per hop of ``HOPS``."""
+_OVER: Final = {
+    AlertKind.EXCLUSION_ZONE_ENTERED: "exclusion zone left",
+    AlertKind.INCLUSION_ZONE_LEFT: "inclusion zone returned to",
+    AlertKind.PROXIMITY_BREACH: "proximity over",
+    AlertKind.STRAP_TAMPER: "strap closed again",
+    AlertKind.CASE_TAMPER: "case closed again",
+    AlertKind.LOCATION_LOST: "location back",
+    AlertKind.COMMS_LOST: "heard again",
+}
+"""What a person calls the end of an alert; the contract says Cancel with the kind of the alert that is over."""
 
 
 def clock_text(t_s: float) -> str:
@@ -30,14 +40,16 @@ def clock_text(t_s: float) -> str:
     return f"{whole // 60}:{whole % 60:02d}"
 
 
-def alert_name(kind: AlertKind, zone: str | None, band: BandName | None, side: str) -> str:
-    """Name an alert in words."""
-    name = kind.value.replace("_", " ")
-    if zone:
-        name += f" · {zone}"
-    if band is not None and band is not BandName.CLEAR:
-        name += f" · {band.value.replace('_', '-')}"
-    return f"{name} (to the protected person)" if side == "protected" else name
+def alert_name(alert: ExpectedAlert | ReceivedAlert, zone_name: str | None) -> str:
+    """Name an alert, or its end, in words."""
+    name = alert.kind.value.replace("_", " ")
+    if alert.cleared:
+        name = _OVER.get(alert.kind, f"{name} over")
+    if zone_name:
+        name += f" · {zone_name}"
+    if alert.band is not None and alert.band is not BandName.CLEAR and not alert.cleared:
+        name += f" · {alert.band.value.replace('_', '-')}"
+    return f"{name} (to the protected person)" if alert.side == "protected" else name
 
 
 def milliseconds(value: float) -> str:
@@ -117,7 +129,7 @@ class Narrator:
         mark, style = ("■", "green") if alert.cleared else ("▲", _STYLE.get(seen.severity, ""))
         if seen.msg_type is MsgType.UPDATE:
             mark = "◆"
-        name = alert_name(alert.kind, seen.zone_name, alert.band, alert.side)
+        name = alert_name(alert, seen.zone_name)
         if seen.distance_m is not None and not alert.cleared:
             name += f", {seen.distance_m:.0f} m"
         hops = " + ".join(
@@ -157,7 +169,7 @@ def print_summary(
     for alert in judgement.unexpected:
         table.add_row(
             "–",
-            alert_name(alert.kind, zones.get(alert.zone_id or ""), alert.band, alert.side) + _phase(alert.cleared),
+            alert_name(alert, zones.get(alert.zone_id or "")),
             "must not come",
             clock_text(alert.t_s),
             Text("FAIL unexpected", style="bold red"),
@@ -184,7 +196,7 @@ def print_summary(
 
 def _match_row(match: Match, zones: dict[str, str]) -> tuple[str | Text, ...]:
     expected, received = match.expected, match.received
-    name = alert_name(expected.kind, zones.get(expected.zone_id or ""), expected.band, expected.side)
+    name = alert_name(expected, zones.get(expected.zone_id or ""))
     verdict = Text(match.verdict.value, style=_VERDICT_STYLE[match.verdict])
     if received is None:
         verdict.append(" missing")
@@ -192,33 +204,29 @@ def _match_row(match: Match, zones: dict[str, str]) -> tuple[str | Text, ...]:
         verdict.append(f" {abs(match.off_s):.1f} s {'late' if match.off_s > 0 else 'early'}")
     return (
         clock_text(expected.t_true_s),
-        name + _phase(expected.cleared),
+        name,
         f"{clock_text(expected.earliest_s)} to {clock_text(expected.latest_s)}",
         "–" if received is None else clock_text(received.t_s),
         verdict,
     )
 
 
-def _phase(cleared: bool) -> str:
-    return " · cleared" if cleared else ""
-
-
 def failures(judgement: Judgement, zones: dict[str, str], seen: Sequence[AlertSeen]) -> list[str]:
     """Say in plain words what was wrong."""
     out = []
     for expected in judgement.missing:
-        name = alert_name(expected.kind, zones.get(expected.zone_id or ""), expected.band, expected.side)
+        name = alert_name(expected, zones.get(expected.zone_id or ""))
         out.append(
-            f"missing: {name}{_phase(expected.cleared)}: {expected.reason} at {clock_text(expected.t_true_s)}; "
+            f"missing: {name}: {expected.reason} at {clock_text(expected.t_true_s)}; "
             f"owed by {clock_text(expected.latest_s)}"
         )
     for match in judgement.untimely:
         e = match.expected
-        name = alert_name(e.kind, zones.get(e.zone_id or ""), e.band, e.side)
+        name = alert_name(e, zones.get(e.zone_id or ""))
         word = "late" if match.off_s > 0 else "early"
-        out.append(f"{word} by {abs(match.off_s):.1f} s of tag time: {name}{_phase(e.cleared)}: {e.reason}")
+        out.append(f"{word} by {abs(match.off_s):.1f} s of tag time: {name}: {e.reason}")
     for alert in judgement.unexpected:
-        name = alert_name(alert.kind, zones.get(alert.zone_id or ""), alert.band, alert.side)
+        name = alert_name(alert, zones.get(alert.zone_id or ""))
         why = next((s.reason for s in seen if s.index == alert.index), "")
-        out.append(f"unexpected: {name}{_phase(alert.cleared)} at {clock_text(alert.t_s)}: {why}")
+        out.append(f"unexpected: {name} at {clock_text(alert.t_s)}: {why}")
     return out

@@ -108,7 +108,7 @@ def _mark(
     return AlertMark(
         number=seen.index + 1,
         lane=_lane_name(alert.kind, alert.zone_id, alert.side, names),
-        name=alert_name(alert.kind, names.get(alert.zone_id or ""), alert.band, alert.side),
+        name=alert_name(alert, names.get(alert.zone_id or "")),
         phase=_phase(seen),
         reason=seen.reason,
         severity=seen.severity,
@@ -253,7 +253,7 @@ def _rows(judgement: Judgement, record: RunRecord, names: dict[str, str]) -> lis
             (
                 "–" if r is None else str(r.index + 1),
                 clock_text(e.t_true_s),
-                alert_name(e.kind, names.get(e.zone_id or ""), e.band, e.side) + (" · cleared" if e.cleared else ""),
+                alert_name(e, names.get(e.zone_id or "")),
                 e.reason,
                 f"{clock_text(e.earliest_s)} to {clock_text(e.latest_s)}",
                 "–" if r is None else clock_text(r.t_s),
@@ -265,8 +265,7 @@ def _rows(judgement: Judgement, record: RunRecord, names: dict[str, str]) -> lis
         (
             str(alert.index + 1),
             "–",
-            alert_name(alert.kind, names.get(alert.zone_id or ""), alert.band, alert.side)
-            + (" · cleared" if alert.cleared else ""),
+            alert_name(alert, names.get(alert.zone_id or "")),
             record.alerts[alert.index].reason,
             "must not come",
             clock_text(alert.t_s),
