@@ -1,11 +1,13 @@
 """Each wearer's own zones: the pairs (wearer, zone) that an order makes, and the calls that look at nothing else."""
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 from geofence_core import judge
 from geofence_core.arrays import F64, I64, chunks, expand, float_column, int_column
-from geofence_core.ellipsoid import Frames, frames
+from geofence_core.ellipsoid import Frames, frame, frames
 from geofence_core.errors import AssignmentError, ColumnError
 from geofence_core.zones import CHUNK_PAIRS, FixZones, ZoneTable
 
@@ -132,16 +134,24 @@ class AssignedZones:
 
     def single(self, wearer: int) -> "SingleFence":
         """Return the fence of one wearer, for one fix at a time."""
-        self.checked_wearers([wearer], 1)
         return SingleFence(self, wearer)
+
+    def own_zones(self, wearer: int) -> I64:
+        """Return the zones of one wearer in rising order, or raise AssignmentError for one outside the table."""
+        self.checked_wearers([wearer], 1)
+        return self._zone[self._pair[self._ptr[wearer] : self._ptr[wearer + 1]]]
 
 
 class SingleFence:
     """One wearer's zones, asked one fix at a time; made by `AssignedZones.single`."""
 
     def __init__(self, assigned: AssignedZones, wearer: int) -> None:
-        self._assigned = assigned
-        self._wearer = np.array([wearer], dtype=np.int64)
+        zone = assigned.own_zones(wearer)
+        arrays = assigned.zones.arrays
+        self._arrays = arrays
+        self._band_m = assigned.zones.band_m
+        columns = (zone, arrays.cx_m[zone], arrays.cy_m[zone], arrays.cz_m[zone], arrays.ball_m[zone])
+        self._balls = list(zip(*(c.tolist() for c in (*columns, arrays.far_inside[zone])), strict=True))
 
     def check(self, lat_deg: float, lon_deg: float) -> list[tuple[int, float]]:
         """Judge one fix.
@@ -157,9 +167,26 @@ class SingleFence:
             All own zones in rising order; exact up to the table's ``band_m``, beyond it side and lower bound; the same
             bits as `AssignedZones.signed_distance_m`. NaN distances without a position.
         """
-        fixes = frames(np.array([lat_deg], dtype=np.float64), np.array([lon_deg], dtype=np.float64))
-        _, pair, signed = self._assigned.judge(self._wearer, fixes, self._assigned.zones.band_m)
-        return list(zip(self._assigned.zone_idx[pair].tolist(), signed.tolist(), strict=True))
+        fix = frame(lat_deg, lon_deg)
+        x, y, z = fix[:3]
+        found: list[tuple[int, float]] = []
+        close: list[int] = []
+        gaps: list[float] = []
+        for zone, cx, cy, cz, ball, far_inside in self._balls:
+            dx, dy, dz = x - cx, y - cy, z - cz
+            gap = math.sqrt(dx * dx + dy * dy + dz * dz) - ball
+            if gap <= self._band_m:
+                close.append(len(found))
+                gaps.append(gap)
+            found.append((zone, -gap if far_inside else gap))
+        if close:
+            fixes = Frames(*np.array(fix)[:, None])
+            zones = np.array([found[i][0] for i in close])
+            here = np.zeros(zones.size, dtype=np.int64)
+            signed = judge.signed_m(self._arrays, fixes, here, zones, np.array(gaps), self._band_m)
+            for i, d in zip(close, signed.tolist(), strict=True):
+                found[i] = (found[i][0], d)
+        return found
 
 
 def _indices(values: npt.ArrayLike, name: str, size: int | None) -> I64:

@@ -2,10 +2,10 @@
 
 ::
 
-       fix P                      the boundary is cut into runs of RUN short pieces, each run in a ball
-        o- - - -( run )           1. balls: lowest bound |P - c| - r of all runs; further than asked for? done
-         `- - - - - ( run )       2. runs whose bound beats the best upper bound are opened
-           `- - - - - - ( run )   3. opened: vertices in P's own azimuthal plane, point-to-segment distance, minimum
+       fix P                      the boundary is cut into runs of RUN short pieces, runs into blocks, each in a ball
+        o- - - -( block )         1. blocks: lowest bound |P - c| - r of all; further than asked for? done
+         `- - - - - ( run )       2. the same with the runs of blocks whose bound beats the best upper bound
+           `- - - - - - ( run )   3. runs left: vertices in P's own azimuthal plane, point-to-segment distance, minimum
 
 Everything is measured from the fix, so one method holds at every latitude, across the antimeridian, over the poles, and
 for zones of a metre or of a continent; the pieces are short (`densify`), so straight in that plane.
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from geofence_core.arrays import F64, I64, chunks, expand
+from geofence_core.arrays import F64, I64, Bool, chunks, expand
 from geofence_core.ellipsoid import Frames, arc_m, stretch
 
 PLANE_LIMIT_M = 300_000.0
@@ -32,29 +32,45 @@ BALL_SLACK_M = 0.1
 """Added to each run's ball; metre. The drawn edge bulges out of the ball of its vertices by up to 20 mm (the Earth's
 curve over 1 km) and 10 mm (`densify.BEND_LIMIT_M`); without it a lower bound could be too high."""
 
-CHUNK_RUNS = 1 << 16
+CHUNK_BALLS = 1 << 14
 CHUNK_OPEN = 1 << 12
-"""Runs bounded, and runs opened, at once; keeps temporaries near 20 MB and the inner loop in the second-level cache."""
+"""Blocks bounded, and runs opened, at once; keeps temporaries near 20 MB and the inner loop near the cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BoundaryRuns:
-    """Boundaries of all zones as runs of `RUN` pieces, shorter ones filled up with their last vertex (`side.RUN`).
+class Balls:
+    """Balls round parts of boundaries, as children of owners (zones, or coarser balls).
 
-    ``run_ptr`` int64 (Z + 1,); ``x_m y_m z_m`` float64 (R, RUN + 1), Earth-centred vertices; ``bend_m``
-    float32 (R, RUN), height of the drawn edge left of each piece's middle (`densify.bends_m`); ``cx_m cy_m cz_m
-    radius_m`` float64 (R,), a ball round each run. Circles have no runs.
+    ``ptr`` int64 (owners + 1,); ``cx_m cy_m cz_m radius_m`` float64 (balls,), Earth-centred.
     """
 
-    run_ptr: I64
-    x_m: F64
-    y_m: F64
-    z_m: F64
-    bend_m: npt.NDArray[np.float32]
+    ptr: I64
     cx_m: F64
     cy_m: F64
     cz_m: F64
     radius_m: F64
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of all arrays in bytes."""
+        return sum(int(getattr(self, name).nbytes) for name in self.__slots__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundaryRuns:
+    """Boundaries of all zones as runs of `side.RUN` pieces, shorter ones filled up with their last vertex.
+
+    ``blocks`` balls of each zone's blocks; ``runs`` balls of each block's runs; ``x_m y_m z_m`` float64 (R, RUN + 1),
+    Earth-centred vertices; ``bend_m`` float32 (R, RUN), height of the drawn edge left of each piece's middle
+    (`densify.bends_m`). Circles have no blocks.
+    """
+
+    blocks: Balls
+    runs: Balls
+    x_m: F64
+    y_m: F64
+    z_m: F64
+    bend_m: npt.NDArray[np.float32]
 
     @property
     def nbytes(self) -> int:
@@ -87,40 +103,69 @@ def boundary_m(runs: BoundaryRuns, fixes: Frames, fix_idx: I64, zone_idx: I64, b
     up to 1 km, 1e-4 m at 3 km, and 0.1 mm per 100 m up to 300 km; beyond that the bound of `ellipsoid.arc_m`.
     """
     out = np.empty(fix_idx.size)
-    start = runs.run_ptr[zone_idx]
-    count = runs.run_ptr[zone_idx + 1] - start
-    for part in chunks(count, CHUNK_RUNS):
+    start = runs.blocks.ptr[zone_idx]
+    count = runs.blocks.ptr[zone_idx + 1] - start
+    for part in chunks(count, CHUNK_BALLS):
         out[part] = _boundary(runs, fixes, fix_idx[part], band_m[part], start[part], count[part])
     return out
 
 
 def _boundary(runs: BoundaryRuns, fixes: Frames, fix: I64, band_m: F64, start: I64, count: I64) -> F64:
-    owner, run = expand(start, count)
-    first = np.cumsum(count) - count
-    row_fix = fix[owner]
-    dx = fixes.x_m[row_fix] - runs.cx_m[run]
-    dy = fixes.y_m[row_fix] - runs.cy_m[run]
-    dz = fixes.z_m[row_fix] - runs.cz_m[run]
-    centre = np.sqrt(dx * dx + dy * dy + dz * dz)
-    radius = runs.radius_m[run]
-    lower = centre - radius
-    out = np.maximum(np.minimum.reduceat(lower, first), 0.0)
-    reach = np.minimum.reduceat(centre + radius, first)
-    needed = out <= band_m
-    limit = np.where(needed, reach * (1 + PRUNE_RELATIVE) + PRUNE_M, -1.0)
-    keep = np.flatnonzero(lower <= limit[owner])
-    far = (reach > PLANE_LIMIT_M)[owner[keep]]
+    pair, block = expand(start, count)
+    out, needed, pair, block = _prune(runs.blocks, fixes, fix, band_m, pair, block, np.ones(fix.size, dtype=bool))
+    first = runs.runs.ptr[block]
+    inner, run = expand(first, runs.runs.ptr[block + 1] - first)
+    lower, needed, pair, run = _prune(runs.runs, fixes, fix, band_m, pair[inner], run, needed)
+    out = np.maximum(out, lower)
+
     best = np.full(fix.size, np.inf)
-    for rows, distance in ((keep[~far], _plane_m), (keep[far], _triangle_m)):
+    far = (lower > PLANE_LIMIT_M)[pair]
+    for rows, distance in ((np.flatnonzero(~far), _plane_m), (np.flatnonzero(far), _triangle_m)):
         for part in range(0, rows.size, CHUNK_OPEN):
             chunk = rows[part : part + CHUNK_OPEN]
-            pair = owner[chunk]
-            d = distance(runs, fixes, row_fix[chunk], run[chunk])
-            ends = np.flatnonzero(np.diff(pair, prepend=-1))
-            seen = pair[ends]
-            best[seen] = np.minimum(best[seen], np.minimum.reduceat(d, ends))
+            d = distance(runs, fixes, fix[pair[chunk]], run[chunk])
+            begin = np.flatnonzero(np.diff(pair[chunk], prepend=-1))
+            seen = pair[chunk[begin]]
+            best[seen] = np.minimum(best[seen], np.minimum.reduceat(d, begin))
     out[needed] = best[needed]
     return out
+
+
+def _prune(
+    balls: Balls, fixes: Frames, fix: I64, band_m: F64, pair: I64, ball: I64, wanted: Bool
+) -> tuple[F64, Bool, I64, I64]:
+    """Bound distances by balls and drop the balls that cannot hold the nearest piece.
+
+    Parameters
+    ----------
+    fix, band_m, wanted
+        Per pair (P,).
+    pair, ball
+        int64 (M,), pairs in rising order: which ball is asked for which pair.
+
+    Returns
+    -------
+    lower, wanted, pair, ball
+        Lower bound per pair (0 where no ball was asked), whether the pair still needs its distance, and what is left.
+    """
+    lower = np.zeros(fix.size)
+    if not pair.size:
+        return lower, wanted, pair, ball
+    row = fix[pair]
+    dx = fixes.x_m[row] - balls.cx_m[ball]
+    dy = fixes.y_m[row] - balls.cy_m[ball]
+    dz = fixes.z_m[row] - balls.cz_m[ball]
+    centre = np.sqrt(dx * dx + dy * dy + dz * dz)
+    radius = balls.radius_m[ball]
+    gap = centre - radius
+    begin = np.flatnonzero(np.diff(pair, prepend=-1))
+    asked = pair[begin]
+    lower[asked] = np.maximum(np.minimum.reduceat(gap, begin), 0.0)
+    limit = np.full(fix.size, -np.inf)
+    limit[asked] = np.minimum.reduceat(centre + radius, begin) * (1 + PRUNE_RELATIVE) + PRUNE_M
+    wanted = wanted & (lower <= band_m)
+    keep = np.flatnonzero(wanted[pair] & (gap <= limit[pair]))
+    return lower, wanted, pair[keep], ball[keep]
 
 
 def _plane_m(runs: BoundaryRuns, fixes: Frames, fix: I64, run: I64) -> F64:

@@ -7,15 +7,19 @@ import numpy as np
 import numpy.typing as npt
 
 from geofence_core.arrays import F64, I8, I64, Bool
-from geofence_core.boundary import BALL_SLACK_M, BoundaryRuns
+from geofence_core.boundary import BALL_SLACK_M, Balls, BoundaryRuns
 from geofence_core.densify import bends_m, densify
 from geofence_core.ellipsoid import frames, vectors
 from geofence_core.errors import ZoneGeometryError
 from geofence_core.seams import shared_seam, split_seams
 from geofence_core.shapes import ZoneShape
-from geofence_core.side import RUN, SideRuns, sides
+from geofence_core.side import RUN, Boxes, SideRuns, sides
 
 AREA, CIRCLE, CORRIDOR = 0, 1, 2
+
+BLOCK = 16
+"""Runs of one block. A zone of 128 edges is one block; with larger ones more runs are asked per block that is opened,
+with smaller ones more blocks per zone."""
 
 BOUND_SLACK_M = 1e-6
 """Added to each zone's ball; metre. Covers rounding (2e-9 m), so that a lower bound is never too high."""
@@ -71,7 +75,7 @@ def build(shapes: Sequence[ZoneShape]) -> ZoneArrays:
     chains = _chains(shapes)
     rings = _side_runs(chains, method, len(shapes))
     boundary = _boundary_runs(chains, ids)
-    has_boundary = np.diff(boundary.run_ptr) > 0
+    has_boundary = np.diff(boundary.blocks.ptr) > 0
     for z in np.flatnonzero(~has_boundary & (method != CIRCLE)):
         raise ZoneGeometryError(ids[z], None, None, "the zone has no boundary: it covers the whole globe")
     reach = np.array([s.radius_m or s.half_width_m or 0.0 for s in shapes])
@@ -91,7 +95,7 @@ def build(shapes: Sequence[ZoneShape]) -> ZoneArrays:
     return arrays
 
 
-def _freeze(record: ZoneArrays | SideRuns | BoundaryRuns) -> None:
+def _freeze(record: ZoneArrays | SideRuns | BoundaryRuns | Boxes | Balls) -> None:
     for name in record.__slots__:
         value = getattr(record, name)
         if isinstance(value, np.ndarray):
@@ -135,17 +139,20 @@ def _chains(shapes: Sequence[ZoneShape]) -> _Chains:
     )
 
 
+def _groups(chain: I64, size: int) -> I64:
+    """Cut each chain into groups of up to ``size`` neighbours; the first member of every group."""
+    begin = np.flatnonzero(np.diff(chain, prepend=-1))
+    place = np.arange(chain.size) - np.repeat(begin, np.diff(begin, append=chain.size))
+    return np.flatnonzero(place % size == 0)
+
+
 def _runs(chain: I64) -> tuple[I64, I64]:
-    """Cut chains into runs of up to `RUN` edges: first edge of each run, and a vertex table (R, RUN + 1).
+    """Cut chains of edges into runs: first edge of each run, and a vertex table (R, RUN + 1).
 
     The table counts edge starts 0..E-1 and, past the last edge of a run, that edge's end as E + edge.
     """
     n = chain.size
-    if n == 0:
-        return np.zeros(0, dtype=np.int64), np.zeros((0, RUN + 1), dtype=np.int64)
-    begin = np.flatnonzero(np.diff(chain, prepend=-1))
-    place = np.arange(n) - np.repeat(begin, np.diff(begin, append=n))
-    first = np.flatnonzero(place % RUN == 0)
+    first = _groups(chain, RUN)
     count = np.diff(first, append=n)
     step = np.arange(RUN + 1)
     vertex = first[:, None] + step
@@ -153,30 +160,51 @@ def _runs(chain: I64) -> tuple[I64, I64]:
     return first, table
 
 
-def _run_ptr(zone_of_run: I64, n_zones: int) -> I64:
-    return np.concatenate([[0], np.cumsum(np.bincount(zone_of_run, minlength=n_zones))]).astype(np.int64)
+def _ptr(owner: I64, owners: int) -> I64:
+    return np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=owners))]).astype(np.int64)
 
 
 def _side_runs(chains: _Chains, method: I8, n_zones: int) -> SideRuns:
     area = method[chains.zone] == AREA
-    lon2, lat2, zone = chains.lon[area], chains.lat[area], chains.zone[area]
-    artificial = chains.artificial[area]
-    first, table = _runs(chains.chain[area])
+    lon2, lat2, zone, chain = chains.lon[area], chains.lat[area], chains.zone[area], chains.chain[area]
+    first, table = _runs(chain)
     lon = np.concatenate([lon2[:, 0], lon2[:, 1]])[table]
     lat = np.concatenate([lat2[:, 0], lat2[:, 1]])[table]
-    touches = [np.bincount(zone, (lat2 == pole).any(axis=1), minlength=n_zones) > 0 for pole in (90.0, -90.0)]
-    return SideRuns(
-        run_ptr=_run_ptr(zone[first], n_zones),
-        lon=lon,
-        lat=lat,
+    block = _groups(chain[first], BLOCK)
+    runs = Boxes(
+        ptr=np.append(block, first.size),
         lon_min=lon.min(axis=1),
         lon_max=lon.max(axis=1),
         lat_min=lat.min(axis=1),
         lat_max=lat.max(axis=1),
-        bounds=~artificial[first],
+        lon_first=lon[:, 0].copy(),
+        lon_last=lon[:, -1].copy(),
+    )
+    blocks = Boxes(
+        ptr=_ptr(zone[first[block]], n_zones),
+        lon_min=_reduce(np.minimum, runs.lon_min, block),
+        lon_max=_reduce(np.maximum, runs.lon_max, block),
+        lat_min=_reduce(np.minimum, runs.lat_min, block),
+        lat_max=_reduce(np.maximum, runs.lat_max, block),
+        lon_first=runs.lon_first[block],
+        lon_last=runs.lon_last[np.append(block, first.size)[1:] - 1],
+    )
+    touches = [np.bincount(zone, (lat2 == pole).any(axis=1), minlength=n_zones) > 0 for pole in (90.0, -90.0)]
+    return SideRuns(
+        blocks=blocks,
+        runs=runs,
+        lon=lon,
+        lat=lat,
+        bounds=~chains.artificial[area][first],
         touches_north=touches[0],
         touches_south=touches[1],
     )
+
+
+def _reduce(ufunc: np.ufunc, values: F64, first: I64) -> F64:
+    """`ufunc.reduceat` that takes no groups for an answer."""
+    reduced: F64 = ufunc.reduceat(values, first) if first.size else np.zeros(0)
+    return reduced
 
 
 def _boundary_runs(chains: _Chains, ids: tuple[str, ...]) -> BoundaryRuns:
@@ -188,19 +216,26 @@ def _boundary_runs(chains: _Chains, ids: tuple[str, ...]) -> BoundaryRuns:
     lat = np.concatenate([lat2[:, 0], lat2[:, 1]])[table]
     xyz = vectors(lat, lon)
     centre = [(c.min(axis=1) + c.max(axis=1)) / 2 for c in xyz]
-    gap2 = sum((c - m[:, None]) ** 2 for c, m in zip(xyz, centre, strict=True))
-    radius = np.sqrt(np.max(gap2, axis=1)) + BALL_SLACK_M if first.size else np.zeros(0)
+    gap2 = sum(((c - m[:, None]) ** 2 for c, m in zip(xyz, centre, strict=True)), np.zeros(lon.shape))
+    radius = np.sqrt(gap2.max(axis=1)) + BALL_SLACK_M
+    block = _groups(chain[edge[first]], BLOCK)
     return BoundaryRuns(
-        run_ptr=_run_ptr(zone[edge][first], len(ids)),
+        blocks=_round(centre, radius, block, _ptr(zone[edge[first[block]]], len(ids))),
+        runs=Balls(ptr=np.append(block, first.size), cx_m=centre[0], cy_m=centre[1], cz_m=centre[2], radius_m=radius),
         x_m=xyz[0],
         y_m=xyz[1],
         z_m=xyz[2],
         bend_m=_run_bends(lon2, lat2, table),
-        cx_m=centre[0],
-        cy_m=centre[1],
-        cz_m=centre[2],
-        radius_m=radius,
     )
+
+
+def _round(centre: Sequence[F64], radius: F64, first: I64, ptr: I64) -> Balls:
+    """Balls round groups of balls: the middle of the centres' box, and the furthest edge of a member."""
+    middle = [(_reduce(np.minimum, c, first) + _reduce(np.maximum, c, first)) / 2 for c in centre]
+    group = np.repeat(np.arange(first.size), np.diff(first, append=radius.size))
+    gap2 = sum(((c - m[group]) ** 2 for c, m in zip(centre, middle, strict=True)), np.zeros(radius.size))
+    reach = _reduce(np.maximum, np.sqrt(gap2) + radius, first)
+    return Balls(ptr=ptr, cx_m=middle[0], cy_m=middle[1], cz_m=middle[2], radius_m=reach)
 
 
 def _run_bends(lon: F64, lat: F64, table: I64) -> npt.NDArray[np.float32]:
@@ -212,20 +247,15 @@ def _run_bends(lon: F64, lat: F64, table: I64) -> npt.NDArray[np.float32]:
 def _balls(
     shapes: Sequence[ZoneShape], method: I8, boundary: BoundaryRuns, reach: F64
 ) -> tuple[tuple[F64, F64, F64], F64]:
-    """Ball of each zone: the middle of its runs' box and the furthest edge of their balls; a circle's own centre."""
+    """Ball of each zone, round the balls of its blocks; a circle's own centre."""
     n = len(shapes)
     centre = np.zeros((3, n))
     ball = np.zeros(n)
-    with_runs = np.flatnonzero(np.diff(boundary.run_ptr))
-    if with_runs.size:
-        first = boundary.run_ptr[:-1][with_runs]
-        runs = np.stack([boundary.cx_m, boundary.cy_m, boundary.cz_m])
-        low = np.minimum.reduceat(runs, first, axis=1)
-        high = np.maximum.reduceat(runs, first, axis=1)
-        centre[:, with_runs] = (low + high) / 2
-        zone_of_run = np.repeat(np.arange(n), np.diff(boundary.run_ptr))
-        gap = np.sqrt(((runs - centre[:, zone_of_run]) ** 2).sum(axis=0)) + boundary.radius_m
-        ball[with_runs] = np.maximum.reduceat(gap, first)
+    blocks = boundary.blocks
+    drawn = np.flatnonzero(np.diff(blocks.ptr))
+    whole = _round([blocks.cx_m, blocks.cy_m, blocks.cz_m], blocks.radius_m, blocks.ptr[drawn], blocks.ptr)
+    centre[:, drawn] = np.stack([whole.cx_m, whole.cy_m, whole.cz_m])
+    ball[drawn] = whole.radius_m
     circles = np.flatnonzero(method == CIRCLE)
     if circles.size:
         lonlat = np.array([shapes[z].centre for z in circles.tolist()], dtype=np.float64)

@@ -9,6 +9,7 @@ Around a fix P the offsets to other points are taken in its own tangent plane (e
 from ``R sin(s/R)`` to ``s``: an azimuthal-equidistant plane centred on the fix, made of multiplications only.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,8 @@ E2 = F * (2 - F)
 CHORD_LIMIT_M = 2_500_000.0
 """Up to this chord (metre) the curvature series is the better of the two formulas, beyond it the Andoyer-Lambert one:
 their measured errors against the geodesic meet here. Moving it costs accuracy on the side it moves to."""
+
+_RADIANS = math.pi / 180.0
 
 _SMALLEST = 1e-300
 """Divisor that keeps 0/0 at zero; far below any length that doubles can tell apart here."""
@@ -91,6 +94,25 @@ def frames(lat_deg: F64, lon_deg: F64) -> Frames:
         cos_lon=cos_lon,
         curvature=w2 * w2 / (A_M * A_M * (1 - E2)),
     )
+
+
+def frame(lat_deg: float, lon_deg: float) -> tuple[float, ...]:
+    """One fix as the fields of `Frames` in their order, the same bits, without the overhead of arrays; 3 us."""
+    if not (abs(lat_deg) <= 90.0 and abs(lon_deg) <= 360.0):
+        return (math.nan,) * len(Frames._fields)
+    lon = lon_deg - 360.0 if lon_deg >= 180.0 else lon_deg
+    lon = lon + 360.0 if lon < -180.0 else lon
+    phi = lat_deg * _RADIANS
+    lam = lon * _RADIANS
+    # NumPy's sine, not the C library's: they differ in the last bit, and one fix must read like one of many.
+    sin_lat, cos_lat = float(np.sin(phi)), float(np.cos(phi))
+    sin_lon, cos_lon = float(np.sin(lam)), float(np.cos(lam))
+    w2 = 1.0 - E2 * sin_lat * sin_lat
+    n = A_M / math.sqrt(w2)
+    ring = n * cos_lat
+    z = n * (1 - E2) * sin_lat
+    curvature = w2 * w2 / (A_M * A_M * (1 - E2))
+    return ring * cos_lon, ring * sin_lon, z, lat_deg, lon, sin_lat, cos_lat, sin_lon, cos_lon, curvature
 
 
 def vectors(lat_deg: F64, lon_deg: F64) -> tuple[F64, F64, F64]:

@@ -6,8 +6,9 @@
      .----|-----.                  rings an odd number of times. Following a meridian, not a parallel, means that no
      |    |     |                  edge ever has to be unrolled over the antimeridian.
      |    o fix |
-     '----------'                  Rings are stored in runs of RUN edges with their box. A run wholly north of the fix
-                                   counts by its two ends alone; only runs whose box holds the fix are opened.
+     '----------'                  Rings are stored in runs of RUN edges, and blocks of runs, with their boxes. What
+                                   lies wholly north of the fix counts by its two ends alone; only blocks, then runs,
+                                   whose box holds the fix are opened.
 
 No projection, no tolerance in metres: an edge counts as touched when the sign of the orientation determinant cannot be
 told from zero in doubles, which is below 2e-8 m anywhere, and a touched zone holds the fix.
@@ -26,25 +27,44 @@ ORIENTATION_ERROR = (3 + 16 * 2**-53) * 2**-53
 """Relative error of the 2x2 orientation determinant in doubles; no unit; Shewchuk, "Adaptive precision floating-point
 arithmetic", 1997, section 4.2. A smaller value gives coin-toss sides on the boundary."""
 
-CHUNK_RUNS = 1 << 16
-"""Runs handled at once; bounds the temporaries to about 20 MB per call."""
+CHUNK_BLOCKS = 1 << 15
+"""Blocks asked at once; bounds the temporaries to about 20 MB per call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boxes:
+    """Boxes round stretches of rings, as children of owners (zones, or longer stretches); boxes B, degree.
+
+    ``ptr`` int64 (owners + 1,); the rest float64 (B,): the box, and the longitudes of the stretch's two ends.
+    """
+
+    ptr: I64
+    lon_min: F64
+    lon_max: F64
+    lat_min: F64
+    lat_max: F64
+    lon_first: F64
+    lon_last: F64
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of all arrays in bytes."""
+        return sum(int(getattr(self, name).nbytes) for name in self.__slots__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideRuns:
     """Rings of all zones as runs of `RUN` edges, shorter ones filled up with their last vertex.
 
-    ``run_ptr`` int64 (Z + 1,); ``lon lat`` float64 (R, RUN + 1), degree; boxes float64 (R,); ``bounds`` bool (R,),
-    False where the edges are drawn but bound nothing (`seams`); ``touches_north touches_south`` bool (Z,).
+    ``blocks`` boxes of each zone's blocks; ``runs`` boxes of each block's runs; ``lon lat`` float64 (R, RUN + 1),
+    degree; ``bounds`` bool (R,), False where the edges are drawn but bound nothing (`seams`); ``touches_north
+    touches_south`` bool (Z,).
     """
 
-    run_ptr: I64
+    blocks: Boxes
+    runs: Boxes
     lon: F64
     lat: F64
-    lon_min: F64
-    lon_max: F64
-    lat_min: F64
-    lat_max: F64
     bounds: Bool
     touches_north: Bool
     touches_south: Bool
@@ -72,13 +92,13 @@ def sides(runs: SideRuns, zone_idx: I64, lat_deg: F64, lon_deg: F64) -> tuple[Bo
 
     Notes
     -----
-    Exact but for rounding of the coordinates themselves: 3e-14 degree, 3e-9 m. Cost: 12 ns a run, 60 ns an opened run.
+    Exact but for rounding of the coordinates themselves: 3e-14 degree, 3e-9 m.
     """
     inside = np.empty(zone_idx.size, dtype=bool)
     touching = np.empty(zone_idx.size, dtype=bool)
-    start = runs.run_ptr[zone_idx]
-    count = runs.run_ptr[zone_idx + 1] - start
-    for part in chunks(count, CHUNK_RUNS):
+    start = runs.blocks.ptr[zone_idx]
+    count = runs.blocks.ptr[zone_idx + 1] - start
+    for part in chunks(count, CHUNK_BLOCKS):
         inside[part], touching[part] = _sides(
             runs, zone_idx[part], lat_deg[part], lon_deg[part], start[part], count[part]
         )
@@ -87,36 +107,58 @@ def sides(runs: SideRuns, zone_idx: I64, lat_deg: F64, lon_deg: F64) -> tuple[Bo
 
 def _sides(runs: SideRuns, zone: I64, lat: F64, lon: F64, start: I64, count: I64) -> tuple[Bool, Bool]:
     pairs = zone.size
-    owner, run = expand(start, count)
-    x = lon[owner]
-    y = lat[owner]
-    east = runs.lon_max[run]
-    in_box = (x >= runs.lon_min[run]) & (x <= east)
-    south = runs.lat_min[run]
-    north_of = in_box & (south > y)
-    ends_differ = (runs.lon[run, 0] <= x) != (runs.lon[run, RUN] <= x)
-    crossings = np.bincount(owner[north_of & ends_differ], minlength=pairs)
+    pair, block = expand(start, count)
+    crossings, pair, block = _meet(runs.blocks, pair, block, lat, lon)
+    first = runs.runs.ptr[block]
+    inner, run = expand(first, runs.runs.ptr[block + 1] - first)
+    more, pair, run = _meet(runs.runs, pair[inner], run, lat, lon)
+    crossings += more
 
-    in_lat = (south <= y) & (y <= runs.lat_max[run])
-    opened = np.flatnonzero(in_box & in_lat)
-    hits, drawn = _open(runs, run[opened], x[opened], y[opened])
-    crossings += np.bincount(owner[opened], weights=hits, minlength=pairs).astype(np.int64)
-    drawn_rows = [opened[drawn]]
-    # A fix on the antimeridian is -180 to the meridian it follows, but touches edges that end at +180 as well.
-    seam = np.flatnonzero((x == -180.0) & (east == 180.0) & in_lat)
+    x, y = lon[pair], lat[pair]
+    hits, drawn = _open(runs, run, x, y)
+    crossings += np.bincount(pair, weights=hits, minlength=pairs).astype(np.int64)
+    seam = np.flatnonzero(_at_seam(runs.runs, run, x))
     if seam.size:
-        _, drawn = _open(runs, run[seam], np.full(seam.size, 180.0), y[seam])
-        drawn_rows.append(seam[drawn])
-    touched = np.concatenate(drawn_rows)
+        drawn[seam] |= _open(runs, run[seam], np.full(seam.size, 180.0), y[seam])[1]
 
     inside = crossings % 2 == 1
-    inside[owner[touched]] = True
+    inside[pair[drawn]] = True
     touching = np.zeros(pairs, dtype=bool)
-    touching[owner[touched[runs.bounds[run[touched]]]]] = True
+    touching[pair[drawn & runs.bounds[run]]] = True
     # All longitudes meet at a pole, so a ring that reaches it holds it whatever longitude the fix came with.
     inside |= (lat == 90.0) & runs.touches_north[zone]
     inside |= (lat == -90.0) & runs.touches_south[zone]
     return inside, touching
+
+
+def _meet(boxes: Boxes, pair: I64, box: I64, lat: F64, lon: F64) -> tuple[I64, I64, I64]:
+    """Count the crossings of stretches wholly north of the fix, and keep the stretches whose box holds it.
+
+    Parameters
+    ----------
+    pair, box
+        int64 (M,): which box is asked for which pair.
+    lat, lon
+        float64 (P,), degree.
+
+    Returns
+    -------
+    crossings, pair, box
+        int64 (P,); and what is left to open.
+    """
+    x, y = lon[pair], lat[pair]
+    in_lon = (x >= boxes.lon_min[box]) & (x <= boxes.lon_max[box])
+    south = boxes.lat_min[box]
+    crossed = in_lon & (south > y) & ((boxes.lon_first[box] <= x) != (boxes.lon_last[box] <= x))
+    crossings = np.bincount(pair[crossed], minlength=lat.size)
+    keep = np.flatnonzero((in_lon | _at_seam(boxes, box, x)) & (south <= y) & (y <= boxes.lat_max[box]))
+    return crossings, pair[keep], box[keep]
+
+
+def _at_seam(boxes: Boxes, box: I64, x: F64) -> Bool:
+    """Whether a fix on the antimeridian, -180 to the meridian it follows, meets edges that end at +180."""
+    at_seam: Bool = (x == -180.0) & (boxes.lon_max[box] == 180.0)
+    return at_seam
 
 
 def _open(runs: SideRuns, run: I64, x: F64, y: F64) -> tuple[I64, Bool]:

@@ -226,8 +226,8 @@ def test_chunk_sizes_change_no_bit(
     whole = answers()
     monkeypatch.setattr(zones, "CHUNK_PAIRS", 97)
     monkeypatch.setattr("geofence_core.assigned.CHUNK_PAIRS", 31)
-    monkeypatch.setattr(side, "CHUNK_RUNS", 53)
-    monkeypatch.setattr(boundary, "CHUNK_RUNS", 41)
+    monkeypatch.setattr(side, "CHUNK_BLOCKS", 5)
+    monkeypatch.setattr(boundary, "CHUNK_BALLS", 3)
     monkeypatch.setattr(boundary, "CHUNK_OPEN", 7)
     for a, b in zip(whole, answers(), strict=True):
         assert np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
