@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import gc
+import inspect
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -117,9 +118,16 @@ def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def no_task_left() -> object:
-    """Ask for it in async tests that start tasks: a task still pending at the end fails the test."""
+async def _no_task_left() -> AsyncIterator[None]:
+    ours = asyncio.current_task()
     before = asyncio.all_tasks()
     yield
-    left = [task for task in asyncio.all_tasks() if task not in before and not task.done()]
+    left = [task for task in asyncio.all_tasks() - before if task not in {ours, asyncio.current_task()}]
     assert not left, f"the test left tasks behind: {left}"
+
+
+@pytest.fixture(autouse=True)
+def _tasks_end(request: pytest.FixtureRequest) -> None:
+    """An async test that leaves a task behind fails."""
+    if inspect.iscoroutinefunction(request.function):
+        request.getfixturevalue("_no_task_left")

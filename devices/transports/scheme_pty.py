@@ -20,10 +20,10 @@ _log = logging.getLogger(__name__)
 
 
 def from_spec(spec: TransportSpec, clock: Clock) -> Transport:
-    """Return the transport for ``pty:PATH[?flush=no]`` or ``pty:[?link=PATH]``."""
+    """Return the transport for ``pty:PATH[?flush=yes]`` or ``pty:[?link=PATH]``."""
     if spec.target:
         spec.check_options("flush")
-        return PtyTransport(spec, clock, path=spec.target, flush=spec.flag("flush", default=True))
+        return PtyTransport(spec, clock, path=spec.target, flush=spec.flag("flush", default=False))
     spec.check_options("link")
     link = spec.options.get("link")
     return CreatedPtyTransport(spec, clock, link=Path(link) if link else None)

@@ -112,21 +112,21 @@ async def test_a_silent_line_is_not_taken_for_a_lost_one(terminal: tuple[int, st
     await line.close()
 
 
-@pytest.mark.parametrize("scheme", ["serial", "pty"])
-async def test_what_was_written_before_the_opening_is_gone_as_on_a_uart(terminal: tuple[int, str], scheme: str) -> None:
+@pytest.mark.parametrize("spec", ["serial:{}", "pty:{}?flush=yes"])
+async def test_what_was_written_before_the_opening_is_gone_as_on_a_uart(terminal: tuple[int, str], spec: str) -> None:
     master, path = terminal
     os.write(master, b"stale")
-    line = open_transport(f"{scheme}:{path}")
+    line = open_transport(spec.format(path))
     await line.open()
     os.write(master, b"fresh")
     assert (await line.receive()).data == b"fresh"
     await line.close()
 
 
-async def test_a_pty_keeps_it_where_asked_to(terminal: tuple[int, str]) -> None:
+async def test_a_pty_keeps_what_its_maker_wrote_before(terminal: tuple[int, str]) -> None:
     master, path = terminal
     os.write(master, b"stale")
-    line = open_transport(f"pty:{path}?flush=no")
+    line = open_transport(f"pty:{path}")
     await line.open()
     assert (await line.receive()).data == b"stale"
     await line.close()

@@ -60,7 +60,7 @@ def test_a_wrong_string_is_refused_with_what_was_expected(text: str, words: list
         "rfc2217://localhost:4001?baud=4800",
         "pty:",
         "pty:/tmp/tag",
-        "pty:/tmp/tag?flush=no",
+        "pty:/tmp/tag?flush=yes",
         "pty:?link=/tmp/tag",
         "memory:tag",
         "memory:tag?end=device",
