@@ -205,7 +205,7 @@ class AnkleTag:
             self._epoch_is_open.set()
         else:
             self._epoch_is_open.clear()
-        if self._baud_watch.update(chunk.data, self._decoder.counters.framed, chunk.t_rx_mono_ns):
+        if self._baud_watch.update(chunk.data, self._decoder.framed, chunk.t_rx_mono_ns):
             if self._baud_watch.is_wrong:
                 self._counts.wrong_baud += 1
                 self._set_link(LinkState.WRONG_BAUD, describe(self._transport.spec, self._baud_watch.sample))

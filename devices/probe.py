@@ -217,4 +217,4 @@ def _note(heard: _Heard, decoder: NmeaDecoder, reports: Sequence[object]) -> Non
             heard.firmware = report.firmware
         elif isinstance(report, Fix):
             heard.talkers |= {report.talker}
-    heard.n_framed = decoder.counters.framed
+    heard.n_framed = decoder.framed

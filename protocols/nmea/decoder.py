@@ -96,6 +96,11 @@ class NmeaDecoder:
         )
 
     @property
+    def framed(self) -> int:
+        """``counters.framed`` alone, for a caller that asks at every chunk."""
+        return self._framed
+
+    @property
     def has_open_epoch(self) -> bool:
         """Whether ``close_epoch`` would report a fix."""
         return self._assembler.has_open_epoch
