@@ -19,6 +19,7 @@ def heartbeat_data(
         uptime_s=round((now_mono_ns - started_mono_ns) / 1e9, 3),
         devices=len(views),
         devices_heard=sum(view.comms == "up" for view in views),
+        fixes=sum(view.counts["fixes"] for view in views),
         last_alert_sequence={view.id: sequence_text(composer.last_alert_sequence(view)) for view in views},
         outbox=OutboxDepth(
             alerts=stats.queued_alerts,

@@ -281,11 +281,12 @@ class OutboxDepth(msgspec.Struct, frozen=True):
 
 
 class HeartbeatData(msgspec.Struct, frozen=True):
-    """Every ten seconds; silence is an alarm at the provider."""
+    """Every ten seconds; silence is an alarm at the provider. ``fixes`` counts all that were heard since the start."""
 
     uptime_s: float
     devices: int
     devices_heard: int
+    fixes: int
     last_alert_sequence: dict[str, str]
     outbox: OutboxDepth
     durable: bool

@@ -1,7 +1,9 @@
 """An independent subscriber and small builders for the bridge's tests."""
 
+import contextlib
 import json
 import os
+import select
 import subprocess
 import sys
 import threading
@@ -56,7 +58,9 @@ class Subscriber:
 
 
 @contextmanager
-def subscriber(host: str, port: int, *, topic: str = "#", client_id: str = "provider") -> Iterator[Subscriber]:
+def subscriber(
+    host: str, port: int, *, topic: str | tuple[str, ...] = "#", client_id: str = "provider"
+) -> Iterator[Subscriber]:
     """Subscribe with QoS 1 and wait until the broker granted it."""
     found = Subscriber()
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False)
@@ -64,7 +68,7 @@ def subscriber(host: str, port: int, *, topic: str = "#", client_id: str = "prov
 
     def on_connect(c: paho.Client, *_: object) -> None:
         found.connects += 1
-        c.subscribe(topic, qos=1)
+        c.subscribe([(each, 1) for each in ((topic,) if isinstance(topic, str) else topic)])
 
     def on_message(_c: paho.Client, _u: object, message: paho.MQTTMessage) -> None:
         now = time.monotonic_ns()
@@ -175,6 +179,16 @@ class Line:
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
         self.spec = f"pty:{os.ttyname(self._slave)}"
+
+    def write_until(self, data: bytes, halt: threading.Event) -> None:
+        """Write as fast as the reader takes it; give up when told to."""
+        os.set_blocking(self._master, False)
+        view = memoryview(data)
+        while view and not halt.is_set():
+            _, writable, _ = select.select([], [self._master], [], 0.2)
+            if writable:
+                with contextlib.suppress(BlockingIOError):
+                    view = view[os.write(self._master, view) :]
 
     def write(self, data: bytes) -> None:
         """Write as fast as the reader takes it."""
