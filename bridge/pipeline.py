@@ -205,6 +205,10 @@ class Pipeline:
         else:
             view.status = status
             view.status_utc_ns = told_utc_ns if told_utc_ns is not None else newest_utc_ns
+            equipment = (status.strap, status.case, status.shielded, status.jamming, status.battery_pct)
+            if equipment == view.judged_equipment:
+                return
+            view.judged_equipment = equipment
         for change in equipment_changes(
             status,
             device_id=view.id,

@@ -28,6 +28,8 @@ class DeviceView:
     fix_state: FixState | None = None
     status: TagStatus | None = None
     status_utc_ns: int | None = None
+    judged_equipment: tuple[object, ...] | None = None
+    """What the last live status said of the equipment; the same words again cannot change an alert."""
     comms: Presence = "unknown"
     location: Location = "unknown"
     link: LinkState | None = None

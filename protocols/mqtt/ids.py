@@ -3,6 +3,7 @@
 from hashlib import blake2b
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [high + low for high in _CROCKFORD for low in _CROCKFORD]
 _TIME_BITS = 48
 _HASH_BITS = 80
 
@@ -42,7 +43,7 @@ def epoch_id(*, t_utc_ns: int, entropy: bytes) -> str:
 
 
 def _base32(value: int) -> str:
-    return "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[(value >> shift) & 1023] for shift in range(120, -1, -10)])
 
 
 def sequence_text(sequence: int) -> str:

@@ -84,6 +84,7 @@ def test_messages_arrive_in_order(mosquitto: Mosquitto, bench: Callable[..., Ben
         assert publisher.close(10) == 0
         found.wait_for(lambda: len(found.on("/alert")) == 1000, what="1,000 alerts")
         assert numbers(found) == list(range(1000))
+        found.wait_for(lambda: len(found.on("/status")) == 2, what="birth and farewell")
         assert [m.json["state"] for m in found.on("/status")] == ["online", "offline"]
 
 
