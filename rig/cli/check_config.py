@@ -7,8 +7,6 @@ from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from bridge.app import find_transport
 from bridge.config.load import LoadedConfig
@@ -51,13 +49,13 @@ def command(
     values = list(_values(loaded))
     warnings = list(_warnings(plan))
     if as_json:
-        rows = [{"key": key_text(key), "value": value, "source": source} for key, value, source in values]
-        click.echo(json.dumps({"ok": True, "values": rows, "warnings": warnings}))
+        listed = [{"key": key_text(key), "value": value, "source": source} for key, value, source in values]
+        click.echo(json.dumps({"ok": True, "values": listed, "warnings": warnings}))
         return
-    table = Table("key", "value", "from", box=None, pad_edge=False)
-    for key, value, source in values:
-        table.add_row(key_text(key), json.dumps(value), source)
-    Console(soft_wrap=True).print(table)
+    rows = [("key", "value", "from"), *((key_text(key), json.dumps(value), source) for key, value, source in values)]
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    for name, text, source in rows:
+        click.echo(f"{name:{widths[0]}}  {text:{widths[1]}}  {source}")
     pairs, zones_count = len(plan.pairs), len(plan.zone_refs)
     click.echo(f"usable: {len(plan.devices)} devices, {zones_count} zones, {pairs} pairs")
     for warning in warnings:
