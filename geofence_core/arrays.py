@@ -1,7 +1,7 @@
 """Array types, and the one idiom of this package: ragged lists as flat arrays with offsets (CSR)."""
 
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,10 +29,25 @@ def expand(start: I64, count: I64) -> tuple[I64, I64]:
     owner, index
         int64 (sum of count,): which range an element came from, and its value.
     """
-    owner = np.repeat(np.arange(count.size, dtype=np.int64), count)
-    first = np.cumsum(count) - count
+    owner = np.arange(count.size, dtype=np.int64).repeat(count)
+    first = count.cumsum() - count
     index = np.arange(owner.size, dtype=np.int64) + (start - first).take(owner)
     return owner, index
+
+
+def indices(mask: Bool) -> I64:
+    """Return where a mask is True; `np.flatnonzero` without its detour, which outweighs a short answer."""
+    return mask.nonzero()[0]
+
+
+def group_starts(ids: npt.NDArray[np.integer[Any]]) -> I64:
+    """Return the first index of every group of equal neighbours."""
+    if not ids.size:
+        return np.zeros(0, dtype=np.int64)
+    start = np.empty(ids.size, dtype=bool)
+    start[0] = True
+    np.not_equal(ids[1:], ids[:-1], out=start[1:])
+    return indices(start)
 
 
 def chunks(weight: I64, limit: int) -> Iterator[slice]:
@@ -40,7 +55,10 @@ def chunks(weight: I64, limit: int) -> Iterator[slice]:
     n = weight.size
     if n == 0:
         return
-    done = np.cumsum(weight)
+    done = weight.cumsum()
+    if done[-1] <= limit:
+        yield slice(0, n)
+        return
     a = 0
     while a < n:
         before = int(done[a - 1]) if a else 0

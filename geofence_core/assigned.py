@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geofence_core import judge
-from geofence_core.arrays import F64, I64, chunks, expand, float_column, int_column
+from geofence_core.arrays import F64, I64, chunks, expand, float_column, indices, int_column
 from geofence_core.ellipsoid import Frames, frame, frames
 from geofence_core.errors import AssignmentError, ColumnError
 from geofence_core.zones import CHUNK_PAIRS, FixZones, ZoneTable
@@ -43,8 +43,12 @@ class AssignedZones:
         *,
         wearers: int | None = None,
     ) -> None:
-        owner = _indices(owner_idx, "owner_idx", None)
-        zone = np.arange(len(zones), dtype=np.int64) if zone_idx is None else _indices(zone_idx, "zone_idx", owner.size)
+        owner = _index_column(owner_idx, "owner_idx", None)
+        zone = (
+            np.arange(len(zones), dtype=np.int64)
+            if zone_idx is None
+            else _index_column(zone_idx, "zone_idx", owner.size)
+        )
         if zone.size != owner.size:
             raise ColumnError(f"owner_idx: expected {zone.size} values, one per zone, got {owner.size}")
         n_wearers = (int(owner.max()) + 1 if owner.size else 0) if wearers is None else wearers
@@ -189,12 +193,12 @@ class SingleFence:
         return found
 
 
-def _indices(values: npt.ArrayLike, name: str, size: int | None) -> I64:
+def _index_column(values: npt.ArrayLike, name: str, size: int | None) -> I64:
     return int_column(values, name, size).copy()
 
 
 def _within(values: I64, limit: int, name: str, table: str) -> None:
-    bad = np.flatnonzero((values < 0) | (values >= limit))
+    bad = indices((values < 0) | (values >= limit))
     if bad.size:
         i = int(bad[0])
         raise AssignmentError(f"{name}[{i}] is {int(values[i])}, but there are {limit} {table}")

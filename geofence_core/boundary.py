@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from geofence_core.arrays import F64, I64, Bool, chunks, expand
+from geofence_core.arrays import F64, I64, Bool, chunks, expand, group_starts, indices
 from geofence_core.ellipsoid import Frames, arc_m, stretch
 
 PLANE_LIMIT_M = 300_000.0
@@ -120,11 +120,11 @@ def _boundary(runs: BoundaryRuns, fixes: Frames, fix: I64, band_m: F64, start: I
 
     best = np.full(fix.size, np.inf)
     far = (lower > PLANE_LIMIT_M)[pair]
-    for rows, distance in ((np.flatnonzero(~far), _plane_m), (np.flatnonzero(far), _triangle_m)):
+    for rows, distance in ((indices(~far), _plane_m), (indices(far), _triangle_m)):
         for part in range(0, rows.size, CHUNK_OPEN):
             chunk = rows[part : part + CHUNK_OPEN]
             d = distance(runs, fixes, fix[pair[chunk]], run[chunk])
-            begin = np.flatnonzero(np.diff(pair[chunk], prepend=-1))
+            begin = group_starts(pair[chunk])
             seen = pair[chunk[begin]]
             best[seen] = np.minimum(best[seen], np.minimum.reduceat(d, begin))
     out[needed] = best[needed]
@@ -158,13 +158,13 @@ def _prune(
     centre = np.sqrt(dx * dx + dy * dy + dz * dz)
     radius = balls.radius_m[ball]
     gap = centre - radius
-    begin = np.flatnonzero(np.diff(pair, prepend=-1))
+    begin = group_starts(pair)
     asked = pair[begin]
     lower[asked] = np.maximum(np.minimum.reduceat(gap, begin), 0.0)
     limit = np.full(fix.size, -np.inf)
     limit[asked] = np.minimum.reduceat(centre + radius, begin) * (1 + PRUNE_RELATIVE) + PRUNE_M
     wanted = wanted & (lower <= band_m)
-    keep = np.flatnonzero(wanted[pair] & (gap <= limit[pair]))
+    keep = indices(wanted[pair] & (gap <= limit[pair]))
     return lower, wanted, pair[keep], ball[keep]
 
 

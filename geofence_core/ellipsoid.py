@@ -151,7 +151,7 @@ def arc_m(ax: F64, ay: F64, az: F64, bx: F64, by: F64, bz: F64) -> F64:
     curvature R at the chord's middle in the chord's direction (Euler's formula); beyond, Andoyer-Lambert on reduced
     latitudes. Measured against geographiclib over the whole Earth, largest error: 5e-9 m up to 30 km, 1e-4 m at
     300 km, 4e-8 of the length at 1,000 km, 2e-6 of it up to 10,000 km, 4e-6 up to 15,000 km, 2e-3 next to the
-    antipode. Cost: about 40 ns a pair.
+    antipode. Cost: 90 ns a pair.
     Source: Lambert, "The distance between two widely separated points on the surface of the earth", 1942; Bowring's
     chord method, Survey Review 1981.
     """

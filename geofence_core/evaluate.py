@@ -14,7 +14,7 @@ from enum import IntEnum, unique
 import numpy as np
 import numpy.typing as npt
 
-from geofence_core.arrays import F64, I8, I32, I64, float_column, int_column
+from geofence_core.arrays import F64, I8, I32, I64, float_column, indices, int_column
 from geofence_core.assigned import AssignedZones
 from geofence_core.ellipsoid import frames
 from geofence_core.errors import ColumnError
@@ -160,7 +160,7 @@ def evaluate(
         )
     wearer = assigned.checked_wearers(fixes.wearer_idx, len(fixes))
     placed = frames(float_column(fixes.lat_deg, "lat_deg"), float_column(fixes.lon_deg, "lon_deg"))
-    judged = _newer(wearer, fixes.t_ns, np.flatnonzero(~np.isnan(placed.x_m)), state.t_ns)
+    judged = _newer(wearer, fixes.t_ns, indices(~np.isnan(placed.x_m)), state.t_ns)
     taken = type(placed)(*(column[judged] for column in placed))
     band = max(assigned.zones.band_m, exit_margin_m)
     fix_ptr, pair, signed = assigned.judge(wearer[judged], taken, band)
@@ -168,7 +168,7 @@ def evaluate(
     says = np.where(signed <= 0.0, INSIDE, np.where(signed > exit_margin_m, OUTSIDE, UNKNOWN)).astype(np.int8)
     order = np.argsort(pair, kind="stable")
     before, after, last = _carry(pair[order], says[order], state.inside)
-    changed = np.flatnonzero(before != after)
+    changed = indices(before != after)
     rows = order[changed]
     fix = judged[np.searchsorted(fix_ptr, rows, side="right") - 1]
     kind = np.where(
@@ -214,5 +214,5 @@ def _carry(pair: I64, says: I8, known: I8) -> tuple[I8, I8, I64]:
     source = np.maximum.accumulate(place) if n else place
     after = np.where(says[source] == UNKNOWN, known[pair], says[source])
     before = np.where(start, known[pair], np.roll(after, 1))
-    last = np.flatnonzero(np.diff(pair, append=-1) != 0)
+    last = indices(np.diff(pair, append=-1) != 0)
     return before, after, last

@@ -60,7 +60,7 @@ def p_within(east_m: F64, north_m: F64, var_east_m2: F64, cov_m2: F64, var_north
 
     Notes
     -----
-    Error below 1e-6 against adaptive quadrature. Cost: 20 ns for a settled pair, 4 us for one within `SETTLED`.
+    Error below 1e-6 against adaptive quadrature. Cost: 90 ns for a settled pair, 3.4 us for one within `SETTLED`.
     """
     middle = 0.5 * (var_east_m2 + var_north_m2)
     spread = np.sqrt((0.5 * (var_east_m2 - var_north_m2)) ** 2 + cov_m2 * cov_m2)

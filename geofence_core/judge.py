@@ -12,7 +12,7 @@ Dense, sparse, assigned and single calls differ only in how they choose pairs, s
 
 import numpy as np
 
-from geofence_core.arrays import F64, I64, Bool
+from geofence_core.arrays import F64, I64, Bool, indices
 from geofence_core.boundary import boundary_m
 from geofence_core.build import AREA, CIRCLE, CORRIDOR, ZoneArrays
 from geofence_core.ellipsoid import Frames, arc_m
@@ -62,7 +62,7 @@ def signed_m(zones: ZoneArrays, fixes: Frames, fix_idx: I64, zone_idx: I64, gap_
     """
     out = np.where(zones.far_inside[zone_idx], -gap_m, gap_m)
     with np.errstate(invalid="ignore"):
-        close = np.flatnonzero(gap_m <= band_m)
+        close = indices(gap_m <= band_m)
     if close.size:
         out[close] = _close_m(zones, fixes, fix_idx[close], zone_idx[close], band_m)
     return out
@@ -72,11 +72,11 @@ def inside(zones: ZoneArrays, fixes: Frames, fix_idx: I64, zone_idx: I64) -> Boo
     """Side only, of pairs within their zone's ball; bool (P,); equals ``signed_m(...) <= 0``."""
     method = zones.method[zone_idx]
     out = np.zeros(fix_idx.size, dtype=bool)
-    area = np.flatnonzero(method == AREA)
+    area = indices(method == AREA)
     if area.size:
         fix = fix_idx[area]
         out[area] = sides(zones.rings, zone_idx[area], fixes.lat_deg[fix], fixes.lon_deg[fix])[0]
-    other = np.flatnonzero(method != AREA)
+    other = indices(method != AREA)
     if other.size:
         out[other] = _close_m(zones, fixes, fix_idx[other], zone_idx[other], 0.0) <= 0.0
     return out
@@ -85,15 +85,15 @@ def inside(zones: ZoneArrays, fixes: Frames, fix_idx: I64, zone_idx: I64) -> Boo
 def _close_m(zones: ZoneArrays, fixes: Frames, fix: I64, zone: I64, band_m: float) -> F64:
     out = np.empty(fix.size)
     method = zones.method[zone]
-    area = np.flatnonzero(method == AREA)
+    area = indices(method == AREA)
     if area.size:
         out[area] = _area_m(zones, fixes, fix[area], zone[area], band_m)
-    circle = np.flatnonzero(method == CIRCLE)
+    circle = indices(method == CIRCLE)
     if circle.size:
         f, z = fix[circle], zone[circle]
         centre = (zones.cx_m[z], zones.cy_m[z], zones.cz_m[z])
         out[circle] = arc_m(fixes.x_m[f], fixes.y_m[f], fixes.z_m[f], *centre) - zones.reach_m[z]
-    corridor = np.flatnonzero(method == CORRIDOR)
+    corridor = indices(method == CORRIDOR)
     if corridor.size:
         f, z = fix[corridor], zone[corridor]
         half = zones.reach_m[z]

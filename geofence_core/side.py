@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geofence_core.arrays import F64, I64, Bool, chunks, expand
+from geofence_core.arrays import F64, I64, Bool, chunks, expand, indices
 
 RUN = 8
 """Edges of one run, in `side` and in `boundary`; longer runs open more edges per fix, shorter ones test more boxes."""
@@ -117,7 +117,7 @@ def _sides(runs: SideRuns, zone: I64, lat: F64, lon: F64, start: I64, count: I64
     x, y = lon[pair], lat[pair]
     hits, drawn = _open(runs, run, x, y)
     crossings += np.bincount(pair, weights=hits, minlength=pairs).astype(np.int64)
-    seam = np.flatnonzero(_at_seam(runs.runs, run, x))
+    seam = indices(_at_seam(runs.runs, run, x))
     if seam.size:
         drawn[seam] |= _open(runs, run[seam], np.full(seam.size, 180.0), y[seam])[1]
 
@@ -151,7 +151,7 @@ def _meet(boxes: Boxes, pair: I64, box: I64, lat: F64, lon: F64) -> tuple[I64, I
     south = boxes.lat_min[box]
     crossed = in_lon & (south > y) & ((boxes.lon_first[box] <= x) != (boxes.lon_last[box] <= x))
     crossings = np.bincount(pair[crossed], minlength=lat.size)
-    keep = np.flatnonzero((in_lon | _at_seam(boxes, box, x)) & (south <= y) & (y <= boxes.lat_max[box]))
+    keep = indices((in_lon | _at_seam(boxes, box, x)) & (south <= y) & (y <= boxes.lat_max[box]))
     return crossings, pair[keep], box[keep]
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import shapely
 
 from geofence_core import geojson, judge
-from geofence_core.arrays import F64, I64, Bool, chunks, expand, float_column
+from geofence_core.arrays import F64, I64, Bool, chunks, expand, float_column, indices
 from geofence_core.build import ZoneArrays, build
 from geofence_core.ellipsoid import Frames, frames
 from geofence_core.errors import ColumnError, ZoneGeometryError
@@ -26,6 +26,9 @@ a zone: smaller cubes mean more of them, larger ones more zones to rule out per 
 
 CHUNK_PAIRS = 1 << 18
 """(fix, zone) pairs looked at at once by the dense and sparse calls; bounds their temporaries to about 30 MB."""
+
+_CELL_HALF_DIAGONAL_M = CELL_M * 0.87
+"""From a cube's middle to its corners, rounded up; metre. Less would lose zones for fixes in the corners."""
 
 _CELL_SPAN = 1 << 13
 """Cubes along each axis; 2**13 of `CELL_M` cover the Earth's diameter with room to spare."""
@@ -269,10 +272,10 @@ class ZoneTable:
         for a in range(0, fix.size, CHUNK_PAIRS):
             f, z = fix[a : a + CHUNK_PAIRS], zone[a : a + CHUNK_PAIRS]
             gap = judge.ball_gap_m(self._arrays, fixes, f, z)
-            may = np.flatnonzero((gap <= within_m) | self._arrays.far_inside[z])
+            may = indices((gap <= within_m) | self._arrays.far_inside[z])
             f, z, gap = f[may], z[may], gap[may]
             d = judge.signed_m(self._arrays, fixes, f, z, gap, band)
-            wanted = np.flatnonzero(d <= within_m)
+            wanted = indices(d <= within_m)
             kept.append((f[wanted], z[wanted], d[wanted]))
         if not kept:
             return FixZones(np.zeros(n + 1, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
@@ -283,7 +286,7 @@ class ZoneTable:
 
     def _candidates(self, fixes: Frames, within_m: float) -> tuple[I64, I64]:
         """Pairs that the balls do not rule out, asked once per cube of fixes instead of once per fix."""
-        present = np.flatnonzero(~np.isnan(fixes.x_m))
+        present = indices(~np.isnan(fixes.x_m))
         none = np.zeros(0, dtype=np.int64)
         if not present.size or not len(self):
             return none, none
@@ -295,7 +298,7 @@ class ZoneTable:
             ((cells // scale % _CELL_SPAN) - half + 0.5) * CELL_M for scale in (_CELL_SPAN * _CELL_SPAN, _CELL_SPAN, 1)
         )
         arrays = self._arrays
-        reach = arrays.ball_m + (within_m + CELL_M * 0.87)
+        reach = arrays.ball_m + (within_m + _CELL_HALF_DIAGONAL_M)
         rows: list[I64] = []
         zones: list[I64] = []
         for part in chunks(np.full(cells.size, len(self)), CHUNK_PAIRS):

@@ -278,3 +278,18 @@ def test_zones_from_shapely_equal_zones_from_geojson() -> None:
         gc.ZoneTable.from_shapely([shapely.box(0, 0, 1, 1)], ["z"], purposes=["buffer"])
     with pytest.raises(gc.ColumnError, match="as many ids"):
         gc.ZoneTable.from_shapely([shapely.box(0, 0, 1, 1)], ["z", "y"])
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[2] / "fixtures/zones").glob("*.geojson")), ids=lambda p: p.name
+)
+def test_the_zones_of_the_house_load_without_mending(path: Path) -> None:
+    z = gc.ZoneTable.from_geojson(path)
+    assert len(z) >= 2
+    assert z.mends == ()
+
+
+def test_the_example_of_every_kind_is_one() -> None:
+    z = gc.ZoneTable.from_geojson(Path(__file__).parents[2] / "fixtures/zones/every_kind.geojson")
+    assert z.kinds == ("polygon", "multipolygon", "circle", "corridor")
+    assert set(z.purposes) == {"exclusion", "inclusion"}
