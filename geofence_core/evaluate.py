@@ -104,7 +104,8 @@ class Transitions:
     """What changed, ordered by fix time, then zone, then wearer; T rows.
 
     ``fix_idx`` int64 (T,), place in the call's fixes; ``wearer_idx`` int32 (T,); ``zone_idx`` int64 (T,); ``kind`` int8
-    (T,), a `TransitionKind`; ``signed_distance_m`` float64 (T,), of the fix that made the change.
+    (T,), a `TransitionKind`; ``signed_distance_m`` float64 (T,), of the fix that made the change (beyond the table's
+    ``band_m`` a lower bound with the right sign).
     """
 
     fix_idx: I64
