@@ -39,6 +39,19 @@ FIRST_FAILURE_CODE = 0x80
 DEFAULT_RECEIVE_MAXIMUM = 65_535
 
 
+class _ClosingSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails; paho only forgets it, and it stays open until it is collected."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except OSError:
+            self.close()
+            raise
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsSettings:
     """TLS towards a broker; verification of its certificate and name cannot be turned off."""
@@ -50,6 +63,7 @@ class TlsSettings:
     def context(self) -> ssl.SSLContext:
         """Build the context; the system's authorities are trusted where no file is named."""
         context = ssl.create_default_context(cafile=self.ca_file)
+        context.sslsocket_class = _ClosingSocket
         if self.cert_file is not None:
             context.load_cert_chain(self.cert_file, self.key_file)
         return context

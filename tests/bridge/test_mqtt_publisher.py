@@ -1,6 +1,9 @@
 """The publisher against real brokers: order, resending, drop policies, will."""
 
+import signal
+import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -9,7 +12,7 @@ import pytest
 from bridge.embedded_broker import EmbeddedBroker
 from bridge.errors import PublisherClosedError
 from bridge.mqtt_publisher import BrokerState, MqttPublisher
-from bridge.mqtt_session import MqttSettings
+from bridge.mqtt_session import MqttSettings, TlsSettings
 from bridge.outbox import MemoryOutbox
 from bridge.publisher import Lane, Message
 from devices.clock import SystemClock
@@ -204,3 +207,149 @@ def test_submit_after_close_is_refused(bench: Callable[..., Bench]) -> None:
     publisher.close(0.0)
     with pytest.raises(PublisherClosedError):
         publisher.submit(alert(1))
+
+
+@needs_mosquitto
+def test_broker_that_stops_answering_is_noticed_and_nothing_is_lost(
+    mosquitto: Mosquitto, bench: Callable[..., Bench]
+) -> None:
+    """A paused broker keeps its sockets open: only the missing PUBACK tells."""
+    with subscriber(mosquitto.host, mosquitto.port) as found:
+        made = bench(mosquitto.port)
+        made.wait_connected()
+        for n in range(50):
+            made.publisher.submit(alert(n))
+        wait_until(lambda: made.publisher.stats().delivered >= 50, within_s=10, what="50 PUBACKs")
+        process = mosquitto._process
+        assert process is not None
+        process.send_signal(signal.SIGSTOP)
+        try:
+            for n in range(50, 300):
+                made.publisher.submit(alert(n))
+            wait_until(lambda: not made.publisher.stats().connected, within_s=6, what="the watchdog")
+            assert "no PUBACK for 3 s" in made.publisher.stats().detail
+        finally:
+            process.send_signal(signal.SIGCONT)
+        assert made.publisher.close(20) == 0
+        found.wait_for(lambda: 299 in numbers(found), what="the last alert")
+        assert in_order_of_first_arrival(numbers(found)) == list(range(300))
+        # mosquitto takes twenty at a time (Receive Maximum): no more than those can be in doubt.
+        assert 1 <= made.publisher.stats().resent <= 20
+
+
+class SpecialMosquitto(Mosquitto):
+    """With lines of its own in its configuration."""
+
+    def __init__(self, folder: Path, *lines: str) -> None:
+        super().__init__(folder)
+        config = folder / "mosquitto.conf"
+        config.write_text(config.read_text() + "\n".join(lines) + "\n")
+
+
+@contextmanager
+def special(folder: Path, *lines: str) -> Iterator[Mosquitto]:
+    broker = SpecialMosquitto(folder / "special", *lines)
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.kill()
+
+
+@needs_mosquitto
+def test_refused_alert_is_kept_and_said_refused_position_is_dropped(
+    tmp_path: Path, bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
+) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text("topic readwrite em/v1/t/bridge/#\n")
+    acl.chmod(0o700)
+    with special(tmp_path, f"acl_file {acl}") as broker:
+        made = bench(broker.port)
+        made.publisher.submit(alert(1))
+        made.publisher.submit(position(1))
+        wait_until(lambda: made.publisher.stats().rejected == 2, within_s=10, what="two refusals")
+        stats = made.publisher.stats()
+        assert (stats.queued_alerts, stats.queued_positions, stats.in_flight) == (1, 0, 0)
+        assert made.publisher.close(0.2) == 1
+    assert "Not authorized; it is kept and tried again" in caplog.text
+    assert "Not authorized; it is dropped" in caplog.text
+
+
+@needs_mosquitto
+@pytest.mark.needs("mosquitto_passwd")
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_password_opens_and_a_wrong_one_is_told(tmp_path: Path, version: str) -> None:
+    users = tmp_path / "users"
+    subprocess.run(["mosquitto_passwd", "-b", "-c", str(users), "bridge", "secret"], check=True, capture_output=True)
+    users.chmod(0o700)
+    with special(tmp_path, f"password_file {users}", "allow_anonymous false") as broker:
+        for password, connected in (("secret", True), ("wrong", False)):
+            states: list[BrokerState] = []
+            publisher = MqttPublisher(
+                settings=MqttSettings(
+                    host=LOOPBACK,
+                    port=broker.port,
+                    client_id="b",
+                    version=version,  # type: ignore[arg-type]
+                    username="bridge",
+                    password=password,
+                ),
+                outbox=MemoryOutbox(max_positions=1),
+                clock=SystemClock(),
+                birth=status("online"),
+                will=status("will"),
+                farewell=status("offline"),
+                on_state=states.append,
+            )
+            publisher.start()
+            wait_until(lambda states=states: bool(states), within_s=10, what="a word")  # type: ignore[misc]
+            publisher.close(0.0)
+            assert states[0].connected is connected
+            assert connected or "authori" in states[0].detail.lower()
+            assert "wrong" not in repr(states)
+
+
+@needs_mosquitto
+@pytest.mark.needs("openssl")
+def test_tls_verifies_the_broker_always(tmp_path: Path) -> None:
+    authority, other = certificates(tmp_path / "a"), certificates(tmp_path / "b")
+    lines = [f"certfile {authority / 'server.pem'}", f"keyfile {authority / 'server.key'}"]
+    with special(tmp_path, *lines) as broker:
+        for ca_file, connected in ((authority / "ca.pem", True), (other / "ca.pem", False), (None, False)):
+            states: list[BrokerState] = []
+            publisher = MqttPublisher(
+                settings=MqttSettings(host=LOOPBACK, port=broker.port, client_id="b", tls=TlsSettings(ca_file=ca_file)),
+                outbox=MemoryOutbox(max_positions=1),
+                clock=SystemClock(),
+                birth=status("online"),
+                will=status("will"),
+                farewell=status("offline"),
+                on_state=states.append,
+            )
+            publisher.start()
+            wait_until(lambda states=states: bool(states), within_s=10, what="a word")  # type: ignore[misc]
+            publisher.submit(alert(1))
+            left = publisher.close(5.0 if connected else 0.0)
+            assert states[0].connected is connected, states
+            assert connected or "certificate verify failed" in states[0].detail.lower()
+            assert left == (0 if connected else 1)
+
+
+def certificates(folder: Path) -> Path:
+    """An authority and a certificate for loopback."""
+    folder.mkdir()
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    openssl(
+        "req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test authority", "-days", "2"
+    )
+    openssl("req", *new_key, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=broker")
+    (folder / "names").write_text(f"subjectAltName=IP:{LOOPBACK}\n")
+    openssl(
+        *("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"),
+        *("-out", "server.pem", "-days", "2", "-extfile", "names"),
+    )
+    return folder
