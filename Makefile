@@ -1,6 +1,6 @@
 # One command each. Everything runs in .venv, made from requirements.lock; nothing is installed outside this folder.
 #   make demo    the main job on embedded defaults: emulated tag -> bridge -> broker -> subscriber
-#   make test    all that CI runs: lint, types, import contracts, tests
+#   make test    all that CI runs: lint, types, import contracts, budgets, tests
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -26,7 +26,7 @@ install: $(STAMP) ## create .venv with everything in it
 demo: $(STAMP) ## run the main job on embedded defaults
 	@$(BIN)/tagrig demo
 
-test: lint types contracts tests ## everything CI runs
+test: lint types contracts bench tests ## everything CI runs
 
 lint: $(STAMP)
 	@echo "==> lint"
@@ -46,7 +46,8 @@ tests: $(STAMP)
 	@$(BIN)/python -m pytest
 
 bench: $(STAMP) ## latency and throughput against the budgets
-	@$(BIN)/python -m pytest benchmarks --benchmark-only
+	@echo "==> benchmarks"
+	@$(BIN)/python -m pytest benchmarks --benchmark-only -q --benchmark-columns=median,iqr,rounds
 
 soak: $(STAMP) ## the long runs: an hour of ten tags at 10 Hz, and more
 	@$(BIN)/python -m pytest -m soak --timeout=7200 -s
