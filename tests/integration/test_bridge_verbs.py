@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import typing
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from bridge.config import BridgeConfig
 from bridge.embedded_broker import EmbeddedBroker
 from protocols.mqtt import messages as m
+from protocols.mqtt.severity import gravity_of
 from rig.cli import cli
 from rig.cli.exit_codes import ExitCode
 from tests.bridge.bench import Bench
@@ -200,3 +203,36 @@ def test_watch_without_a_broker_goes_on_trying() -> None:
     assert run.returncode == 0
     assert b"no broker at" in run.stderr
     assert msgspec.json.decode(run.stdout)["alerts"] == 0
+
+
+@pytest.mark.parametrize("name", ["receiver", "wearer_and_protected"])
+def test_example_configurations_are_usable(name: str) -> None:
+    path = Path(__file__).parents[2] / "fixtures" / "configs" / f"{name}.toml"
+    result = CliRunner().invoke(cli, ["check-config", str(path)])
+    assert result.exit_code == 0, result.output
+    assert "warning" not in result.stderr
+
+
+def test_the_readme_lists_every_key_of_the_configuration() -> None:
+    text = (Path(__file__).parents[2] / "bridge" / "README.md").read_text()
+
+    def names(section: type[msgspec.Struct]) -> set[str]:
+        found: set[str] = set()
+        for field in msgspec.structs.fields(section):
+            found.add(field.name)
+            inner = [kind for kind in (field.type, *typing.get_args(field.type)) if isinstance(kind, type)]
+            for kind in inner:
+                found |= names(kind) if issubclass(kind, msgspec.Struct) else set()
+        return found
+
+    missing = {name for name in names(BridgeConfig) if f"`{name}`" not in text}
+    assert not missing - {"bridge", "broker", "zones", "capture", "policy", "device", "order"}
+
+
+def test_the_readme_lists_every_kind_of_alert() -> None:
+    text = (Path(__file__).parents[2] / "bridge" / "README.md").read_text()
+    for kind in m.AlertKind:
+        rows = [line for line in text.splitlines() if line.startswith(f"| `{kind}`")]
+        assert len(rows) == 1, kind
+        if kind is not m.AlertKind.PROXIMITY_BREACH:
+            assert gravity_of(kind).severity in rows[0]
