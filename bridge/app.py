@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, unique
+from typing import Any
 
 from bridge import life
 from bridge.batcher import Batcher
@@ -144,6 +145,7 @@ class BridgeApp:
         self._settings = mqtt_settings(self._loaded, url, self._environment, newest=newest)
         if is_plain_off_loopback(self._settings):
             self._warn(f"{url} is not encrypted: positions are readable on the way. Next: use mqtts://")
+        asyncio.get_running_loop().set_exception_handler(self._internal_error)
         self._publisher = self._make_publisher(self._settings)
         self._publisher.start()
         self._pipeline.start(self._clock.mono_ns(), self._clock.utc_ns())
@@ -358,6 +360,13 @@ class BridgeApp:
             _log.critical("the publisher's thread died")
             self._ending = Ending.PUBLISHER_DIED
             self._stop.set()
+
+    def _internal_error(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  # Any: asyncio's own
+        """Tell of an error of ours in a callback: one batch is lost, the next must not be."""
+        error = context.get("exception")
+        detail = f"internal error, please report it: {context.get('message')}: {error!r}"
+        _log.critical("%s", detail, exc_info=error if isinstance(error, BaseException) else None)
+        self._observe(life.Warned(detail=detail))
 
     def _warn(self, detail: str) -> None:
         _log.warning("%s", detail)

@@ -12,6 +12,10 @@ from geofence_core.pairs import PairTable
 from geofence_core.zones import ZoneTable
 from protocols.mqtt.messages import ZoneRef
 
+MAX_ZONE_NAME = 256
+"""Characters of a zone's id and of its name. Both stand in every alert about it, whose body has a size limit; a person
+at a desk reads far less."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -46,6 +50,7 @@ def make_plan(loaded: LoadedConfig) -> Plan:
     problems: list[Problem] = []
     if zones is not None:
         ids = list(zones.ids)
+        problems += _long_names(zones, loaded)
         if not config.order:
             wanted = {(row[wearer], zone) for wearer in wearers for zone in range(len(ids))}
         for position, order in enumerate(config.order):
@@ -81,6 +86,19 @@ def make_plan(loaded: LoadedConfig) -> Plan:
             [ring.pre_alert_m for _, ring in rings],
         ),
     )
+
+
+def _long_names(zones: ZoneTable, loaded: LoadedConfig) -> list[Problem]:
+    """Refuse names that would make an alert longer than the contract's largest body."""
+    return [
+        Problem(
+            path=f"{loaded.config.zones.file}: zone {zone_id[:40]!r}",
+            where=loaded.sources.nearest(("zones", "file")),
+            message=f"its id or name is longer than {MAX_ZONE_NAME} characters",
+        )
+        for zone_id, name in zip(zones.ids, zones.names, strict=True)
+        if len(zone_id) > MAX_ZONE_NAME or len(name or "") > MAX_ZONE_NAME
+    ]
 
 
 def _load_zones(loaded: LoadedConfig) -> ZoneTable | None:

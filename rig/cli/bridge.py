@@ -19,6 +19,8 @@ from devices.errors import DevicesError
 from rig.cli.bridge_options import config_options, load_from_options, refuse
 from rig.cli.exit_codes import ExitCode
 
+_log = logging.getLogger(__name__)
+
 
 @click.command()
 @click.option("--config", type=click.Path(path_type=Path), help="Configuration (TOML); see bridge/README.md.")
@@ -53,7 +55,7 @@ def command(
     broker did not start, or messages could not be delivered.
     """
     _start_logging(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
-    observe = _print_json if as_json else _ignore
+    observe = _JsonLines() if as_json else _ignore
     try:
         loaded = load_from_options(config, devices, zones, broker, sets)
         plan = make_plan(loaded)
@@ -96,8 +98,20 @@ def _start_logging(level: int) -> None:
     logging.getLogger("asyncio").setLevel(logging.WARNING)
 
 
-def _print_json(event: life.LifeEvent) -> None:
-    click.echo(msgspec.json.encode(event))
+class _JsonLines:
+    """Prints events; a reader that goes away must not take the bridge with it."""
+
+    def __init__(self) -> None:
+        self._is_read = True
+
+    def __call__(self, event: life.LifeEvent) -> None:
+        if not self._is_read:
+            return
+        try:
+            click.echo(msgspec.json.encode(event))
+        except OSError as exc:
+            self._is_read = False
+            _log.warning("nobody reads the JSON events any more (%s); the bridge goes on without them", exc.strerror)
 
 
 def _ignore(_event: life.LifeEvent) -> None:

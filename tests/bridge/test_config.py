@@ -158,6 +158,14 @@ def test_bad_zone_is_named_with_ring_and_vertex(file: Path) -> None:
     assert "vertex" in found
 
 
+def test_zone_name_that_would_not_fit_into_an_alert(file: Path) -> None:
+    long = json.loads(json.dumps(ZONES))
+    long["features"][0]["properties"]["name"] = "x" * 300
+    (file.parent / "zones.geojson").write_text(json.dumps(long))
+    (found,) = problems(file, plan=True)
+    assert "zone 'z-ex': its id or name is longer than 256 characters" in found
+
+
 def test_missing_files(file: Path, tmp_path: Path) -> None:
     assert "cannot be read (No such file" in problems(file, "zones.geojson", "zone.geojson", plan=True)[0]
     with pytest.raises(ConfigError, match=r"nothing\.toml: cannot be read: No such file"):
