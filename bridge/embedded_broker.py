@@ -103,6 +103,7 @@ class EmbeddedBroker:
             try:
                 self._start_once(None)
             except BrokerStartError:
+                self.stop()
                 if attempt == START_ATTEMPTS or not any("in use" in line for line in self._last_lines):
                     raise
             else:

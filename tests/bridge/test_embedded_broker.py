@@ -84,10 +84,12 @@ def test_dies_with_its_parent_even_by_kill_9() -> None:
     assert not Path(store).exists()
 
 
-def test_missing_program_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_program_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv("NATS_SERVER", "/nowhere/nats-server")
     with pytest.raises(BrokerStartError, match="NATS_SERVER='/nowhere/nats-server' is not a program"):
         EmbeddedBroker().start()
+    assert not list(tmp_path.iterdir()), "no folder is left behind"
 
 
 def test_program_that_ends_at_once_is_told_with_its_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
