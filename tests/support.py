@@ -13,7 +13,9 @@ import pytest
 
 PART_HINTS = {
     "mosquitto": "apt install mosquitto",
+    "mosquitto_passwd": "apt install mosquitto",
     "chromium": "apt install chromium",
+    "openssl": "apt install openssl",
 }
 """Where each system part comes from; a test names the part with ``@pytest.mark.needs``."""
 

@@ -57,7 +57,7 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(130)
     except ModuleNotFoundError as exc:
-        extra = {"bokeh": "rig", "pyproj": "rig", "geographiclib": "rig", "nats_server": "broker"}.get(exc.name or "")
+        extra = {"bokeh": "rig", "pyproj": "rig", "geographiclib": "rig"}.get(exc.name or "")
         if extra is None:
             raise
         click.echo(f"tagrig: this verb needs the package {exc.name!r}. Next: pip install 'tagrig[{extra}]'", err=True)
