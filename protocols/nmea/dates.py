@@ -3,7 +3,7 @@
 Rules, first that applies (also in ``protocols/README.md``):
 
 1. ``SENT``: the epoch's own RMC or ZDA carries a date. 1980 and 2080 are power-up values of receivers that know no
-   date: they count as not sent, like digits that are no date.
+   date: they and all beyond count as not sent, like digits that are no date.
 2. ``ROLLOVER``: as 1, and the host's clock says that the date is k >= 1 whole periods of 1024 weeks in the past, to
    within ``ROLLOVER_TOLERANCE_NS``: it is moved by k periods.
 3. ``CARRIED``: an earlier epoch had a date: the day on which this time of day is nearest to that epoch (moved on by the
@@ -29,8 +29,10 @@ ROLLOVER_TOLERANCE_NS = 7 * DAY_NS
 """How far a sent date may be from the host's time less k periods. A tag may deliver stored fixes days late, so less
 than a week would leave those uncorrected; more would take dates that are wrong for another reason for rollovers."""
 
-_POWER_UP_YEARS = (1980, 2080)
 _PIVOT_YEAR = 80
+_FIRST_YEAR, _LAST_YEAR = 1981, 2079
+"""Years that RMC's two digits can say, without the power-up values 1980 and 2080 at their ends. ZDA has four digits;
+beyond 2262 and before 1677 nanoseconds since 1970 do not fit in 64 bits."""
 _UNIX_ORDINAL = date(1970, 1, 1).toordinal()
 
 
@@ -50,7 +52,7 @@ def find_day(day: str, month: str, year: str) -> int | None:
 
 
 def _find_days(year: int, month: int, day: int) -> int | None:
-    if year in _POWER_UP_YEARS:
+    if not _FIRST_YEAR <= year <= _LAST_YEAR:
         return None
     try:
         return date(year, month, day).toordinal() - _UNIX_ORDINAL

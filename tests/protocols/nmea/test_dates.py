@@ -52,6 +52,12 @@ def test_short_dates(text: str, expected: str | None) -> None:
         (("1", "3", "2026"), True),
         (("01", "03", "1980"), False),
         (("01", "03", "2080"), False),
+        (("01", "01", "1981"), True),
+        (("31", "12", "2079"), True),
+        (("01", "03", "2081"), False),
+        (("01", "03", "9999"), False),
+        (("01", "03", "1066"), False),
+        (("01", "01", "0001"), False),
         (("16", "04", "14"), False),
         (("", "", ""), False),
         (("00", "00", "0000"), False),
@@ -164,3 +170,11 @@ def test_a_recording_heard_half_a_day_off_does_not_jump_a_day() -> None:
     hour_ns = 3_600_000_000_000
     moments = [calendar.resolve(h * hour_ns, None, host) for h in (10, 11, 12, 13)]
     assert moments == [(utc(f"2026-11-23T{h}:00:00"), DateRule.HOST) for h in (10, 11, 12, 13)]
+
+
+@pytest.mark.parametrize("year", ["0001", "1066", "2999", "9999"])
+def test_a_year_that_no_receiver_can_mean_counts_as_not_sent(year: str) -> None:
+    host = utc("2026-03-01T12:00:30")
+    data = lines(gga("120000.00"), f"GPZDA,120000.00,01,03,{year},00,00")
+    assert dated(data, host) == [(utc("2026-03-01T12:00:00"), DateRule.HOST)]
+    assert dated(data) == [(None, DateRule.NONE)]
