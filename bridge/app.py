@@ -47,6 +47,7 @@ class Ending(Enum):
     ASKED = "asked to stop"
     DEVICES_ENDED = "all devices have ended"
     PUBLISHER_DIED = "the publisher's thread died"
+    FAILED = "an internal error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +203,7 @@ class BridgeApp:
         while not stopper.done():
             done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             if any(task is not stopper and task.exception() is not None for task in done):
+                self._ending = Ending.FAILED
                 return
             if self._exit_when_done and all(view.has_ended for view in self._pipeline.views):
                 self._ending = Ending.DEVICES_ENDED
@@ -255,7 +257,8 @@ class BridgeApp:
                 started_mono_ns=self._started_mono_ns,
             )
             self._submit(self._composer.heartbeat(data, self._clock.utc_ns()))
-            due_mono_ns += interval_ns
+            # Never behind: a loop that catches up on missed beats would give no other task its turn.
+            due_mono_ns = max(due_mono_ns + interval_ns, self._clock.mono_ns())
             await self._clock.sleep_until(due_mono_ns)
 
     def _make_tag(self, device: DeviceSection) -> AnkleTag:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from bridge.alerts.change import Change, Raised
 from bridge.identity import Identity
@@ -20,7 +20,16 @@ from protocols.reports import Fix
 HEARTBEAT_EXPIRY_S = 30
 """A heartbeat older than this says nothing about now (MQTT 5 brokers drop it)."""
 
+MAX_REASON = 1024
+"""Characters of an alert's reason. It may quote an operating system or a device, and a body has a size limit."""
 
+MAX_FIRMWARE = 64
+"""Characters of a firmware's name, for the same reason."""
+
+SNAPSHOT_BYTES = 12_288
+"""Room for the alerts of a snapshot that does not fit whole; envelope and names take less than the rest of 16 KiB."""
+
+_SEVEREST_FIRST: tuple[m.Severity, ...] = ("Extreme", "Severe", "Moderate", "Minor")
 _PRIORITY: dict[Stream, Literal["alert", "position"]] = {Stream.ALERT: "alert", Stream.POSITION: "position"}
 
 
@@ -34,10 +43,11 @@ class StageStamps:
 
 
 class Composer:
-    """Makes messages; counts each stream's sequence without gaps."""
+    """Makes messages; counts each stream's sequence without gaps: a number is taken once its message is encoded."""
 
     def __init__(self, identity: Identity) -> None:
         self.identity = identity
+        self.alerts = 0
         self._sequences: dict[str, int] = {}
 
     def last_alert_sequence(self, view: DeviceView) -> int:
@@ -58,17 +68,23 @@ class Composer:
             party = m.PartyBand(ref=change.key.about, band=change.band) if change.band is not None else None
             his = m.AlertData(**life, zone=change.zone, protected_party=party)
             event = m.AlertEvent(**asdict(head), data=his)
-        return event, self._message(event, view.side, view.id, Stream.ALERT, Lane.ALERT, alert_type=type(event))
+        message = self._message(event, view.side, view.id, Stream.ALERT, Lane.ALERT, alert_type=type(event))
+        self.alerts += 1
+        return event, message
 
     def active(self, view: DeviceView, raised: Iterable[Raised], t_utc_ns: int) -> Message:
-        """Make the retained snapshot of what is raised for a device."""
+        """Make the retained snapshot of what is raised for a device; the most severe alerts if not all fit."""
+        head = self._head(view.side, view.id, Stream.ACTIVE, t_utc_ns)
+        sequence = sequence_text(self.last_alert_sequence(view))
         data = m.ActiveData(
-            alert_sequence=sequence_text(self.last_alert_sequence(view)),
-            alerts=tuple(_active_alert(each) for each in raised),
-            epoch=self.identity.epoch,
+            alert_sequence=sequence, alerts=tuple(_active_alert(each) for each in raised), epoch=self.identity.epoch
         )
-        event = m.ActiveEvent(**asdict(self._head(view.side, view.id, Stream.ACTIVE, t_utc_ns)), data=data)
-        return self._message(event, view.side, view.id, Stream.ACTIVE, Lane.STATE, retain=True)
+        try:
+            event = m.ActiveEvent(**asdict(head), data=data)
+            return self._message(event, view.side, view.id, Stream.ACTIVE, Lane.STATE, retain=True)
+        except m.PayloadTooLargeError:
+            event = m.ActiveEvent(**asdict(head), data=_shortened(data))
+            return self._message(event, view.side, view.id, Stream.ACTIVE, Lane.STATE, retain=True)
 
     def position(self, view: DeviceView, fix: Fix, t_utc_ns: int, *, late: bool) -> Message:
         """Make a position event of a fix that has coordinates."""
@@ -115,7 +131,6 @@ class Composer:
     def _head(self, side: Side, subject: str, stream: Stream, t_utc_ns: int) -> m.Event:
         source = self._source(side, subject, stream)
         sequence = self._sequences.get(source, 0) + 1
-        self._sequences[source] = sequence
         scope = "" if side is Side.TAG else f"{side}."
         return m.Event(
             specversion="1.0",
@@ -157,7 +172,7 @@ class Composer:
             late=change.key.late,
             stored=change.stored,
             level=change.level,
-            reason=change.reason,
+            reason=_clipped(change.reason, MAX_REASON),
             position=find_position(change.fix, late=change.key.late) if change.fix is not None else None,
             device=_device_state(view),
             delivery=m.Delivery(attempt=1, durable=self.identity.durable, epoch=self.identity.epoch),
@@ -187,7 +202,7 @@ class Composer:
             charging=status.charging if status else None,
             motion=status.motion if status else None,
             temperature_c=status.temperature_c if status else None,
-            firmware=status.firmware if status else None,
+            firmware=_clipped(status.firmware, MAX_FIRMWARE) if status else None,
             pairs=tuple(view.wearer_pairs.values()),
             epoch=self.identity.epoch,
         )
@@ -202,7 +217,7 @@ class Composer:
             battery_pct=status.battery_pct if status else None,
             battery_mv=status.battery_mv if status else None,
             charging=status.charging if status else None,
-            firmware=status.firmware if status else None,
+            firmware=_clipped(status.firmware, MAX_FIRMWARE) if status else None,
             pairs=tuple(view.protected_pairs.values()),
             epoch=self.identity.epoch,
         )
@@ -219,9 +234,12 @@ class Composer:
         expiry_s: int | None = None,
         alert_type: type[m.AlertEvent] | type[m.ProtectedAlertEvent] | None = None,
     ) -> Message:
+        body = m.encode(event)
+        # Not before: a message that cannot be encoded would leave a gap, which a reader takes for a loss.
+        self._sequences[event.source] = int(event.sequence)
         return Message(
             topic=str(Topic(root=self.identity.root, side=side, subject=subject, stream=stream)),
-            body=m.encode(event),
+            body=body,
             lane=lane,
             retain=retain,
             expiry_s=expiry_s,
@@ -234,6 +252,22 @@ class Composer:
             ),
             alert_type=alert_type,
         )
+
+
+def _clipped(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _shortened(data: m.ActiveData) -> m.ActiveData:
+    """Keep the most severe alerts that fit, of equal ones the oldest."""
+    kept: list[m.ActiveAlert] = []
+    room = SNAPSHOT_BYTES
+    for each in sorted(data.alerts, key=lambda alert: _SEVEREST_FIRST.index(alert.severity)):
+        room -= m.encoded_length(each) + 1
+        if room < 0:
+            break
+        kept.append(each)
+    return replace(data, alerts=tuple(kept), truncated=len(data.alerts) - len(kept))
 
 
 def find_position(fix: Fix, *, late: bool) -> m.Position | None:

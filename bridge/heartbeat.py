@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from bridge.compose import Composer
 from bridge.publisher import PublisherStats
 from bridge.view import DeviceView
-from protocols.mqtt.ids import sequence_text
 from protocols.mqtt.messages import HeartbeatData, OutboxDepth
 
 
@@ -20,7 +19,7 @@ def heartbeat_data(
         devices=len(views),
         devices_heard=sum(view.comms == "up" for view in views),
         fixes=sum(view.counts["fixes"] for view in views),
-        last_alert_sequence={view.id: sequence_text(composer.last_alert_sequence(view)) for view in views},
+        alerts=composer.alerts,
         outbox=OutboxDepth(
             alerts=stats.queued_alerts,
             states=stats.queued_states,

@@ -199,11 +199,15 @@ class ActiveAlert(msgspec.Struct, frozen=True):
 
 
 class ActiveData(msgspec.Struct, frozen=True):
-    """Retained snapshot; empty list: nothing is raised. It reflects all alerts up to ``alert_sequence``."""
+    """Retained snapshot; empty list: nothing is raised. It reflects all alerts up to ``alert_sequence``.
+
+    ``truncated`` alerts are raised too and did not fit; those listed are then the most severe ones.
+    """
 
     alert_sequence: str
     alerts: tuple[ActiveAlert, ...]
     epoch: str
+    truncated: int = 0
 
 
 class PositionData(msgspec.Struct, frozen=True):
@@ -281,13 +285,17 @@ class OutboxDepth(msgspec.Struct, frozen=True):
 
 
 class HeartbeatData(msgspec.Struct, frozen=True):
-    """Every ten seconds; silence is an alarm at the provider. ``fixes`` counts all that were heard since the start."""
+    """Every ten seconds; silence is an alarm at the provider.
+
+    ``fixes`` and ``alerts`` count all that were heard and published since the start. The last sequence number of each
+    device stands in its ``active`` snapshot: a list of them here would grow with the devices.
+    """
 
     uptime_s: float
     devices: int
     devices_heard: int
     fixes: int
-    last_alert_sequence: dict[str, str]
+    alerts: int
     outbox: OutboxDepth
     durable: bool
     epoch: str
@@ -386,6 +394,11 @@ def encode(event: Event) -> bytes:
     return body
 
 
+def encoded_length(part: msgspec.Struct) -> int:
+    """Bytes that a part of an event takes in its body."""
+    return len(_encoder.encode(part))
+
+
 def decode(body: bytes, kind: type[_EventT]) -> _EventT:
     """Validate and read a body.
 
@@ -400,7 +413,11 @@ def decode(body: bytes, kind: type[_EventT]) -> _EventT:
 
 
 def with_attempt(body: bytes, kind: type[AlertEvent] | type[ProtectedAlertEvent], attempt: int) -> bytes:
-    """Return the same alert as its ``attempt``-th sending; id, sequence and all else stay."""
+    """Return the same alert as its ``attempt``-th sending; id, sequence and all else stay.
+
+    A body that one more digit would make too long is returned as it is: it must go out again all the same.
+    """
     event = decode(body, kind)
     delivery = msgspec.structs.replace(event.data.delivery, attempt=attempt)
-    return encode(msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, delivery=delivery)))
+    again = _encoder.encode(msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, delivery=delivery)))
+    return again if len(again) <= MAX_PAYLOAD_BYTES else body
