@@ -36,12 +36,17 @@ _BANDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FixRow:
-    """A fix with coordinates, ready to be judged. ``t_judge_ns`` is its UTC, made unique within its device."""
+    """A fix with coordinates, ready to be judged.
+
+    ``t_utc_ns`` is when it was so: by the receiver, or by the host where the receiver's word is missing or not
+    believed. ``t_judge_ns`` orders a device's fixes; no two have the same.
+    """
 
     view: DeviceView
     fix: Fix
     lat_deg: float
     lon_deg: float
+    t_utc_ns: int
     t_judge_ns: int
     stamps: Stamps
 
@@ -97,7 +102,7 @@ class ZoneJudge:
             zone=self._zone_refs[zone_idx],
             crossing=_CROSSINGS[kind],
             fix=row.fix,
-            t_fix_utc_ns=row.t_judge_ns,
+            t_fix_utc_ns=row.t_utc_ns,
             stamps=row.stamps,
             late=self._late,
         )

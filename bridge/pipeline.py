@@ -6,6 +6,7 @@
                                       deadlines passed ----^
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
 from bridge.alerts.change import AlertKey, Change, Ledger
@@ -75,7 +76,6 @@ class Pipeline:
         self._by_id = {view.id: view for view in self.views}
         self._live = ZoneJudge(plan, late=False)
         self._late = ZoneJudge(plan, late=True)
-        self._late_newest_ns: dict[int, int | None] = {}
         self._pairs = PairJudge(plan, self.views)
         for wearer_idx, protected_idx in self._pairs.names():
             self._set_band(self.views[wearer_idx], self.views[protected_idx], BandName.UNKNOWN, None)
@@ -110,7 +110,7 @@ class Pipeline:
                     view.counts[f"reject_{event.report.reason}"] += 1
                 case LinkEvent():
                     self._take_link(view, event.report)
-        self._judge_live(work.live)
+        self._judge_live(work.unjudged)
         self._judge_late(work.late)
         self._judge_pairs(work)
         if self._publish_positions:
@@ -134,12 +134,15 @@ class Pipeline:
                     work.moved = (view, stamps)
                 case Due.LATE_RUN:
                     self._end_late_run(view, stamps)
+                    work.touched[view.device_idx] = (view, stamps)
         self._judge_pairs(work)
         self._emit_states(work)
 
     def finish(self, now_mono_ns: int) -> None:
         """Close what only more reports could have closed: runs of late reports."""
-        self.on_due([Deadline(Due.LATE_RUN, device_idx) for device_idx in sorted(self._late_newest_ns)], now_mono_ns)
+        self.on_due(
+            [Deadline(Due.LATE_RUN, view.device_idx) for view in self.views if view.late_run.is_open], now_mono_ns
+        )
 
     def _stamps_of(self, now_mono_ns: int) -> Stamps:
         """Stamps of something that no device said: the passing of time."""
@@ -165,30 +168,52 @@ class Pipeline:
             if not fix.stored:
                 view.fix_state = fix.state
             return
-        t_fix_ns = fix.t_fix_utc_ns if fix.t_fix_utc_ns is not None else stamps.t_rx_utc_ns
-        placement, t_judge_ns = view.order.place(t_fix_ns, stamps.t_rx_mono_ns, stored=fix.stored)
-        row = FixRow(view=view, fix=fix, lat_deg=fix.lat_deg, lon_deg=fix.lon_deg, t_judge_ns=t_judge_ns, stamps=stamps)
+        placement, t_judge_ns = view.order.place(
+            fix.t_fix_utc_ns, stamps.t_rx_mono_ns, t_rx_utc_ns=stamps.t_rx_utc_ns, stored=fix.stored
+        )
+        told_ns = None if placement is Placement.UNDATED else fix.t_fix_utc_ns
+        row = FixRow(
+            view=view,
+            fix=fix,
+            lat_deg=fix.lat_deg,
+            lon_deg=fix.lon_deg,
+            t_utc_ns=stamps.t_rx_utc_ns if told_ns is None else told_ns,
+            t_judge_ns=t_judge_ns,
+            stamps=stamps,
+        )
+        if not fix.stored:
+            self._has_position(row)
         if placement is Placement.LATE:
             view.counts["late"] += 1
             work.late.append(row)
             return
-        if placement is Placement.STEPPED:
+        if placement is Placement.UNDATED:
+            view.counts["undated"] += 1
+        elif placement is Placement.STEPPED:
             view.counts["clock_steps"] += 1
+            # What the device said before in this batch has times after the step.
+            self._judge_live([before for before in work.unjudged if before.view is view])
+            work.unjudged = [other for other in work.unjudged if other.view is not view]
             self._live.reset_time(view.device_idx, forget=False)
         work.live.append(row)
+        work.unjudged.append(row)
         if not fix.stored:
             self._take_live_position(row, work)
+
+    def _has_position(self, row: FixRow) -> None:
+        """Note that a device knows where it is; also by a clock that is behind, but not by its memory."""
+        view, stamps = row.view, row.stamps
+        view.fix_state = row.fix.state
+        self._arm(view, Due.LOCATION, stamps.t_decoded_mono_ns)
+        if view.location == "lost":
+            self._alert(heard_change(AlertKind.LOCATION_LOST, device_id=view.id, stamps=stamps, fix=row.fix))
+        view.location = "valid"
 
     def _take_live_position(self, row: FixRow, work: "_Work") -> None:
         """Note where a device is now. A position from its memory proves no such thing."""
         view, stamps = row.view, row.stamps
         view.fix = row.fix
         view.fix_stamps = stamps
-        view.fix_state = row.fix.state
-        self._arm(view, Due.LOCATION, stamps.t_decoded_mono_ns)
-        if view.location == "lost":
-            self._alert(heard_change(AlertKind.LOCATION_LOST, device_id=view.id, stamps=stamps, fix=row.fix))
-        view.location = "valid"
         if view.device_idx in self._pairs.devices:
             self._pairs.move(row)
             self._wheel.touch(
@@ -199,7 +224,7 @@ class Pipeline:
     def _take_status(self, view: DeviceView, status: TagStatus, stamps: Stamps) -> None:
         view.counts["statuses"] += 1
         told_utc_ns, newest_utc_ns = status.t_status_utc_ns, view.status_utc_ns
-        late = status.stored and told_utc_ns is not None and newest_utc_ns is not None and told_utc_ns <= newest_utc_ns
+        late = status.stored and (told_utc_ns is None or (newest_utc_ns is not None and told_utc_ns <= newest_utc_ns))
         if late:
             self._late_report(view, stamps)
         else:
@@ -217,7 +242,8 @@ class Pipeline:
             is_raised=self.ledger.is_raised,
             late=late,
         ):
-            self._alert(change)
+            if not (late and self._is_told(change)):
+                self._alert(change)
 
     def _take_link(self, view: DeviceView, link: LinkEvent) -> None:
         view.link = link.state
@@ -236,30 +262,38 @@ class Pipeline:
             view.order.end_batch()
 
     def _judge_late(self, rows: list[FixRow]) -> None:
-        """Judge late fixes run by run: a tag's memory is read out from its oldest, so an older fix begins a new run."""
-        run: list[FixRow] = []
+        """Judge late fixes run by run."""
+        pending: list[FixRow] = []
         for row in rows:
-            device_idx = row.view.device_idx
-            newest_ns = self._late_newest_ns.get(device_idx)
-            if newest_ns is not None and row.t_judge_ns < newest_ns:
-                self._judge_run(run)
-                run = []
+            run = row.view.late_run
+            if run.is_ended_by(row.t_utc_ns):
+                self._judge_run(pending)
+                pending = []
                 self._end_late_run(row.view, row.stamps)
             self._late_report(row.view, row.stamps)
-            self._late_newest_ns[device_idx] = row.t_judge_ns
-            run.append(row)
-        self._judge_run(run)
+            pending.append(dataclasses.replace(row, t_judge_ns=run.take(row.t_utc_ns)))
+        self._judge_run(pending)
 
     def _judge_run(self, rows: list[FixRow]) -> None:
         for transition in self._late.judge(rows):
-            self._alert(zone_change(transition))
+            change = zone_change(transition)
+            if not self._is_told(change):
+                self._alert(change)
+
+    def _is_told(self, late: Change) -> bool:
+        """Whether a live alert that is raised says the same as this late one.
+
+        A fix that is late but not from a memory is of about now: its receiver's clock was set back.
+        """
+        live = self.ledger.find(dataclasses.replace(late.key, late=False))
+        return late.raised and live is not None and (not late.stored or late.occurred_utc_ns >= live.raised_utc_ns)
 
     def _late_report(self, view: DeviceView, stamps: Stamps) -> None:
-        self._late_newest_ns.setdefault(view.device_idx, None)
+        view.late_run.is_open = True
         self._arm(view, Due.LATE_RUN, stamps.t_decoded_mono_ns)
 
     def _end_late_run(self, view: DeviceView, stamps: Stamps) -> None:
-        self._late_newest_ns.pop(view.device_idx, None)
+        view.late_run.close()
         self._wheel.cancel(Deadline(Due.LATE_RUN, view.device_idx))
         self._late.reset_time(view.device_idx, forget=True)
         for raised in list(self.ledger.of_device(view.id, late=True)):
@@ -324,27 +358,15 @@ class Pipeline:
 class _Work:
     """What one batch has brought up so far."""
 
-    __slots__ = ("late", "live", "moved", "touched")
+    __slots__ = ("late", "live", "moved", "touched", "unjudged")
 
     def __init__(self) -> None:
         self.live: list[FixRow] = []
+        self.unjudged: list[FixRow] = []
         self.late: list[FixRow] = []
         self.touched: dict[int, tuple[DeviceView, Stamps]] = {}
         self.moved: tuple[DeviceView, Stamps] | None = None
 
 
 def _in_time_order(rows: list[FixRow]) -> list[FixRow]:
-    """Sort a batch by device and time. Two positions with one time are two fixes: the later heard counts as later."""
-    if len(rows) < 2:
-        return rows
-    ordered = sorted(rows, key=lambda row: (row.view.device_idx, row.t_judge_ns))
-    newest: dict[int, int] = {}
-    for index, row in enumerate(ordered):
-        before = newest.get(row.view.device_idx)
-        t_ns = row.t_judge_ns if before is None else max(row.t_judge_ns, before + 1)
-        newest[row.view.device_idx] = t_ns
-        if t_ns != row.t_judge_ns:
-            ordered[index] = FixRow(
-                view=row.view, fix=row.fix, lat_deg=row.lat_deg, lon_deg=row.lon_deg, t_judge_ns=t_ns, stamps=row.stamps
-            )
-    return ordered
+    return sorted(rows, key=lambda row: (row.t_judge_ns, row.view.device_idx))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bridge.config.schema import DeviceSection
-from bridge.ordering import FixOrder
+from bridge.ordering import FixOrder, LateRun
 from devices.events import LinkState, Stamps
 from protocols.mqtt.messages import ProximityDetail, WearerPair
 from protocols.mqtt.topics import Side
@@ -22,6 +22,7 @@ class DeviceView:
     device: DeviceSection
     device_idx: int
     order: FixOrder = field(default_factory=FixOrder)
+    late_run: LateRun = field(default_factory=LateRun)
     fix: Fix | None = None
     """Newest live position."""
     fix_stamps: Stamps | None = None

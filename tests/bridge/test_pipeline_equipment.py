@@ -1,5 +1,6 @@
 """Strap, case, shield, jamming, battery: each with its clear."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,24 @@ def test_late_tampering_without_an_end_is_cancelled_with_its_run(bench: Bench) -
     bench.status(t_s=50, stored=True, strap=Closure.OPEN)
     bench.wait(12)
     assert [d["reason"] for d in bench.of_kind("strap_tamper")] == ["strap open", "end of the late reports"]
+
+
+def test_a_stored_status_without_a_time_does_not_change_the_present(bench: Bench) -> None:
+    bench.status(strap=Closure.OPEN)
+    bench.feed("tag", replace(bench.make_status(stored=True, jamming=Jamming.WARNING), t_status_utc_ns=None))
+    assert bench.active() == ["strap_tamper"]
+    assert bench.last_status()["strap"] == "open"
+    assert [d["late"] for d in bench.of_kind("jamming_suspected")] == [True]
+
+
+def test_a_late_status_of_what_is_raised_anyway_is_no_second_alert(bench: Bench) -> None:
+    bench.status(t_s=50, strap=Closure.OPEN)
+    bench.status(t_s=100, strap=Closure.OPEN)
+    bench.status(t_s=70, stored=True, strap=Closure.OPEN)
+    assert bench.told() == [("Alert", "strap_tamper")]
+    # Before the one that is raised: news.
+    bench.status(t_s=40, stored=True, strap=Closure.OPEN)
+    assert [d["late"] for d in bench.of_kind("strap_tamper")] == [False, True]
 
 
 def test_stored_status_in_order_is_live(bench: Bench) -> None:

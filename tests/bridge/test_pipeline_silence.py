@@ -67,6 +67,19 @@ def test_a_stored_position_is_no_sign_of_where_the_tag_is(bench: Bench) -> None:
     assert [d["msg_type"] for d in bench.of_kind("location_lost")] == ["Alert"]
 
 
+def test_a_position_by_a_clock_that_is_behind_is_a_position(bench: Bench) -> None:
+    bench.fix("tag", 500, t_s=1000)
+    for n in range(20):
+        bench.wait(1)
+        # Ten times slower than time: never believed, always late.
+        bench.fix("tag", 500, t_s=0.1 * n)
+    assert bench.pipeline.views[0].counts["late"] == 20
+    assert bench.told() == []
+    bench.wait(12)
+    bench.fix("tag", 500, t_s=3)
+    assert bench.told()[-1] == ("Cancel", "location_lost")
+
+
 def test_garbage_is_not_being_heard(bench: Bench) -> None:
     bench.fix("tag", 500)
     for _ in range(12):

@@ -1,5 +1,6 @@
 """Zones through the whole pipeline, on a clock that stands still."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -184,6 +185,98 @@ def test_clock_that_was_set_back_does_not_freeze_the_live_state(bench: Bench) ->
         bench.fix("tag", 0, t_s=n)
     live = [d for d in bench.of_kind(ENTERED) if not d["late"]]
     assert [d["msg_type"] for d in live] == ["Alert"]
+
+
+@pytest.mark.parametrize("rate_hz", [0.2, 1, 2, 10])
+def test_clock_that_was_set_back_is_live_again_at_any_rate(bench: Bench, rate_hz: float) -> None:
+    bench.fix("tag", 500, t_s=1000)
+    for n in range(int(6 * rate_hz) + 2):
+        bench.wait(1 / rate_hz)
+        bench.fix("tag", 0, t_s=(n + 1) / rate_hz)
+    live = [d for d in bench.of_kind(ENTERED) if not d["late"]]
+    assert [d["msg_type"] for d in live] == ["Alert"]
+    assert ("Alert", "location_lost") not in bench.told()
+
+
+@pytest.mark.parametrize("interval_s", [0.1, 1, 60])
+def test_one_date_far_ahead_does_not_freeze_the_live_state(bench: Bench, interval_s: float) -> None:
+    for n in range(10):
+        bench.wait(interval_s)
+        now_s = (bench.clock.utc_ns() - T0_UTC_NS) / S
+        bench.fix("tag", 500 if n < 6 else 0, t_s=now_s + (86_400 if n == 5 else 0))
+    entered = bench.of_kind(ENTERED)
+    assert [(d["msg_type"], d["late"]) for d in entered] == [("Alert", False)]
+    assert bench.pipeline.views[0].counts == {"fixes": 10, "undated": 1}
+
+
+def test_a_crossing_dated_far_ahead_occurred_when_it_came(bench: Bench) -> None:
+    bench.fix("tag", 500)
+    bench.wait(60)
+    bench.fix("tag", 0, t_s=86_400)
+    (entered,) = bench.of_kind(ENTERED)
+    came_ns = T0_UTC_NS + 60 * S
+    assert entered["occurred_at"][14:19] == f"{came_ns // S // 60 % 60:02d}:{came_ns // S % 60:02d}"
+
+
+def test_a_clock_set_back_by_leap_seconds_is_no_second_alert(bench: Bench) -> None:
+    for _ in range(10):
+        bench.fix("tag", 10)
+        bench.wait(1)
+    for _ in range(30):
+        bench.fix("tag", 10, t_s=(bench.clock.utc_ns() - T0_UTC_NS) / S - 3)
+        bench.wait(1)
+    assert bench.told() == [("Alert", ENTERED)]
+
+
+def test_a_stored_fix_without_a_time_does_not_change_the_present(bench: Bench) -> None:
+    bench.fix("tag", 0)
+    bench.wait(1)
+    bench.feed("tag", replace(bench.make_fix(5000, stored=True), t_fix_utc_ns=None))
+    assert bench.active() == [ENTERED]
+    assert [d["late"] for d in bench.of_kind(LEFT_HOME)] == [True]
+
+
+def test_a_memory_of_an_earlier_stay_in_a_zone_is_news(bench: Bench) -> None:
+    bench.fix("tag", 0, t_s=100)
+    bench.fix("tag", 0, t_s=200)
+    bench.fix("tag", 10, t_s=150, stored=True)
+    assert steps(bench, ENTERED) == ["Alert"]
+    bench.fix("tag", 10, t_s=50, stored=True)
+    assert [d["late"] for d in bench.of_kind(ENTERED)] == [False, True]
+
+
+def test_a_third_position_of_one_time_is_judged(bench: Bench) -> None:
+    bench.fix("tag", 500)
+    bench.wait(1)
+    bench.feed("tag", bench.make_fix(400, t_s=1), bench.make_fix(300, t_s=1))
+    bench.fix("tag", 10, t_s=1)
+    assert steps(bench, ENTERED) == ["Alert"]
+
+
+def test_a_step_back_within_one_batch_is_live_after_it(bench: Bench) -> None:
+    """The loop was held up: what came before and after the step is judged in one turn."""
+    bench.fix("tag", 500, t_s=1000)
+    events = []
+    for t_s, north_m in ((1001, 500), (10, 500), (14, 500)):
+        bench.wait(4)
+        events.append(bench.event("tag", bench.make_fix(north_m, t_s=t_s)))
+    bench.pipeline.process(events)
+    assert bench.pipeline.views[0].counts["clock_steps"] == 1
+    bench.wait(1)
+    bench.fix("tag", 0, t_s=15)
+    assert [d["late"] for d in bench.of_kind(ENTERED)] == [False]
+
+
+def test_the_snapshot_counts_the_end_of_a_late_run(bench: Bench) -> None:
+    bench.fix("tag", 500)
+    bench.wait(1)
+    bench.fix("tag", 10, t_s=-50, stored=True)
+    for _ in range(5):
+        bench.wait(2)
+        bench.fix("tag", 500)
+    bench.wait(2)
+    assert steps(bench, ENTERED) == ["Alert", "Cancel"]
+    assert bench.on("tag/tag/active")[-1]["data"]["alert_sequence"] == bench.alerts()[-1]["sequence"]
 
 
 def test_a_burst_of_late_fixes_is_no_clock_step(bench: Bench) -> None:
