@@ -1,7 +1,7 @@
 """Where records become arrays: columns for the geofence core in, transitions of named zones and pairs out."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +11,10 @@ from bridge.alerts.zones import Crossing, ZoneTransition
 from bridge.plan import Plan
 from bridge.view import DeviceView
 from devices.events import Stamps
-from geofence_core.arrays import I8
+from geofence_core.arrays import I8, I64
 from geofence_core.assigned import AssignedZones
 from geofence_core.evaluate import NEVER_NS, UNKNOWN, FenceState, FixColumns, TransitionKind, evaluate
-from geofence_core.pairs import Band, TrackColumns, evaluate_pairs
+from geofence_core.pairs import Band, PairTable, TrackColumns, evaluate_pairs
 from protocols.mqtt.messages import BandName
 from protocols.reports import Fix
 
@@ -115,13 +115,13 @@ def _forgotten(assigned: AssignedZones, inside: I8, device_idx: int) -> I8:
 
 
 class PairJudge:
-    """Band of every pair, from the newest live position of each device.
+    """Band of every pair, from the newest live position of each device; judged for one device at a time.
 
     Ages are taken on our own monotonic clock (when a position was decoded), not on the receivers' claims.
     """
 
     def __init__(self, plan: Plan, views: Sequence[DeviceView]) -> None:
-        self._pairs = plan.pairs
+        self._names = list(zip(plan.pairs.wearer_idx.tolist(), plan.pairs.protected_idx.tolist(), strict=True))
         self._views = views
         self._bands = plan.pairs.unknown()
         self._max_age_ns = int(plan.config.policy.max_position_age_s * 1e9)
@@ -129,8 +129,7 @@ class PairJudge:
         self._t_ns = np.full(len(views), np.iinfo(np.int64).min, dtype=np.int64)
         self._lat_deg = np.full(len(views), np.nan)
         self._lon_deg = np.full(len(views), np.nan)
-        self.devices = frozenset(plan.pairs.wearer_idx.tolist()) | frozenset(plan.pairs.protected_idx.tolist())
-        """Rows of the devices that are in any pair."""
+        self._pairs_of = {idx: _pairs_of(plan.pairs, idx) for idx in {i for pair in self._names for i in pair}}
 
     @property
     def max_age_ns(self) -> int:
@@ -139,7 +138,12 @@ class PairJudge:
 
     def names(self) -> list[tuple[int, int]]:
         """Rows of wearer and protected person of each pair."""
-        return list(zip(self._pairs.wearer_idx.tolist(), self._pairs.protected_idx.tolist(), strict=True))
+        return self._names
+
+    @property
+    def devices(self) -> Set[int]:
+        """Rows of the devices that are in any pair."""
+        return self._pairs_of.keys()
 
     def move(self, row: FixRow) -> None:
         """Take a device's newest live position."""
@@ -148,23 +152,23 @@ class PairJudge:
         self._lat_deg[idx] = row.lat_deg
         self._lon_deg[idx] = row.lon_deg
 
-    def judge(self, now_mono_ns: int, *, shown_by: str, stamps: Stamps) -> list[BandTransition]:
-        """Evaluate all pairs as of now."""
+    def judge(self, mover: DeviceView, now_mono_ns: int, *, stamps: Stamps) -> list[BandTransition]:
+        """Evaluate the pairs of one device as of now."""
         tracks = TrackColumns(t_ns=self._t_ns, lat_deg=self._lat_deg, lon_deg=self._lon_deg)
-        self._bands, found = evaluate_pairs(
-            self._pairs,
-            self._bands,
+        own_idx, own = self._pairs_of[mover.device_idx]
+        self._bands[own_idx], found = evaluate_pairs(
+            own,
+            self._bands[own_idx],
             tracks,
             now_mono_ns,
             max_age_ns=self._max_age_ns,
             exit_margin_m=self._exit_margin_m,
         )
         transitions = []
-        pairs = self.names()
         for pair_idx, band, apart_m in zip(
-            found.pair_idx.tolist(), found.band_after.tolist(), found.separation_m.tolist(), strict=True
+            own_idx[found.pair_idx].tolist(), found.band_after.tolist(), found.separation_m.tolist(), strict=True
         ):
-            wearer, protected = (self._views[idx] for idx in pairs[pair_idx])
+            wearer, protected = (self._views[idx] for idx in self._names[pair_idx])
             unknown = band == Band.UNKNOWN
             transitions.append(
                 BandTransition(
@@ -174,8 +178,20 @@ class PairJudge:
                     distance_m=None if unknown else apart_m,
                     wearer_fix=wearer.fix,
                     protected_fix=protected.fix,
-                    shown_by=shown_by,
+                    shown_by=mover.id,
                     stamps=stamps,
                 )
             )
         return transitions
+
+
+def _pairs_of(pairs: PairTable, device_idx: int) -> tuple[I64, PairTable]:
+    """Rows of the pairs that a device is in, and the table of these alone."""
+    idx = np.flatnonzero((pairs.wearer_idx == device_idx) | (pairs.protected_idx == device_idx))
+    return idx, PairTable.of(
+        pairs.wearer_idx[idx],
+        pairs.protected_idx[idx],
+        pairs.contact_m[idx],
+        pairs.alarm_m[idx],
+        pairs.pre_alert_m[idx],
+    )

@@ -110,9 +110,8 @@ class Pipeline:
                     view.counts[f"reject_{event.report.reason}"] += 1
                 case LinkEvent():
                     self._take_link(view, event.report)
-        self._judge_live(work.unjudged)
+        self._judge_live(work.unjudged, work)
         self._judge_late(work.late)
-        self._judge_pairs(work)
         if self._publish_positions:
             for row in work.live:
                 self._emitter.position(row, late=False)
@@ -131,11 +130,10 @@ class Pipeline:
                     self._fell_silent(view, deadline.due, stamps)
                     work.touched[view.device_idx] = (view, stamps)
                 case Due.PAIR_AGE:
-                    work.moved = (view, stamps)
+                    self._judge_pairs(view, stamps, work)
                 case Due.LATE_RUN:
                     self._end_late_run(view, stamps)
                     work.touched[view.device_idx] = (view, stamps)
-        self._judge_pairs(work)
         self._emit_states(work)
 
     def finish(self, now_mono_ns: int) -> None:
@@ -192,13 +190,11 @@ class Pipeline:
         elif placement is Placement.STEPPED:
             view.counts["clock_steps"] += 1
             # What the device said before in this batch has times after the step.
-            self._judge_live([before for before in work.unjudged if before.view is view])
+            self._judge_live([before for before in work.unjudged if before.view is view], work)
             work.unjudged = [other for other in work.unjudged if other.view is not view]
             self._live.reset_time(view.device_idx, forget=False)
         work.live.append(row)
         work.unjudged.append(row)
-        if not fix.stored:
-            self._take_live_position(row, work)
 
     def _has_position(self, row: FixRow) -> None:
         """Note that a device knows where it is; also by a clock that is behind, but not by its memory."""
@@ -210,7 +206,7 @@ class Pipeline:
         view.location = "valid"
 
     def _take_live_position(self, row: FixRow, work: "_Work") -> None:
-        """Note where a device is now. A position from its memory proves no such thing."""
+        """Note where a device is now, and judge its pairs. A position from its memory proves no such thing."""
         view, stamps = row.view, row.stamps
         view.fix = row.fix
         view.fix_stamps = stamps
@@ -219,7 +215,7 @@ class Pipeline:
             self._wheel.touch(
                 Deadline(Due.PAIR_AGE, view.device_idx), stamps.t_decoded_mono_ns + self._pairs.max_age_ns + 1
             )
-            work.moved = (view, stamps)
+            self._judge_pairs(view, stamps, work)
 
     def _take_status(self, view: DeviceView, status: TagStatus, stamps: Stamps) -> None:
         view.counts["statuses"] += 1
@@ -255,9 +251,13 @@ class Pipeline:
             for due in (Due.COMMS, Due.LOCATION):
                 self._wheel.cancel(Deadline(due, view.device_idx))
 
-    def _judge_live(self, rows: list[FixRow]) -> None:
-        for transition in self._live.judge(_in_time_order(rows)):
+    def _judge_live(self, rows: list[FixRow], work: "_Work") -> None:
+        rows = _in_time_order(rows)
+        for transition in self._live.judge(rows):
             self._alert(zone_change(transition))
+        for row in rows:
+            if not row.fix.stored:
+                self._take_live_position(row, work)
         for view in {row.view.device_idx: row.view for row in rows}.values():
             view.order.end_batch()
 
@@ -299,11 +299,9 @@ class Pipeline:
         for raised in list(self.ledger.of_device(view.id, late=True)):
             self._alert(end_of_late_run(raised.last, stamps))
 
-    def _judge_pairs(self, work: "_Work") -> None:
-        if work.moved is None:
-            return
-        view, stamps = work.moved
-        for transition in self._pairs.judge(self._clock.mono_ns(), shown_by=view.id, stamps=stamps):
+    def _judge_pairs(self, view: DeviceView, stamps: Stamps, work: "_Work") -> None:
+        """Judge the pairs that a device is in. No others: their alerts would name a person of another case."""
+        for transition in self._pairs.judge(view, self._clock.mono_ns(), stamps=stamps):
             wearer, protected = self._by_id[transition.wearer_id], self._by_id[transition.protected_id]
             self._note_band(transition, wearer, protected)
             key = AlertKey(device_id=wearer.id, kind=AlertKind.PROXIMITY_BREACH, about=protected.id)
@@ -358,14 +356,13 @@ class Pipeline:
 class _Work:
     """What one batch has brought up so far."""
 
-    __slots__ = ("late", "live", "moved", "touched", "unjudged")
+    __slots__ = ("late", "live", "touched", "unjudged")
 
     def __init__(self) -> None:
         self.live: list[FixRow] = []
         self.unjudged: list[FixRow] = []
         self.late: list[FixRow] = []
         self.touched: dict[int, tuple[DeviceView, Stamps]] = {}
-        self.moved: tuple[DeviceView, Stamps] | None = None
 
 
 def _in_time_order(rows: list[FixRow]) -> list[FixRow]:

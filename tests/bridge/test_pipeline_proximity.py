@@ -130,3 +130,68 @@ def test_no_wearer_side_message_holds_what_would_find_her(bench: Bench) -> None:
         assert "bearing" not in text
         assert not any(re.search(rf"[:\[,]{re.escape(d)}[,\]}}]", text) for d in distances - {"None"})
         assert "77" not in json.dumps(json.loads(text)["data"].get("device", {}))
+
+
+def test_contact_in_the_middle_of_one_turn_is_told(bench: Bench) -> None:
+    approach(bench, 5000)
+    bench.wait(1)
+    bench.feed("tag", *[bench.make_fix(m, t_s=2 + 0.1 * n) for n, m in enumerate((3000, 30, 20, 3000))])
+    assert bands(bench) == [("Alert", "contact"), ("Cancel", "clear")]
+    assert bands(bench, "protected/her") == bands(bench)
+    (told, _) = bench.of_kind(BREACH, "protected/her")
+    assert told["proximity"]["distance_m"] == pytest.approx(30, rel=0.01)
+
+
+def test_the_newest_position_of_a_turn_counts_not_the_last_to_arrive(bench: Bench) -> None:
+    approach(bench, 5000)
+    bench.wait(5)
+    bench.feed("tag", bench.make_fix(30, t_s=4), bench.make_fix(5000, t_s=3))
+    assert bands(bench) == [("Alert", "contact")]
+    assert bench.last_status()["pairs"] == [{"ref": "her", "band": "contact"}]
+    assert (
+        bench.last_status()["last_fix_at"]
+        == f"{bench.on('tag/tag/position')[-2]['data']['position']['properties']['time']}"
+    )
+
+
+OTHER_CASE = """
+[[device]]
+id = "tag-2"
+transport = "memory:tag2"
+[[device]]
+id = "her-2"
+role = "protected"
+transport = "memory:her2"
+[[order]]
+id = "o2"
+wearer = "tag-2"
+zones = []
+  [[order.protected]]
+  device = "her-2"
+"""
+
+
+def test_an_alert_never_names_a_person_of_another_case(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, zones="zones = []", extra=OTHER_CASE)
+    bench.fix("her", 0)
+    bench.fix("her-2", 50_000)
+    bench.pipeline.process(
+        [
+            bench.event("tag", bench.make_fix(100)),
+            bench.event("tag-2", bench.make_fix(50_100)),
+            bench.event("her-2", bench.make_fix(50_000, t_s=1)),
+        ]
+    )
+    # One pair grows too old in the moment in which the other moves.
+    bench.wait(119)
+    bench.clock._mono_ns += 2_000_000_000
+    bench.fix("her-2", 50_000)
+    bench.wait(1)
+    assert bands(bench) == [("Alert", "alarm"), ("Update", "unknown")]
+    for side, own in (("tag/tag", {"tag", "her"}), ("tag/tag-2", {"tag-2", "her-2"})):
+        told = bench.of_kind(BREACH, side)
+        assert told
+        assert {data["trace"]["device_id"] for data in told} <= own
+        other = {"tag", "her", "tag-2", "her-2"} - own
+        bodies = [m.body.decode() for m in bench.messages if m.topic.startswith(f"em/v1/t/{side}/")]
+        assert not any(f'"{name}"' in body for name in other for body in bodies)
