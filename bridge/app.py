@@ -101,7 +101,8 @@ class BridgeApp:
         self._started_mono_ns = clock.mono_ns()
         self._composer = Composer(make_identity(loaded, clock, epoch))
         self._wheel = DeadlineWheel()
-        self._batcher = Batcher(self._process)
+        self._failure: Exception | None = None
+        self._batcher = Batcher(self._process, self._fail)
         self._pipeline = Pipeline(
             plan=plan,
             composer=self._composer,
@@ -167,6 +168,8 @@ class BridgeApp:
         for result in results:
             if isinstance(result, Exception):
                 raise result
+        if self._failure is not None:
+            raise self._failure
         return Outcome(ending=self._ending, undelivered=undelivered)
 
     async def _guard(self, embedded: EmbeddedBroker) -> None:
@@ -312,6 +315,13 @@ class BridgeApp:
 
     def _process(self, batch: Sequence[DeviceEvent]) -> None:
         self._pipeline.process(batch)
+
+    def _fail(self, error: Exception) -> None:
+        """End loudly: alerts may be missing, and what starts the bridge again must learn of it."""
+        _log.critical("a batch could not be judged as a whole; the bridge ends", exc_info=error)
+        self._ending = Ending.FAILED
+        self._failure = error
+        self._stop.set()
 
     def _take_event(self, event: DeviceEvent) -> None:
         self._batcher.push(event)

@@ -2,8 +2,42 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from types import TracebackType
 
 from devices.events import DeviceEvent
+
+
+class Failures:
+    """Errors of ours, kept while the rest of the work is done, then raised together.
+
+    ``with failures:`` around what concerns one device: its error must not cost the others their alerts.
+    """
+
+    __slots__ = ("_errors",)
+
+    def __init__(self) -> None:
+        self._errors: list[Exception] = []
+
+    def __enter__(self) -> None:
+        """Begin a piece of work."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
+        """Keep the error of a piece of work."""
+        if not isinstance(error, Exception):
+            return False
+        self._errors.append(error)
+        return True
+
+    def raise_all(self) -> None:
+        """Raise what was kept.
+
+        Raises
+        ------
+        ExceptionGroup
+            There was at least one error.
+        """
+        if self._errors:
+            raise ExceptionGroup("internal error while judging, please report it", self._errors)
 
 
 class Batcher:
@@ -16,10 +50,15 @@ class Batcher:
     ----------
     process : callable
         Takes each batch; never an empty one.
+    on_failure : callable
+        Told what ``process`` raised. The loop would only log it and go on, with alerts lost that nobody misses.
     """
 
-    def __init__(self, process: Callable[[Sequence[DeviceEvent]], None]) -> None:
+    def __init__(
+        self, process: Callable[[Sequence[DeviceEvent]], None], on_failure: Callable[[Exception], None]
+    ) -> None:
         self._process = process
+        self._on_failure = on_failure
         self._pending: list[DeviceEvent] = []
 
     def push(self, event: DeviceEvent) -> None:
@@ -32,4 +71,7 @@ class Batcher:
         """Judge what is pending now."""
         if self._pending:
             batch, self._pending = self._pending, []
-            self._process(batch)
+            try:
+                self._process(batch)
+            except Exception as exc:  # noqa: BLE001 - handed on, and ends the bridge
+                self._on_failure(exc)

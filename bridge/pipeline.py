@@ -13,7 +13,8 @@ from bridge.alerts.change import AlertKey, Change, Ledger
 from bridge.alerts.equipment import BatteryPolicy, equipment_changes
 from bridge.alerts.proximity import BandTransition, find_separation, proximity_changes
 from bridge.alerts.silence import heard_change, silence_change
-from bridge.alerts.zones import end_of_late_run, zone_change
+from bridge.alerts.zones import ZoneTransition, end_of_late_run, zone_change
+from bridge.batcher import Failures
 from bridge.compose import Composer
 from bridge.emitter import AlertObserver, Emitter
 from bridge.judge import FixRow, PairJudge, ZoneJudge
@@ -93,54 +94,67 @@ class Pipeline:
             self._arm(view, Due.LOCATION, now_mono_ns)
 
     def process(self, batch: Sequence[DeviceEvent]) -> None:
-        """Judge all that arrived in one turn of the loop. Alerts are published before anything else of the batch."""
+        """Judge all that arrived in one turn of the loop. Alerts are published before anything else of the batch.
+
+        Raises
+        ------
+        ExceptionGroup
+            Errors of ours, after all devices that they do not concern were served.
+        """
         work = _Work()
         for event in batch:
-            view = self._by_id[event.device_id]
-            match event.report:
-                case Fix():
-                    self._heard(view, event.stamps, work)
-                    self._take_fix(view, event.report, event.stamps, work)
-                case TagStatus():
-                    self._heard(view, event.stamps, work)
-                    self._take_status(view, event.report, event.stamps)
-                case CommandAck():
-                    self._heard(view, event.stamps, work)
-                case Reject():
-                    view.counts[f"reject_{event.report.reason}"] += 1
-                case LinkEvent():
-                    self._take_link(view, event.report)
+            with work.failures:
+                self._take(event, work)
         self._judge_live(work.unjudged, work)
-        self._judge_late(work.late)
+        self._judge_late(work)
         if self._publish_positions:
-            for row in work.live:
-                self._emitter.position(row, late=False)
-            for row in work.late:
-                self._emitter.position(row, late=True)
+            for rows, late in ((work.live, False), (work.late, True)):
+                for row in rows:
+                    with work.failures:
+                        self._emitter.position(row, late=late)
         self._emit_states(work)
+        work.failures.raise_all()
 
     def on_due(self, passed: Iterable[Deadline], now_mono_ns: int) -> None:
-        """Handle deadlines that passed."""
+        """Handle deadlines that passed; raises as ``process`` does."""
         stamps = self._stamps_of(now_mono_ns)
         work = _Work()
         for deadline in passed:
             view = self.views[deadline.device_idx]
-            match deadline.due:
-                case Due.COMMS | Due.LOCATION:
-                    self._fell_silent(view, deadline.due, stamps)
-                    work.touched[view.device_idx] = (view, stamps)
-                case Due.PAIR_AGE:
-                    self._judge_pairs(view, stamps, work)
-                case Due.LATE_RUN:
-                    self._end_late_run(view, stamps)
-                    work.touched[view.device_idx] = (view, stamps)
+            with work.failures:
+                match deadline.due:
+                    case Due.COMMS | Due.LOCATION:
+                        self._fell_silent(view, deadline.due, stamps)
+                        work.touched[view.device_idx] = (view, stamps)
+                    case Due.PAIR_AGE:
+                        self._judge_pairs(view, stamps, work)
+                    case Due.LATE_RUN:
+                        self._end_late_run(view, stamps)
+                        work.touched[view.device_idx] = (view, stamps)
         self._emit_states(work)
+        work.failures.raise_all()
 
     def finish(self, now_mono_ns: int) -> None:
         """Close what only more reports could have closed: runs of late reports."""
         self.on_due(
             [Deadline(Due.LATE_RUN, view.device_idx) for view in self.views if view.late_run.is_open], now_mono_ns
         )
+
+    def _take(self, event: DeviceEvent, work: "_Work") -> None:
+        view = self._by_id[event.device_id]
+        match event.report:
+            case Fix():
+                self._heard(view, event.stamps, work)
+                self._take_fix(view, event.report, event.stamps, work)
+            case TagStatus():
+                self._heard(view, event.stamps, work)
+                self._take_status(view, event.report, event.stamps)
+            case CommandAck():
+                self._heard(view, event.stamps, work)
+            case Reject():
+                view.counts[f"reject_{event.report.reason}"] += 1
+            case LinkEvent():
+                self._take_link(view, event.report)
 
     def _stamps_of(self, now_mono_ns: int) -> Stamps:
         """Stamps of something that no device said: the passing of time."""
@@ -253,32 +267,36 @@ class Pipeline:
 
     def _judge_live(self, rows: list[FixRow], work: "_Work") -> None:
         rows = _in_time_order(rows)
-        for transition in self._live.judge(rows):
-            self._alert(zone_change(transition))
+        for transition in _judged(self._live, rows, work.failures):
+            with work.failures:
+                self._alert(zone_change(transition))
         for row in rows:
             if not row.fix.stored:
-                self._take_live_position(row, work)
+                with work.failures:
+                    self._take_live_position(row, work)
         for view in {row.view.device_idx: row.view for row in rows}.values():
             view.order.end_batch()
 
-    def _judge_late(self, rows: list[FixRow]) -> None:
+    def _judge_late(self, work: "_Work") -> None:
         """Judge late fixes run by run."""
         pending: list[FixRow] = []
-        for row in rows:
+        for row in work.late:
             run = row.view.late_run
             if run.is_ended_by(row.t_utc_ns):
-                self._judge_run(pending)
+                self._judge_run(pending, work)
                 pending = []
-                self._end_late_run(row.view, row.stamps)
+                with work.failures:
+                    self._end_late_run(row.view, row.stamps)
             self._late_report(row.view, row.stamps)
             pending.append(dataclasses.replace(row, t_judge_ns=run.take(row.t_utc_ns)))
-        self._judge_run(pending)
+        self._judge_run(pending, work)
 
-    def _judge_run(self, rows: list[FixRow]) -> None:
-        for transition in self._late.judge(rows):
+    def _judge_run(self, rows: list[FixRow], work: "_Work") -> None:
+        for transition in _judged(self._late, rows, work.failures):
             change = zone_change(transition)
             if not self._is_told(change):
-                self._alert(change)
+                with work.failures:
+                    self._alert(change)
 
     def _is_told(self, late: Change) -> bool:
         """Whether a live alert that is raised says the same as this late one.
@@ -350,19 +368,32 @@ class Pipeline:
 
     def _emit_states(self, work: "_Work") -> None:
         for view, stamps in work.touched.values():
-            self._emitter.state(view, stamps)
+            with work.failures:
+                self._emitter.state(view, stamps)
 
 
 class _Work:
     """What one batch has brought up so far."""
 
-    __slots__ = ("late", "live", "touched", "unjudged")
+    __slots__ = ("failures", "late", "live", "touched", "unjudged")
 
     def __init__(self) -> None:
+        self.failures = Failures()
         self.live: list[FixRow] = []
         self.unjudged: list[FixRow] = []
         self.late: list[FixRow] = []
         self.touched: dict[int, tuple[DeviceView, Stamps]] = {}
+
+
+def _judged(judge: ZoneJudge, rows: list[FixRow], failures: Failures) -> list[ZoneTransition]:
+    """Judge all rows in one call; where that fails, device by device: an error leaves the judge as it was."""
+    with failures:
+        return judge.judge(rows)
+    found: list[ZoneTransition] = []
+    for view in {row.view.device_idx: row.view for row in rows}.values():
+        with failures:
+            found += judge.judge([row for row in rows if row.view is view])
+    return found
 
 
 def _in_time_order(rows: list[FixRow]) -> list[FixRow]:
