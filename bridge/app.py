@@ -222,6 +222,8 @@ class BridgeApp:
         before = self._publisher.stats()
         undelivered = await asyncio.to_thread(self._publisher.close, self._flush_timeout_s)
         stats = self._publisher.stats()
+        if stats.is_dead:
+            self._ending = Ending.PUBLISHER_DIED
         counts = [view.counts for view in self._pipeline.views]
         self._observe(
             life.Stopped(
@@ -243,6 +245,11 @@ class BridgeApp:
                 self._flush_timeout_s,
                 before.queued_alerts,
                 stats.detail,
+            )
+        if stats.unheard_alerts:
+            _log.error(
+                "%d alerts acknowledged by the broker but nobody was subscribed; they count as not delivered",
+                stats.unheard_alerts,
             )
         return undelivered
 

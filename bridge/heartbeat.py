@@ -29,6 +29,8 @@ def heartbeat_data(
             positions_dropped=stats.positions_dropped,
             rejected=stats.rejected,
             without_subscriber=stats.without_subscriber,
+            unheard_alerts=stats.unheard_alerts,
+            positions_unheard=stats.positions_unheard,
             reconnects=max(0, stats.connects - 1),
         ),
         durable=composer.identity.durable,

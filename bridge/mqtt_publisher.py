@@ -7,15 +7,19 @@
                    +---- rewind on loss ----+--- PUBACK: forget
 """
 
+import contextlib
+import dataclasses
 import logging
 import random
 import selectors
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bridge.alert_lane import Entry
 from bridge.errors import PublisherClosedError
 from bridge.mqtt_session import (
     FIRST_FAILURE_CODE,
@@ -28,7 +32,7 @@ from bridge.mqtt_session import (
     MqttSettings,
     Refused,
 )
-from bridge.outbox import Entry, MemoryOutbox
+from bridge.outbox import RETRY_UNHEARD_NS, MemoryOutbox
 from bridge.publisher import Lane, Message, PublisherStats
 from devices.clock import Clock
 from protocols.mqtt.messages import with_attempt
@@ -42,6 +46,13 @@ brokers; 1,000 only queues in the broker and delays an alert behind positions.""
 ACK_TIMEOUT_NS = 3_000_000_000
 """The oldest publish without PUBACK may be this old; then the connection is dropped and made anew. MQTT's own keepalive
 took 10 s to notice a black hole. Shorter reconnects in the middle of a cluster's leader change."""
+
+ACK_TIMEOUT_MAX_NS = 60_000_000_000
+"""The timeout doubles with each connection that ends by it without any PUBACK, up to this: a broker that is slow, not
+gone, would else get the same alerts for ever. More leaves a dead connection unnoticed for minutes."""
+
+ACK_MARGIN = 4
+"""The timeout is at least this many times the latest delay of a PUBACK: the next may take longer than the last."""
 
 BACKOFF_FIRST_S = 0.05
 BACKOFF_LAST_S = 1.0
@@ -64,7 +75,6 @@ class BrokerState:
 
     connected: bool
     detail: str
-    session_present: bool = False
     is_over: bool = False
 
 
@@ -125,6 +135,13 @@ class MqttPublisher:
         self._next_attempt_mono_ns = 0
         self._failures = 0
         self._window = WINDOW
+        self._longest_packet_bytes: int | None = None
+        self._ack_timeout_ns = ACK_TIMEOUT_NS
+        self._acks = 0
+        self._unheard_topics: set[str] = set()
+        self._positions_unheard = 0
+        self._is_last_try = False
+        self._is_dead = False
         self._in_flight: dict[int, _InFlight] = {}
         self._detail = "not yet connected"
         self._close_deadline_mono_ns: int | None = None
@@ -162,6 +179,7 @@ class MqttPublisher:
         depths = self._outbox.depths()
         return PublisherStats(
             running=self._running,
+            is_dead=self._is_dead,
             connected=self._connected,
             detail=self._detail,
             submitted=self._submitted,
@@ -174,6 +192,8 @@ class MqttPublisher:
             states_superseded=depths.states_superseded,
             rejected=depths.rejected,
             without_subscriber=self._without_subscriber,
+            unheard_alerts=depths.unheard,
+            positions_unheard=self._positions_unheard,
             resent=self._resent,
             connects=self._connects,
             oldest_alert_submitted_mono_ns=depths.oldest_alert_mono_ns,
@@ -183,10 +203,9 @@ class MqttPublisher:
         """One byte is enough to wake the thread, however many messages were submitted since."""
         if not self._awake.is_set():
             self._awake.set()
-            try:
+            # A full pipe wakes the thread as well; a closed one means that it has ended, which is told elsewhere.
+            with contextlib.suppress(OSError):
                 self._wake_write.send(b"\0")
-            except BlockingIOError:
-                return
 
     def _run(self) -> None:
         ended_in_order = False
@@ -198,15 +217,23 @@ class MqttPublisher:
         finally:
             self._running = False
             self._connected = False
+            if not ended_in_order:
+                self._is_dead = True
+                self._detail = f"the publisher's thread failed: {sys.exception()!r}"
+                self._on_state(BrokerState(connected=False, detail=self._detail, is_over=True))
             self._drop_session()
             self._selector.close()
             self._wake_read.close()
-            if not ended_in_order:
-                self._on_state(BrokerState(connected=False, detail="the publisher failed", is_over=True))
 
     def _is_done(self) -> bool:
         deadline = self._close_deadline_mono_ns
-        return deadline is not None and (self._outbox.is_empty or self._clock.mono_ns() >= deadline)
+        if deadline is None:
+            return False
+        if not self._is_last_try:
+            self._is_last_try = True
+            self._outbox.begin_last_try()
+            self._wake()
+        return self._outbox.is_stuck or self._clock.mono_ns() >= deadline
 
     def _turn(self) -> None:
         """Do one turn of the loop: connect if due, wait, read, send, write, watch."""
@@ -267,11 +294,14 @@ class MqttPublisher:
         elif not self._connected:
             due.append(self._session_began_mono_ns + ACK_TIMEOUT_NS)
         elif self._in_flight:
-            due.append(next(iter(self._in_flight.values())).sent_mono_ns + ACK_TIMEOUT_NS)
+            due.append(next(iter(self._in_flight.values())).sent_mono_ns + self._ack_timeout_ns)
         if self._close_deadline_mono_ns is not None:
             due.append(self._close_deadline_mono_ns)
-        if (retry := self._outbox.find_retry_mono_ns()) is not None:
-            due.append(retry)
+        # Only if it could be sent: the end of a rest is no reason to wake up without a broker, or with a full window.
+        if self._connected and len(self._in_flight) < self._window:
+            retry = self._outbox.find_retry_mono_ns()
+            if retry is not None:
+                due.append(retry)
         return max(0.0, (min(due) - now) / 1e9)
 
     def _connect(self) -> None:
@@ -280,6 +310,8 @@ class MqttPublisher:
             self._session = MqttSession(self._settings, self._will, self._tls)
         except OSError as exc:
             self._lost(f"cannot connect: {exc.strerror or exc}")
+        except ValueError as exc:
+            self._lost(f"cannot connect: {self._settings.host!r} is not a host name: {exc}")
 
     def _handle_events(self, session: MqttSession) -> None:
         for event in session.take_events():
@@ -302,15 +334,23 @@ class MqttPublisher:
         self._connected_mono_ns = now
         self._connects += 1
         self._window = max(1, min(WINDOW, event.receive_maximum))
+        self._longest_packet_bytes = event.maximum_packet_bytes
+        self._acks = 0
+        if self._connects > 1 and not event.session_present:
+            _log.warning(
+                "%s kept nothing of the session before: what it had acknowledged and not handed on may be lost there; "
+                "the states and what was not acknowledged are sent again",
+                self._settings.url,
+            )
         self._in_flight.clear()
         self._outbox.rewind()
         self._outbox.restate(now)
         self._send(session, self._birth, self._birth.body, None)
-        self._tell(connected=True, detail=f"MQTT {self._settings.version}", session_present=event.session_present)
+        self._tell(connected=True, detail=f"MQTT {self._settings.version}")
 
     def _was_refused(self, event: Refused) -> None:
         if event.code == UNSUPPORTED_VERSION and self._settings.version == "5":
-            self._settings = _in_version_3(self._settings)
+            self._settings = dataclasses.replace(self._settings, version="3.1.1")
             self._failures = 0
             self._next_attempt_mono_ns = self._clock.mono_ns()
             self._drop_session()
@@ -320,19 +360,43 @@ class MqttPublisher:
 
     def _was_acknowledged(self, event: Acknowledged) -> None:
         flight = self._in_flight.pop(event.packet_id, None)
-        if flight is None or flight.entry is None:
+        if flight is None:
+            return
+        now = self._clock.mono_ns()
+        self._acks += 1
+        needed_ns = max(ACK_MARGIN * (now - flight.sent_mono_ns), self._ack_timeout_ns // 2)
+        self._ack_timeout_ns = max(ACK_TIMEOUT_NS, min(ACK_TIMEOUT_MAX_NS, needed_ns))
+        if flight.entry is None:
             return
         if event.code >= FIRST_FAILURE_CODE:
-            kept = self._outbox.mark_rejected(flight.entry.number, self._clock.mono_ns())
+            kept = self._outbox.mark_rejected(flight.entry.number, now)
             consequence = "it is kept and tried again" if kept else "it is dropped"
             _log.error("the broker refused a message for %s: %s; %s", flight.topic, event.reason, consequence)
             return
-        if event.code == NO_MATCHING_SUBSCRIBERS and flight.entry.message.lane is Lane.ALERT:
-            self._without_subscriber += 1
-            if self._without_subscriber == 1:
-                _log.warning("nobody subscribes to %s: the broker took an alert that no reader gets", flight.topic)
+        lane = flight.entry.message.lane
+        if event.code == NO_MATCHING_SUBSCRIBERS and lane is Lane.ALERT:
+            self._was_unheard(flight.entry, now)
+            return
         self._outbox.mark_delivered(flight.entry.number)
+        if event.code == NO_MATCHING_SUBSCRIBERS and lane is Lane.POSITION:
+            self._positions_unheard += 1
+            return
         self._delivered += 1
+        if lane is Lane.ALERT and flight.topic in self._unheard_topics:
+            self._unheard_topics.discard(flight.topic)
+            if not self._unheard_topics:
+                _log.warning("all alerts have subscribers again")
+
+    def _was_unheard(self, entry: Entry, now_mono_ns: int) -> None:
+        """Keep an alert that the broker took for nobody; say so when it begins, not each time."""
+        self._without_subscriber += self._outbox.mark_unheard(entry.number, now_mono_ns)
+        if not self._unheard_topics:
+            _log.warning(
+                "nobody subscribes to %s: alerts that no reader gets are kept and tried every %g s",
+                entry.message.topic,
+                RETRY_UNHEARD_NS / 1e9,
+            )
+        self._unheard_topics.add(entry.message.topic)
 
     def _pump(self, session: MqttSession) -> None:
         """Fill the window from the outbox."""
@@ -346,8 +410,26 @@ class MqttPublisher:
                 self._resent += 1
                 if message.alert_type is not None:
                     body = with_attempt(body, message.alert_type, entry.attempts)
+            if self._is_too_long(session, entry, body):
+                continue
             if not self._send(session, message, body, entry):
                 return
+
+    def _is_too_long(self, session: MqttSession, entry: Entry, body: bytes) -> bool:
+        """Reject a message that the broker would answer with the end of the connection."""
+        limit = self._longest_packet_bytes
+        if limit is None or (length := session.packet_bytes(entry.message, body)) <= limit:
+            return False
+        if self._outbox.mark_too_long(entry.number):
+            consequence = "kept for a broker that takes it" if entry.message.lane is Lane.ALERT else "dropped"
+            _log.error(
+                "a message for %s has %d bytes, this broker takes %d at most; it is %s",
+                entry.message.topic,
+                length,
+                limit,
+                consequence,
+            )
+        return True
 
     def _send(self, session: MqttSession, message: Message, body: bytes, entry: Entry | None) -> bool:
         packet_id = session.publish(message, body)
@@ -365,8 +447,11 @@ class MqttPublisher:
             self._lost(f"no CONNACK for {ACK_TIMEOUT_NS / 1e9:g} s")
         elif self._in_flight:
             oldest = next(iter(self._in_flight.values()))
-            if now - oldest.sent_mono_ns >= ACK_TIMEOUT_NS:
-                self._lost(f"no PUBACK for {ACK_TIMEOUT_NS / 1e9:g} s")
+            if now - oldest.sent_mono_ns >= self._ack_timeout_ns:
+                waited_s = self._ack_timeout_ns / 1e9
+                if not self._acks:
+                    self._ack_timeout_ns = min(ACK_TIMEOUT_MAX_NS, 2 * self._ack_timeout_ns)
+                self._lost(f"no PUBACK for {waited_s:g} s")
 
     def _lost(self, detail: str) -> None:
         """End the connection and plan the next; what was in flight goes back to the outbox."""
@@ -391,35 +476,25 @@ class MqttPublisher:
         if session is not None:
             session.abort()
 
-    def _tell(self, *, connected: bool, detail: str, session_present: bool = False) -> None:
+    def _tell(self, *, connected: bool, detail: str) -> None:
         self._detail = detail
-        self._on_state(BrokerState(connected=connected, detail=detail, session_present=session_present))
+        self._on_state(BrokerState(connected=connected, detail=detail))
 
     def _say_farewell(self) -> None:
         """Publish the last status and disconnect in order, so that the will stays unsaid."""
         session = self._session
         if session is None or not self._connected:
             return
-        self._send(session, self._farewell, self._farewell.body, None)
         deadline = self._clock.mono_ns() + int(FAREWELL_S * 1e9)
-        while self._in_flight and self._session is session and self._clock.mono_ns() < deadline:
+        is_said = False
+        while (self._in_flight or not is_said) and self._session is session and self._clock.mono_ns() < deadline:
             self._close_deadline_mono_ns = deadline
+            # One more than the broker allows would end the connection, and with it comes the will.
+            if not is_said and len(self._in_flight) < self._window:
+                is_said = self._send(session, self._farewell, self._farewell.body, None)
             self._wait()
             self._handle_events(session)
         if self._session is session:
             self._register(None, 0)
             self._session = None
             session.close()
-
-
-def _in_version_3(settings: MqttSettings) -> MqttSettings:
-    return MqttSettings(
-        host=settings.host,
-        port=settings.port,
-        client_id=settings.client_id,
-        version="3.1.1",
-        tls=settings.tls,
-        username=settings.username,
-        password=settings.password,
-        keepalive_s=settings.keepalive_s,
-    )

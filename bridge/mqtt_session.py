@@ -7,11 +7,13 @@ to a plain list and do nothing else: an exception in one, or a lock taken in one
 
 import socket
 import ssl
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import paho.mqtt.client as paho
+from paho.mqtt import MQTTException
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -37,6 +39,10 @@ UNSUPPORTED_VERSION = 0x84
 NO_MATCHING_SUBSCRIBERS = 0x10
 FIRST_FAILURE_CODE = 0x80
 DEFAULT_RECEIVE_MAXIMUM = 65_535
+
+
+_NOT_MQTT = (ValueError, TypeError, LookupError, AssertionError, struct.error, MQTTException)
+"""What paho's parser raises on bytes of another protocol; none of it may end the thread that reads them."""
 
 
 class _ClosingSocket(ssl.SSLSocket):
@@ -94,6 +100,7 @@ class Connected:
 
     session_present: bool
     receive_maximum: int
+    maximum_packet_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +145,8 @@ class MqttSession:
     ------
     OSError
         The broker cannot be reached. ``ssl.SSLError`` is one.
+    ValueError
+        The host is not a name that can be looked up. ``UnicodeError`` is one.
     """
 
     def __init__(self, settings: MqttSettings, will: Message, tls: ssl.SSLContext | None) -> None:
@@ -181,11 +190,14 @@ class MqttSession:
 
     def read(self) -> None:
         """Read what has come; call when the socket is readable."""
-        self._client.loop_read()
-        sock = self.find_socket
-        while isinstance(sock, ssl.SSLSocket) and sock.pending():
+        try:
             self._client.loop_read()
             sock = self.find_socket
+            while isinstance(sock, ssl.SSLSocket) and sock.pending():
+                self._client.loop_read()
+                sock = self.find_socket
+        except _NOT_MQTT as exc:
+            self._events.append(Closed(reason=f"the broker sent what is not MQTT ({type(exc).__name__}: {exc})"))
 
     def write(self) -> None:
         """Write what waits; call when the socket is writable."""
@@ -200,6 +212,12 @@ class MqttSession:
         properties = _PublishProperties(message) if self._is_v5 else None
         info = self._client.publish(message.topic, body, qos=1, retain=message.retain, properties=properties)
         return info.mid if info.rc == paho.MQTT_ERR_SUCCESS else None
+
+    def packet_bytes(self, message: Message, body: bytes) -> int:
+        """Length of the whole packet that ``publish`` would send."""
+        properties = len(_PublishProperties(message).pack()) if self._is_v5 else 0
+        rest = 2 + len(message.topic.encode()) + 2 + properties + len(body)
+        return 1 + len(_variable_length(rest)) + rest
 
     def take_events(self) -> list[SessionEvent]:
         """Hand over what the callbacks noted, in order."""
@@ -230,10 +248,12 @@ class MqttSession:
             self._events.append(Refused(code=reason_code.value, reason=str(reason_code)))
             return
         maximum = getattr(properties, "ReceiveMaximum", None)
+        longest = getattr(properties, "MaximumPacketSize", None)
         self._events.append(
             Connected(
                 session_present=flags.session_present,
                 receive_maximum=maximum if isinstance(maximum, int) else DEFAULT_RECEIVE_MAXIMUM,
+                maximum_packet_bytes=longest if isinstance(longest, int) else None,
             )
         )
 

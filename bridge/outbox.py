@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 
+from bridge.alert_lane import AlertLane, Entry
 from bridge.publisher import Lane, Message
 
 RETRY_REJECTED_NS = 30_000_000_000
@@ -14,14 +15,9 @@ RETRY_REJECTED_NS = 30_000_000_000
 ends when a person changes the broker. Shorter floods its log; longer delays the alert once the cause is mended."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Entry:
-    """A message with its number in the outbox and how often it was handed out."""
-
-    number: int
-    message: Message
-    submitted_mono_ns: int
-    attempts: int = 0
+RETRY_UNHEARD_NS = 2_000_000_000
+"""How long an alert that nobody was subscribed to rests. Reason: the desk that subscribes gets it this late at most,
+and it costs one publish of a topic per rest. Shorter is traffic for nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +31,7 @@ class OutboxDepths:
     positions_dropped: int
     states_superseded: int
     rejected: int
+    unheard: int
     oldest_alert_mono_ns: int | None
 
 
@@ -54,16 +51,16 @@ class MemoryOutbox:
     def __init__(self, *, max_positions: int) -> None:
         self._lock = threading.Lock()
         self._next_number = 0
-        self._alerts: deque[Entry] = deque()
+        self._alerts = AlertLane()
         self._states: OrderedDict[str, Entry] = OrderedDict()
         self._positions: deque[Entry] = deque()
         self._max_positions = max_positions
         self._out: OrderedDict[int, Entry] = OrderedDict()
-        self._rejected: list[tuple[int, Entry]] = []
         self._retained: dict[str, Message] = {}
         self._dropped = 0
         self._superseded = 0
         self._rejections = 0
+        self._unheard = 0
 
     def append(self, message: Message, now_mono_ns: int) -> None:
         """Store a message at the end of its lane."""
@@ -90,15 +87,18 @@ class MemoryOutbox:
                 self._positions.append(entry)
 
     def find_next(self, now_mono_ns: int) -> Entry | None:
-        """Hand out the next message to send: alerts first, then states, then positions; each oldest first."""
+        """Hand out the next message to send: alerts first, then states, then positions; each oldest first.
+
+        Of the alerts of one topic only one is out at a time, and none while one before it rests. A position is not
+        handed out while an alert waits for the one before it: it would lengthen that wait.
+        """
         with self._lock:
-            if self._rejected and self._rejected[0][0] <= now_mono_ns:
-                entry = self._rejected.pop(0)[1]
-            elif self._alerts:
-                entry = self._alerts.popleft()
+            alert = self._alerts.find_next(now_mono_ns)
+            if alert is not None:
+                entry = alert
             elif self._states:
                 entry = self._states.popitem(last=False)[1]
-            elif self._positions:
+            elif self._positions and not self._alerts.is_pressing:
                 entry = self._positions.popleft()
             else:
                 return None
@@ -109,7 +109,10 @@ class MemoryOutbox:
     def mark_delivered(self, number: int) -> None:
         """Forget a message: the broker has it."""
         with self._lock:
-            self._out.pop(number, None)
+            entry = self._out.pop(number, None)
+            if entry is not None and entry.message.lane is Lane.ALERT:
+                self._alerts.settle(entry)
+                self._unheard -= entry.is_unheard
 
     def mark_rejected(self, number: int, now_mono_ns: int) -> bool:
         """Note that the broker refused a message. An alert is kept and tried again; True: it was kept."""
@@ -118,8 +121,50 @@ class MemoryOutbox:
             entry = self._out.pop(number, None)
             if entry is None or entry.message.lane is not Lane.ALERT:
                 return False
-            self._rejected.append((now_mono_ns + RETRY_REJECTED_NS, entry))
+            self._alerts.put_back(entry, now_mono_ns + RETRY_REJECTED_NS)
             return True
+
+    def mark_unheard(self, number: int, now_mono_ns: int) -> bool:
+        """Note that the broker took an alert that nobody is subscribed to; it is kept. True: for the first time."""
+        with self._lock:
+            entry = self._out.pop(number, None)
+            if entry is None:
+                return False
+            first = not entry.is_unheard
+            self._unheard += first
+            entry.is_unheard = True
+            self._alerts.put_back(entry, now_mono_ns + RETRY_UNHEARD_NS)
+            return first
+
+    def mark_too_long(self, number: int) -> bool:
+        """Note that a message is longer than the broker's largest packet. True: for the first time.
+
+        An alert is kept for a broker that takes it, without holding up its topic: it would do so for ever.
+        """
+        with self._lock:
+            entry = self._out.pop(number, None)
+            if entry is None:
+                return False
+            first = not entry.is_too_long
+            self._rejections += first
+            entry.is_too_long = True
+            entry.attempts -= 1
+            if entry.message.lane is Lane.ALERT:
+                self._alerts.set_aside(entry)
+            elif self._retained.get(entry.message.topic) is entry.message:
+                del self._retained[entry.message.topic]
+            return first
+
+    def begin_last_try(self) -> None:
+        """End every rest: what was refused, or had no subscriber, is tried once more before the end."""
+        with self._lock:
+            self._alerts.rouse_all()
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether all that is left are alerts that the broker refused or had no subscriber for."""
+        with self._lock:
+            return not (self._alerts.can_send or self._states or self._positions or self._out)
 
     def rewind(self) -> int:
         """Take back all that was handed out and not delivered, to be sent again in the old order; returns how many."""
@@ -130,7 +175,7 @@ class MemoryOutbox:
                 message = entry.message
                 match message.lane:
                     case Lane.ALERT:
-                        self._alerts.appendleft(entry)
+                        self._alerts.put_back(entry)
                     case Lane.STATE:
                         # A newer state of the same topic may have been stored meanwhile; then the old one is obsolete.
                         if message.topic not in self._states:
@@ -141,6 +186,7 @@ class MemoryOutbox:
             while len(self._positions) > self._max_positions:
                 self._positions.popleft()
                 self._dropped += 1
+            self._alerts.bring_back()
             return len(back)
 
     def restate(self, now_mono_ns: int) -> None:
@@ -156,35 +202,28 @@ class MemoryOutbox:
     def depths(self) -> OutboxDepths:
         """Count what is in here."""
         with self._lock:
-            waiting = [entry for _, entry in self._rejected]
-            if self._alerts:
-                waiting.append(self._alerts[0])
-            out = [entry for entry in self._out.values() if entry.message.lane is Lane.ALERT]
-            oldest = min((entry.submitted_mono_ns for entry in (*waiting, *out)), default=None)
+            out = [e.submitted_mono_ns for e in self._out.values() if e.message.lane is Lane.ALERT]
+            if (waiting := self._alerts.find_oldest_mono_ns) is not None:
+                out.append(waiting)
             return OutboxDepths(
-                alerts=len(self._alerts) + len(self._rejected),
+                alerts=len(self._alerts),
                 states=len(self._states),
                 positions=len(self._positions),
                 handed_out=len(self._out),
                 positions_dropped=self._dropped,
                 states_superseded=self._superseded,
                 rejected=self._rejections,
-                oldest_alert_mono_ns=oldest,
+                unheard=self._unheard,
+                oldest_alert_mono_ns=min(out, default=None),
             )
 
     @property
     def is_empty(self) -> bool:
-        """Whether everything was delivered; alerts that the broker refused count as not delivered."""
+        """Whether everything was delivered; alerts that the broker refused, or had no subscriber for, were not."""
         with self._lock:
-            return not (self._alerts or self._states or self._positions or self._out or self._rejected)
-
-    @property
-    def has_next(self) -> bool:
-        """Whether something can be handed out now."""
-        with self._lock:
-            return bool(self._alerts or self._states or self._positions)
+            return not (self._alerts or self._states or self._positions or self._out)
 
     def find_retry_mono_ns(self) -> int | None:
-        """When the next refused message may be tried again."""
+        """When the next alert that rests may be tried again."""
         with self._lock:
-            return self._rejected[0][0] if self._rejected else None
+            return self._alerts.find_rest_mono_ns

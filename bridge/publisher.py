@@ -12,11 +12,11 @@ class Lane(IntEnum):
     """Which queue a message waits in. The lower the number, the sooner it is sent; order is kept within a lane."""
 
     ALERT = 0
-    """NEVER_DROP_ALERT."""
+    """Never dropped: kept until the broker took it and somebody was subscribed."""
     STATE = 1
-    """KEEP_NEWEST_PER_TOPIC: a retained state that was overtaken before it could be sent is of no use to anybody."""
+    """Only the newest of a topic is kept: one that was overtaken before it could be sent is of no use to anybody."""
     POSITION = 2
-    """DROP_OLDEST_POSITION, counted and published in the heartbeat."""
+    """The oldest is dropped beyond a limit, counted and published in the heartbeat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +49,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublisherStats:
-    """Counters and depths at one moment. ``puback_ns_max`` is the slowest PUBACK since the start."""
+    """Counters and depths at one moment.
+
+    ``without_subscriber`` counts alerts that the broker took at least once with nobody subscribed, ``unheard_alerts``
+    those of them that still wait for a reader; ``positions_unheard`` were dropped for the same reason. ``is_dead``: its
+    thread ended by an error, and what waits is lost.
+    """
 
     running: bool
+    is_dead: bool
     connected: bool
     detail: str
     submitted: int
@@ -64,6 +70,8 @@ class PublisherStats:
     states_superseded: int
     rejected: int
     without_subscriber: int
+    unheard_alerts: int
+    positions_unheard: int
     resent: int
     connects: int
     oldest_alert_submitted_mono_ns: int | None

@@ -271,7 +271,11 @@ class BridgeStatusData(msgspec.Struct, frozen=True):
 
 
 class OutboxDepth(msgspec.Struct, frozen=True):
-    """What waits to be delivered, and what was lost; all counts since the bridge started."""
+    """What waits to be delivered, and what was lost; counts since the bridge started.
+
+    ``without_subscriber`` counts alerts that met nobody at least once, ``unheard_alerts`` those that still wait for a
+    subscriber, ``positions_unheard`` positions that were dropped for want of one.
+    """
 
     alerts: int
     states: int
@@ -281,6 +285,8 @@ class OutboxDepth(msgspec.Struct, frozen=True):
     positions_dropped: int
     rejected: int
     without_subscriber: int
+    unheard_alerts: int
+    positions_unheard: int
     reconnects: int
 
 

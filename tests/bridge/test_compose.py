@@ -79,6 +79,7 @@ def test_heartbeat_of_very_many_devices_is_small(bench: Bench) -> None:
     counts = dict.fromkeys((name for name, kind in PublisherStats.__annotations__.items() if kind is int), 0)
     stats = PublisherStats(
         running=True,
+        is_dead=False,
         connected=True,
         detail="",
         oldest_alert_submitted_mono_ns=None,

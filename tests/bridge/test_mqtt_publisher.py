@@ -157,17 +157,18 @@ def test_broker_killed_in_mid_run_loses_and_reorders_nothing(mosquitto: Mosquitt
 def test_flood_of_positions_without_broker_is_bounded_and_alerts_stay(
     mosquitto: Mosquitto, bench: Callable[..., Bench]
 ) -> None:
-    mosquitto.stop()
-    made = bench(mosquitto.port, max_positions=100)
-    for n in range(20_000):
-        made.publisher.submit(position(n))
-        if n % 100 == 0:
-            made.publisher.submit(alert(n // 100))
-    stats = made.publisher.stats()
-    assert (stats.queued_positions, stats.positions_dropped) == (100, 19_900)
-    assert stats.queued_alerts == 200
-    mosquitto.start()
     with subscriber(mosquitto.host, mosquitto.port) as found:
+        # The subscriber's session is known to the broker; then the broker is down.
+        mosquitto.stop()
+        made = bench(mosquitto.port, max_positions=100)
+        for n in range(20_000):
+            made.publisher.submit(position(n))
+            if n % 100 == 0:
+                made.publisher.submit(alert(n // 100))
+        stats = made.publisher.stats()
+        assert (stats.queued_positions, stats.positions_dropped) == (100, 19_900)
+        assert stats.queued_alerts == 200
+        mosquitto.start()
         assert made.publisher.close(10) == 0
         found.wait_for(lambda: numbers(found, "/position")[-1:] == [19_999], what="the newest position")
         order = [m.topic.rsplit("/", 1)[1] for m in found.heard if not m.topic.endswith("/status")]
@@ -328,7 +329,7 @@ def test_tls_verifies_the_broker_always(tmp_path: Path) -> None:
             )
             publisher.start()
             wait_until(lambda states=states: bool(states), within_s=10, what="a word")  # type: ignore[misc]
-            publisher.submit(alert(1))
+            publisher.submit(position(1))
             left = publisher.close(5.0 if connected else 0.0)
             assert states[0].connected is connected, states
             assert connected or "certificate verify failed" in states[0].detail.lower()

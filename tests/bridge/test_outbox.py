@@ -3,12 +3,12 @@
 import random
 from dataclasses import replace
 
-from bridge.outbox import RETRY_REJECTED_NS, MemoryOutbox
+from bridge.outbox import RETRY_REJECTED_NS, RETRY_UNHEARD_NS, MemoryOutbox
 from bridge.publisher import Lane, Message
 
 
-def message(n: int, lane: Lane, *, retain: bool = False) -> Message:
-    return Message(topic=f"t/{n if lane is Lane.STATE else 0}", body=b"%d" % n, lane=lane, retain=retain)
+def message(n: int, lane: Lane, *, retain: bool = False, topic: int = 0) -> Message:
+    return Message(topic=f"t/{n if lane is Lane.STATE else topic}", body=b"%d" % n, lane=lane, retain=retain)
 
 
 def take_all(outbox: MemoryOutbox, now: int = 0) -> list[bytes]:
@@ -30,7 +30,7 @@ def test_alerts_before_states_before_positions_each_in_order() -> None:
 def test_what_was_not_delivered_comes_again_in_the_old_order() -> None:
     outbox = MemoryOutbox(max_positions=10)
     for n in range(6):
-        outbox.append(message(n, Lane.ALERT), 0)
+        outbox.append(message(n, Lane.ALERT, topic=n), 0)
     out = [outbox.find_next(0) for _ in range(4)]
     outbox.mark_delivered(out[1].number)  # type: ignore[union-attr]
     outbox.append(message(6, Lane.ALERT), 0)
@@ -90,28 +90,79 @@ def test_refused_alert_is_kept_and_tried_again_refused_position_is_not() -> None
     assert take_all(outbox, RETRY_REJECTED_NS) == [b"0"]
 
 
-def test_no_alert_is_ever_lost_or_overtaken_by_random_losses_of_the_connection() -> None:
+def test_alert_that_rests_holds_back_its_own_topic_only() -> None:
+    outbox = MemoryOutbox(max_positions=3)
+    for n in range(3):
+        outbox.append(message(n, Lane.ALERT, topic=0), 0)
+    outbox.append(message(3, Lane.ALERT, topic=1), 0)
+    first = outbox.find_next(0)
+    assert first is not None
+    assert outbox.find_next(0).message.body == b"3"  # type: ignore[union-attr]
+    assert outbox.find_next(0) is None, "one of a topic at a time"
+    assert outbox.mark_unheard(first.number, 0)
+    assert outbox.find_next(RETRY_UNHEARD_NS - 1) is None
+    assert (outbox.depths().unheard, outbox.find_retry_mono_ns()) == (1, RETRY_UNHEARD_NS)
+    again = outbox.find_next(RETRY_UNHEARD_NS)
+    assert again is first
+    assert not outbox.mark_unheard(again.number, RETRY_UNHEARD_NS), "counted once"
+    assert take_all(outbox, 2 * RETRY_UNHEARD_NS) == [b"0", b"1", b"2"]
+    assert outbox.depths().unheard == 0
+
+
+def test_alert_too_long_for_this_broker_steps_aside_and_comes_back_in_its_place() -> None:
+    outbox = MemoryOutbox(max_positions=3)
+    for n in range(3):
+        outbox.append(message(n, Lane.ALERT), 0)
+    first = outbox.find_next(0)
+    assert first is not None
+    assert outbox.mark_too_long(first.number)
+    assert outbox.find_next(0).message.body == b"1"  # type: ignore[union-attr]
+    assert (outbox.depths().alerts, outbox.depths().rejected, outbox.depths().oldest_alert_mono_ns) == (2, 1, 0)
+    outbox.rewind()
+    again = outbox.find_next(0)
+    assert again is first
+    assert not outbox.mark_too_long(again.number), "counted once"
+    outbox.rewind()
+    assert take_all(outbox) == [b"0", b"1", b"2"]
+
+
+def test_state_too_long_for_this_broker_is_not_said_again() -> None:
+    outbox = MemoryOutbox(max_positions=3)
+    outbox.append(message(0, Lane.STATE, retain=True), 0)
+    assert outbox.mark_too_long(outbox.find_next(0).number)  # type: ignore[union-attr]
+    outbox.restate(0)
+    assert outbox.is_empty
+
+
+def test_no_alert_is_ever_lost_or_overtaken_by_losses_of_the_connection_and_refusals() -> None:
     rng = random.Random(5)
     outbox = MemoryOutbox(max_positions=5)
-    delivered: list[int] = []
-    out: list[tuple[int, bytes]] = []
-    n = 0
+    delivered: list[list[int]] = [[], [], []]
+    out: list[tuple[int, int]] = []
+    n = now = 0
     for _ in range(5000):
-        match rng.randrange(6):
+        now += 1_000_000_000
+        match rng.randrange(8):
             case 0 | 1:
-                outbox.append(message(n, Lane.ALERT), 0)
+                outbox.append(message(n, Lane.ALERT, topic=n % 3), 0)
                 n += 1
-            case 2 | 3:
-                entry = outbox.find_next(0)
+            case 2 | 3 | 4:
+                entry = outbox.find_next(now)
                 if entry is not None:
-                    out.append((entry.number, entry.message.body))
-            case 4 if out:
-                number, body = out.pop(0)
+                    out.append((entry.number, int(entry.message.body)))
+            case 5 if out:
+                number, body = out.pop(rng.randrange(len(out)))
                 outbox.mark_delivered(number)
-                delivered.append(int(body))
-            case 5 if rng.random() < 0.1:
+                delivered[body % 3].append(body)
+            case 6 if out:
+                rng.choice([outbox.mark_rejected, outbox.mark_unheard])(out.pop()[0], now)
+            case 7 if rng.random() < 0.1:
                 outbox.rewind()
                 out.clear()
     outbox.rewind()
-    delivered += [int(body) for body in take_all(outbox)]
-    assert delivered == list(range(n))
+    outbox.begin_last_try()
+    for rest in map(int, take_all(outbox)):
+        delivered[rest % 3].append(rest)
+    assert delivered == [list(range(topic, n, 3)) for topic in range(3)]
+    assert outbox.is_empty
+    assert outbox.depths().unheard == 0
