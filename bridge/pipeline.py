@@ -214,6 +214,7 @@ class Pipeline:
         """Note that a device knows where it is; also by a clock that is behind, but not by its memory."""
         view, stamps = row.view, row.stamps
         view.fix_state = row.fix.state
+        view.position_utc_ns = stamps.t_rx_utc_ns
         self._arm(view, Due.LOCATION, stamps.t_decoded_mono_ns)
         if view.location == "lost":
             self._alert(heard_change(AlertKind.LOCATION_LOST, device_id=view.id, stamps=stamps, fix=row.fix))
@@ -223,7 +224,6 @@ class Pipeline:
         """Note where a device is now, and judge its pairs. A position from its memory proves no such thing."""
         view, stamps = row.view, row.stamps
         view.fix = row.fix
-        view.fix_stamps = stamps
         if view.device_idx in self._pairs.devices:
             self._pairs.move(row)
             self._wheel.touch(
@@ -354,7 +354,7 @@ class Pipeline:
         else:
             kind = AlertKind.LOCATION_LOST
             view.location = "lost"
-            since_utc_ns = view.fix_stamps.t_rx_utc_ns if view.fix_stamps is not None else None
+            since_utc_ns = view.position_utc_ns
         self._alert(
             silence_change(
                 kind,

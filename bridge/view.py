@@ -6,7 +6,7 @@ from typing import Literal
 
 from bridge.config.schema import DeviceSection
 from bridge.ordering import FixOrder, LateRun
-from devices.events import LinkState, Stamps
+from devices.events import LinkState
 from protocols.mqtt.messages import ProximityDetail, WearerPair
 from protocols.mqtt.topics import Side
 from protocols.reports import Fix, FixState, TagStatus
@@ -25,7 +25,8 @@ class DeviceView:
     late_run: LateRun = field(default_factory=LateRun)
     fix: Fix | None = None
     """Newest live position."""
-    fix_stamps: Stamps | None = None
+    position_utc_ns: int | None = None
+    """Host's UTC when it last told a position that was not from its memory."""
     fix_state: FixState | None = None
     status: TagStatus | None = None
     status_utc_ns: int | None = None

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from devices.events import LinkState
+from protocols.mqtt.times import utc_text
 from protocols.rejects import Reject, RejectReason
 from protocols.reports import Fix, FixState
 from tests.bridge.bench import T0_UTC_NS, Bench, S
@@ -76,6 +77,8 @@ def test_a_position_by_a_clock_that_is_behind_is_a_position(bench: Bench) -> Non
     assert bench.pipeline.views[0].counts["late"] == 20
     assert bench.told() == []
     bench.wait(12)
+    (lost,) = bench.of_kind("location_lost")
+    assert lost["occurred_at"] == utc_text(T0_UTC_NS + 20 * S)
     bench.fix("tag", 500, t_s=3)
     assert bench.told()[-1] == ("Cancel", "location_lost")
 
