@@ -99,7 +99,9 @@ class BridgeApp:
         self._first_word = asyncio.Event()
         self._ending = Ending.ASKED
         self._started_mono_ns = clock.mono_ns()
-        self._composer = Composer(make_identity(loaded, clock, epoch))
+        self._composer = Composer(
+            make_identity(loaded, clock, epoch), {device.id: device.kind for device in plan.devices}
+        )
         self._wheel = DeadlineWheel()
         self._failure: Exception | None = None
         self._batcher = Batcher(self._process, self._fail)

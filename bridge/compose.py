@@ -1,6 +1,6 @@
 """From what was decided to encoded messages: ids, sequence numbers, envelope, the two sides of the privacy wall."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,8 +45,9 @@ class StageStamps:
 class Composer:
     """Makes messages; counts each stream's sequence without gaps: a number is taken once its message is encoded."""
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: Identity, kinds: Mapping[str, str] | None = None) -> None:
         self.identity = identity
+        self._kinds = kinds or {}
         self.alerts = 0
         self._sequences: dict[str, int] = {}
 
@@ -205,6 +206,7 @@ class Composer:
             firmware=_clipped(status.firmware, MAX_FIRMWARE) if status else None,
             pairs=tuple(view.wearer_pairs.values()),
             epoch=self.identity.epoch,
+            kind=self._kinds.get(view.id),
         )
 
     def _protected_status(self, view: DeviceView) -> m.ProtectedStatusData:
@@ -220,6 +222,7 @@ class Composer:
             firmware=_clipped(status.firmware, MAX_FIRMWARE) if status else None,
             pairs=tuple(view.protected_pairs.values()),
             epoch=self.identity.epoch,
+            kind=self._kinds.get(view.id),
         )
 
     def _message(

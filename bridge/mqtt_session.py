@@ -71,7 +71,8 @@ class TlsSettings:
         context = ssl.create_default_context(cafile=self.ca_file)
         context.sslsocket_class = _ClosingSocket
         if self.cert_file is not None:
-            context.load_cert_chain(self.cert_file, self.key_file)
+            # A passphrase would be asked for at a terminal that a service does not have; an empty one is refused.
+            context.load_cert_chain(self.cert_file, self.key_file, password="")
         return context
 
 

@@ -1,6 +1,9 @@
 """Checks across the sections of a configuration: what each value alone cannot show."""
 
 import difflib
+import ipaddress
+import re
+from collections import Counter
 from collections.abc import Collection, Iterator
 from urllib.parse import urlsplit
 
@@ -9,7 +12,14 @@ from bridge.config.sources import Key, Sources, key_text
 from bridge.errors import Problem
 from protocols.mqtt.topics import TOPIC_ID_RULE, default_root, is_topic_id, is_topic_root
 
-_SCHEMES = {"mqtt": 1883, "mqtts": 8883}
+DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
+"""Schemes of a broker's URL, each with the port that IANA registered for it."""
+
+MAX_PAIRS_PER_DEVICE = 64
+"""Pairs that one device may stand in. All of them stand in its status, whose body has a size limit: about 150 bytes a
+pair, 16 KiB in all."""
+
+_HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 
 def cross_check(config: BridgeConfig, sources: Sources) -> list[Problem]:
@@ -42,9 +52,12 @@ def _broker(config: BridgeConfig) -> Iterator[tuple[Key, str]]:
 
 def url_problems(url: str) -> list[str]:
     """Find what is wrong with a broker's URL; empty: nothing."""
-    parts = urlsplit(url)
-    if parts.scheme not in _SCHEMES:
-        close = difflib.get_close_matches(parts.scheme, _SCHEMES, n=1)
+    try:
+        parts = urlsplit(url)
+    except ValueError as exc:
+        return [f"cannot be read: {exc}; expected mqtt://host:port, got {url!r}"]
+    if parts.scheme not in DEFAULT_PORTS:
+        close = difflib.get_close_matches(parts.scheme, DEFAULT_PORTS, n=1)
         hint = f" Did you mean {close[0]}://?" if close else ""
         return [f"expected mqtt://host:port, or mqtts://host:port for TLS, got {url!r}.{hint}"]
     problems = []
@@ -52,6 +65,8 @@ def url_problems(url: str) -> list[str]:
         problems.append("holds a user or password; use broker.username and broker.password_file, or the environment")
     if not parts.hostname:
         problems.append(f"names no host: {url!r}")
+    elif not _is_host(parts.hostname):
+        problems.append(f"{parts.hostname!r} is not a host; expected labels of 1 to 63 letters, digits or '-'")
     try:
         _ = parts.port
     except ValueError:
@@ -59,6 +74,19 @@ def url_problems(url: str) -> list[str]:
     if parts.path not in {"", "/"} or parts.query:
         problems.append(f"has a path; expected nothing after host and port, got {url!r}")
     return problems
+
+
+def _is_host(host: str) -> bool:
+    """Whether a name can be looked up at all, or is an address."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        try:
+            labels = host.removesuffix(".").encode("idna").decode("ascii").split(".")
+        except UnicodeError:
+            return False
+        return all(_HOST_LABEL.fullmatch(label) for label in labels) and len(host) <= 253
+    return True
 
 
 def _policy(config: BridgeConfig) -> Iterator[tuple[Key, str]]:
@@ -101,6 +129,12 @@ def _orders(config: BridgeConfig) -> Iterator[tuple[Key, str]]:
         if order.zones and config.zones.file is None:
             yield ("order", index, "zones"), "zones are named but there is no [zones] file"
         yield from _rings(order, index, wearers, protected, pairs)
+    for device, count in Counter(name for pair in pairs for name in pair).items():
+        if count > MAX_PAIRS_PER_DEVICE:
+            yield (
+                ("order",),
+                f"device {device!r} stands in {count} pairs; expected at most {MAX_PAIRS_PER_DEVICE}",
+            )
 
 
 def _rings(

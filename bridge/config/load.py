@@ -174,7 +174,10 @@ def _hint(value: object, key: Key) -> str:
     unit = {"s": "seconds", "m": "metres", "pct": "percent"}.get(str(key[-1]).rsplit("_", 1)[-1])
     if isinstance(value, str) and unit is not None:
         return f" {value!r}. Next: write the number alone; it is in {unit}"
-    return f", got {value!r}" if not isinstance(value, dict) else ""
+    if isinstance(value, dict):
+        return ""
+    text = repr(value)
+    return f", got {text if len(text) <= 80 else text[:79] + '…'}"
 
 
 def _kind(value: object) -> str:

@@ -225,7 +225,7 @@ class WearerPair(msgspec.Struct, frozen=True):
 
 
 class StatusData(msgspec.Struct, frozen=True):
-    """Retained state of a wearer's device."""
+    """Retained state of a wearer's device. ``kind`` is what the configuration calls it."""
 
     comms: Literal["up", "lost", "unknown"]
     location: Literal["valid", "lost", "unknown"]
@@ -243,6 +243,7 @@ class StatusData(msgspec.Struct, frozen=True):
     firmware: str | None
     pairs: tuple[WearerPair, ...]
     epoch: str
+    kind: str | None = None
 
 
 class ProtectedStatusData(msgspec.Struct, frozen=True):
@@ -258,6 +259,7 @@ class ProtectedStatusData(msgspec.Struct, frozen=True):
     firmware: str | None
     pairs: tuple[ProximityDetail, ...]
     epoch: str
+    kind: str | None = None
 
 
 class BridgeStatusData(msgspec.Struct, frozen=True):

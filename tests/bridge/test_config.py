@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from bridge.broker_access import mqtt_settings
 from bridge.config import load_config
+from bridge.config.check import url_problems
 from bridge.config.sources import Override, override_from_option, overrides_from_environment, scan_lines
 from bridge.errors import ConfigError
 from bridge.plan import make_plan
@@ -98,8 +100,46 @@ def test_good_file_is_good_and_each_value_knows_where_it_came_from(file: Path) -
         (
             'transport = "memory:a"',
             'transport = "memory:a"\ninterval_s = 0',
-            ":14: device[0].interval_s: Expected `float` > 0.0, got 0",
+            ":14: device[0].interval_s: Expected `float` >= 0.01, got 0",
         ),
+        *(
+            (
+                "[zones]",
+                f"[policy]\n{key} = {value}\n[zones]",
+                f":9: policy.{key}: Expected `float` {bound}, got {value}",
+            )
+            for key, value, bound in [
+                ("exit_margin_m", "inf", "<= 10000.0"),
+                ("exit_margin_m", "nan", ">= 0.0"),
+                ("heartbeat_interval_s", "1e-09", ">= 0.1"),
+                ("status_interval_s", "inf", "<= 86400.0"),
+                ("max_position_age_s", "nan", ">= 0.1"),
+            ]
+        ),
+        (
+            'transport = "memory:a"',
+            'transport = "memory:a"\ninterval_s = inf',
+            ":14: device[0].interval_s: Expected `float` <= 604800.0, got inf",
+        ),
+        (
+            'transport = "memory:a"',
+            'transport = "memory:a"\nsilence_buffer_s = -inf',
+            ":14: device[0].silence_buffer_s: Expected `float` >= 0.01, got -inf",
+        ),
+        (
+            'device = "pp-1"',
+            'device = "pp-1"\n  pre_alert_m = inf',
+            ":29: order[0].protected[0].pre_alert_m: Expected `float` <= 100000.0, got inf",
+        ),
+        (
+            'agency = "a"',
+            f'agency = "a"\nevent_type_prefix = "{"x" * 17_000}"',
+            ":4: bridge.event_type_prefix: Expected `str` of length <= 128, got 'xxx",
+        ),
+        ("mqtt://127.0.0.1", "mqtt://broker..example", ":6: broker.url: 'broker..example' is not a host; expected"),
+        ("mqtt://127.0.0.1", f"mqtt://{'a' * 70}.example", "is not a host; expected labels of 1 to 63"),
+        ("mqtt://127.0.0.1", "mqtt://-", ":6: broker.url: '-' is not a host"),
+        ("mqtt://127.0.0.1", "mqtt://[::1", ":6: broker.url: cannot be read: Invalid IPv6 URL"),
         (
             'role = "protected"',
             'role = "victim"',
@@ -164,6 +204,40 @@ def test_zone_name_that_would_not_fit_into_an_alert(file: Path) -> None:
     (file.parent / "zones.geojson").write_text(json.dumps(long))
     (found,) = problems(file, plan=True)
     assert "zone 'z-ex': its id or name is longer than 256 characters" in found
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "broker.example.", "bröker.example", "a_b-c.d"])
+def test_hosts_that_can_be_looked_up(host: str) -> None:
+    assert url_problems(f"mqtt://{host}:1883") == []
+
+
+def test_device_in_more_pairs_than_fit_its_status(file: Path) -> None:
+    text = file.read_text()
+    for n in range(70):
+        text += f'  [[order.protected]]\n  device = "p{n}"\n'
+    devices = "".join(f'[[device]]\nid = "p{n}"\nrole = "protected"\ntransport = "memory:{n}"\n' for n in range(70))
+    file.write_text(text.replace("[[order]]", f"{devices}[[order]]", 1))
+    (found,) = problems(file)
+    assert "device 'tag-1' stands in 71 pairs; expected at most 64" in found
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ('ca_file = "junk"', "broker.ca_file: {folder}/junk holds no certificate authority in PEM"),
+        ('cert_file = "junk"\nkey_file = "junk"', "broker.cert_file: {folder}/junk and {folder}/junk are not a certif"),
+        ('username = "u"\npassword_file = "junk"', "broker.password_file: {folder}/junk is not UTF-8 text (byte 0)"),
+        ('ca_file = "nothing"', "broker.ca_file: {folder}/nothing cannot be read"),
+    ],
+)
+def test_files_that_do_not_hold_what_they_should(file: Path, lines: str, expected: str) -> None:
+    (file.parent / "junk").write_bytes(b"\xff\xfe junk")
+    file.write_text(file.read_text().replace('url = "mqtt://127.0.0.1:1883"', f'url = "mqtts://localhost"\n{lines}'))
+    loaded = load_config(file)
+    assert loaded.config.broker.url is not None
+    with pytest.raises(ConfigError) as caught:
+        mqtt_settings(loaded, loaded.config.broker.url, {})
+    assert expected.format(folder=file.parent) in str(caught.value)
 
 
 def test_missing_files(file: Path, tmp_path: Path) -> None:
