@@ -15,7 +15,7 @@ from bridge.compose import Composer
 from bridge.config.load import LoadedConfig
 from bridge.config.schema import DeviceSection
 from bridge.embedded_broker import EmbeddedBroker
-from bridge.errors import ConfigError, Problem
+from bridge.errors import BrokerStartError, ConfigError, Problem
 from bridge.heartbeat import heartbeat_data
 from bridge.identity import config_hash, make_identity
 from bridge.mqtt_publisher import BrokerState, MqttPublisher
@@ -38,6 +38,11 @@ _log = logging.getLogger(__name__)
 
 FIRST_WORD_S = 3.0
 """How long "ready" waits for the first word about the broker, so that it can say whether there is one."""
+
+RESTART_FIRST_S = 0.5
+RESTART_LAST_S = 30.0
+"""Bounds of the wait between attempts to start an embedded broker again: what took its port often lets go at once; a
+person who mends the cause should not wait for minutes."""
 
 
 @unique
@@ -179,7 +184,24 @@ class BridgeApp:
         while True:
             await embedded.ended()
             self._warn("the embedded broker ended by itself; it is started again")
-            embedded.restart()
+            await self._restart(embedded)
+
+    async def _restart(self, embedded: EmbeddedBroker) -> None:
+        """Try until it runs, off the loop: devices are read and judged meanwhile, and alerts are kept."""
+        attempts = 0
+        while True:
+            try:
+                await asyncio.to_thread(embedded.restart)
+            except BrokerStartError as exc:
+                attempts += 1
+                delay_s = min(RESTART_LAST_S, RESTART_FIRST_S * 2.0 ** min(attempts - 1, 10))
+                self._warn(
+                    f"the embedded broker cannot be started again (attempt {attempts}): {exc}; "
+                    f"alerts are kept, the next attempt is in {delay_s:g} s"
+                )
+                await self._clock.sleep_until(self._clock.mono_ns() + int(delay_s * 1e9))
+            else:
+                return
 
     async def _say_ready(self, url: str, engine: str | None) -> None:
         try:

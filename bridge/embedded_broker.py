@@ -66,7 +66,10 @@ class EmbeddedBroker:
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._port: int | None = None
+        self._last_port: int | None = None
         self._last_lines: deque[str] = deque(maxlen=20)
+        self._starting = threading.Lock()
+        self._is_wanted = True
 
     @property
     def port(self) -> int:
@@ -101,7 +104,9 @@ class EmbeddedBroker:
         _remove_orphans()
         for attempt in range(1, START_ATTEMPTS + 1):
             try:
-                self._start_once(None)
+                self._is_wanted = True
+                with self._starting:
+                    self._start_once(None)
             except BrokerStartError:
                 self.stop()
                 if attempt == START_ATTEMPTS or not any("in use" in line for line in self._last_lines):
@@ -109,11 +114,6 @@ class EmbeddedBroker:
             else:
                 _log.info("embedded %s listens on %s", self.engine, self.url)
                 return
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether it was started and is gone."""
-        return self._process is not None and self._process.poll() is not None
 
     async def ended(self) -> None:
         """Return when the process is gone; Linux only, as the kernel tells it through a descriptor."""
@@ -129,22 +129,37 @@ class EmbeddedBroker:
             os.close(pidfd)
 
     def restart(self) -> None:
-        """Start it again on the same port and store. Call it from the main thread.
+        """Start it again on the same port and store; may be tried again after a failure, which keeps the store.
+
+        It blocks for ``READY_TIMEOUT_S`` and more: call it off the event loop, from a thread that lives as long as the
+        broker shall (a worker of the loop's executor does).
 
         Raises
         ------
         BrokerStartError
-            As for ``start``.
+            As for ``start``, for example another program has taken the port meanwhile; or ``stop`` was called.
         """
-        store, is_temporary, port = self._store, self._is_temporary, self._port
-        self._is_temporary = False
-        self.stop()
-        self._store, self._is_temporary = store, is_temporary
-        self._start_once(port)
+        with self._starting:
+            self._end()
+            if not self._is_wanted:
+                raise BrokerStartError("the embedded broker was stopped")
+            self._start_once(self._last_port)
         _log.info("embedded %s listens on %s again", self.engine, self.url)
 
     def stop(self) -> None:
-        """End the broker; harmless if it does not run."""
+        """End the broker; harmless if it does not run, and it ends a ``restart`` in another thread too."""
+        self._is_wanted = False
+        process = self._process
+        if process is not None:
+            process.terminate()
+        with self._starting:
+            self._end()
+            if self._is_temporary and self._store is not None:
+                shutil.rmtree(self._store, ignore_errors=True)
+                self._store = None
+
+    def _end(self) -> None:
+        """End the process, keep the store."""
         process, self._process = self._process, None
         if process is not None:
             process.terminate()
@@ -159,9 +174,6 @@ class EmbeddedBroker:
         if process is not None and process.stderr is not None:
             process.stderr.close()
         self._port = None
-        if self._is_temporary and self._store is not None:
-            shutil.rmtree(self._store, ignore_errors=True)
-            self._store = None
 
     def _start_once(self, port: int | None) -> None:
         if self._store is None:
@@ -180,7 +192,6 @@ class EmbeddedBroker:
                 preexec_fn=_die_with(os.getpid()),
             )
         except OSError as exc:
-            self.stop()
             raise BrokerStartError(f"{recipe.command[0]} cannot be run: {exc.strerror}") from exc
         self._process = process
         heard = threading.Event()
@@ -193,11 +204,11 @@ class EmbeddedBroker:
         heard.wait(READY_TIMEOUT_S)
         if not ports:
             ended = process.poll() is not None
-            self.stop()
+            self._end()
             what = "ended at once" if ended else f"did not listen within {READY_TIMEOUT_S:g} s"
             said = "; ".join(self._last_lines) or "nothing"
             raise BrokerStartError(f"the embedded broker {what} ({' '.join(recipe.command)}). It said: {said}")
-        self._port = ports[0]
+        self._port = self._last_port = ports[0]
 
     def _drain(self, log: IO[str], recipe: _Recipe, ports: list[int], heard: threading.Event) -> None:
         """Read the child's log to its end: an unread pipe would stop it."""

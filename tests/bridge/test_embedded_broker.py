@@ -1,7 +1,9 @@
 """The broker that a bridge starts for itself: private, on loopback, and never left behind."""
 
+import asyncio
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -10,8 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bridge import app
+from bridge.config.load import load_config
 from bridge.embedded_broker import FOLDER_PREFIX, EmbeddedBroker, Engine
 from bridge.errors import BrokerStartError
+from bridge.plan import make_plan
+from devices.clock import SystemClock
 from tests.bridge.support import subscriber
 from tests.support import LOOPBACK, wait_until
 
@@ -51,9 +57,10 @@ def test_restarts_on_the_same_port_with_the_same_store(engine: Engine, tmp_path:
     broker.start()
     try:
         port = broker.port
-        assert broker.pid is not None
-        os.kill(broker.pid, signal.SIGKILL)
-        wait_until(lambda: broker.has_ended, within_s=5, what="end of the broker")
+        pid = broker.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: is_gone(pid), within_s=5, what="end of the broker")
         broker.restart()
         assert broker.port == port
         assert broker._store == tmp_path / "store"
@@ -62,6 +69,44 @@ def test_restarts_on_the_same_port_with_the_same_store(engine: Engine, tmp_path:
     finally:
         broker.stop()
     assert (tmp_path / "store").exists(), "a folder that was named is kept"
+
+
+@pytest.mark.needs("mosquitto")
+async def test_broker_whose_port_is_taken_is_tried_again_without_stopping_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guard of a running bridge: warn, back off, go on; the store of the first run is used again."""
+    monkeypatch.setattr(app, "RESTART_FIRST_S", 0.05)
+    (tmp_path / "b.toml").write_text('[[device]]\nid = "t"\ntransport = "memory:guard"\n')
+    loaded = load_config(tmp_path / "b.toml")
+    told: list[object] = []
+    bridge = app.BridgeApp(loaded, make_plan(loaded), clock=SystemClock(), observe=told.append, environment={})
+    broker = EmbeddedBroker("mosquitto")
+    broker.start()
+    guard = asyncio.create_task(bridge._guard(broker))
+    try:
+        port, store, pid = broker.port, broker._store, broker.pid
+        assert store is not None
+        assert pid is not None
+        await asyncio.sleep(0)
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: is_gone(pid), within_s=5, what="end of the broker")
+        with socket.create_server((LOOPBACK, port)):
+            async with asyncio.timeout(20):
+                while not any("attempt 2" in str(each) for each in told):  # noqa: ASYNC110 - a condition, with a deadline
+                    await asyncio.sleep(0.01)
+        async with asyncio.timeout(20):
+            while broker._port is None:  # noqa: ASYNC110 - a condition, with a deadline
+                await asyncio.sleep(0.01)
+        assert (broker.port, broker._store) == (port, store)
+        assert not guard.done()
+    finally:
+        guard.cancel()
+        await asyncio.gather(guard, return_exceptions=True)
+        broker.stop()
+    assert not store.exists()
+    with pytest.raises(BrokerStartError, match="was stopped"):
+        broker.restart()
 
 
 def test_dies_with_its_parent_even_by_kill_9() -> None:
