@@ -89,16 +89,22 @@ class MemoryOutbox:
     def find_next(self, now_mono_ns: int) -> Entry | None:
         """Hand out the next message to send: alerts first, then states, then positions; each oldest first.
 
-        Of the alerts of one topic only one is out at a time, and none while one before it rests. A position is not
-        handed out while an alert waits for the one before it: it would lengthen that wait.
+        Of the alerts of one topic only one is out at a time, and none while one before it rests. While an alert
+        waits for the one before it, positions wait too, for they would lengthen that, and so do retained states: a
+        snapshot must not come before the alerts that it reflects. Heartbeats go on.
         """
         with self._lock:
             alert = self._alerts.find_next(now_mono_ns)
             if alert is not None:
                 entry = alert
+            elif self._alerts.is_pressing:
+                beat = next((topic for topic, state in self._states.items() if not state.message.retain), None)
+                if beat is None:
+                    return None
+                entry = self._states.pop(beat)
             elif self._states:
                 entry = self._states.popitem(last=False)[1]
-            elif self._positions and not self._alerts.is_pressing:
+            elif self._positions:
                 entry = self._positions.popleft()
             else:
                 return None

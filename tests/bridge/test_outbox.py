@@ -109,6 +109,21 @@ def test_alert_that_rests_holds_back_its_own_topic_only() -> None:
     assert outbox.depths().unheard == 0
 
 
+def test_snapshot_waits_for_the_alerts_before_it_a_heartbeat_does_not() -> None:
+    outbox = MemoryOutbox(max_positions=3)
+    for n in range(2):
+        outbox.append(message(n, Lane.ALERT), 0)
+    outbox.append(message(2, Lane.STATE, retain=True), 0)
+    outbox.append(message(3, Lane.STATE), 0)
+    outbox.append(message(4, Lane.POSITION), 0)
+    first = outbox.find_next(0)
+    assert first is not None
+    assert outbox.find_next(0).message.body == b"3"  # type: ignore[union-attr]
+    assert outbox.find_next(0) is None
+    outbox.mark_delivered(first.number)
+    assert take_all(outbox) == [b"1", b"2", b"4"]
+
+
 def test_alert_too_long_for_this_broker_steps_aside_and_comes_back_in_its_place() -> None:
     outbox = MemoryOutbox(max_positions=3)
     for n in range(3):
