@@ -1,6 +1,7 @@
 """``tagrig check-config``: each value of a bridge configuration and where it came from."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import click
 import msgspec
 
 from bridge.app import find_transport
+from bridge.broker_access import mqtt_settings
 from bridge.config.load import LoadedConfig
 from bridge.config.sources import Key, key_text
 from bridge.errors import BridgeError, ConfigError
@@ -31,8 +33,8 @@ def command(
 ) -> None:
     """Print each value of the bridge configuration CONFIG and where it came from.
 
-    That is a file and line, --set, the environment or the default. The zones file and the transports' specifications
-    are read too; nothing is opened.
+    That is a file and line, --set, the environment or the default. The zones file, the transports' specifications, and
+    the broker's certificate and password files are read too; no port and no connection is opened.
 
     Exit codes: 0 it can be used, 2 it cannot (every problem is listed with its place).
     """
@@ -41,6 +43,8 @@ def command(
         plan = make_plan(loaded)
         for device in loaded.config.device:
             find_transport(loaded, device, SystemClock())
+        if loaded.config.broker.url is not None:
+            mqtt_settings(loaded, loaded.config.broker.url, os.environ)
     except BridgeError as exc:
         if as_json and isinstance(exc, ConfigError):
             problems = [{"path": p.path, "where": p.where, "message": p.message} for p in exc.problems]
@@ -57,7 +61,7 @@ def command(
     for name, text, source in rows:
         click.echo(f"{name:{widths[0]}}  {text:{widths[1]}}  {source}")
     pairs, zones_count = len(plan.pairs), len(plan.zone_refs)
-    click.echo(f"usable: {len(plan.devices)} devices, {zones_count} zones, {pairs} pairs")
+    click.echo(f"usable. Devices: {len(plan.devices)}, zones: {zones_count}, pairs: {pairs}")
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
 

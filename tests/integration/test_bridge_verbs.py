@@ -54,7 +54,15 @@ def test_check_config_for_a_person(config: Path) -> None:
     result = CliRunner().invoke(cli, ["check-config", str(config)])
     assert result.exit_code == 0
     assert re.search(r"device\[0\]\.id +\"t\" +.*bridge\.toml:4", result.stdout)
-    assert "usable: 2 devices, 1 zones, 0 pairs" in result.stdout
+    assert "usable. Devices: 2, zones: 1, pairs: 0" in result.stdout
+
+
+def test_check_config_opens_the_files_that_the_broker_asks_for(config: Path) -> None:
+    (config.parent / "ca.pem").write_text("no certificate")
+    config.write_text(config.read_text() + '[broker]\nurl = "mqtts://127.0.0.1:8883"\nca_file = "ca.pem"\n')
+    result = CliRunner().invoke(cli, ["check-config", str(config)])
+    assert result.exit_code == ExitCode.USAGE
+    assert "ca.pem" in result.stderr
 
 
 def test_check_config_finds_a_transport_that_is_none(config: Path) -> None:

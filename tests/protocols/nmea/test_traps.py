@@ -1,4 +1,4 @@
-"""Our answer to each trap of pynmea2 1.19 (HOUSE.md section 10), and what the library does today beside it."""
+"""Our answer to each trap of pynmea2 1.19, and what the library does today beside it."""
 
 import pynmea2
 import pytest
