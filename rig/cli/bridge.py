@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -111,6 +112,10 @@ class _JsonLines:
             click.echo(msgspec.json.encode(event))
         except OSError as exc:
             self._is_read = False
+            # What stands in the buffer would fail again when the interpreter flushes it at exit, and change our exit code.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
             _log.warning("nobody reads the JSON events any more (%s); the bridge goes on without them", exc.strerror)
 
 
