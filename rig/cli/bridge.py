@@ -112,7 +112,7 @@ class _JsonLines:
             click.echo(msgspec.json.encode(event))
         except OSError as exc:
             self._is_read = False
-            # What stands in the buffer would fail again when the interpreter flushes it at exit, and change our exit code.
+            # What stands in the buffer would fail again at the interpreter's exit, and turn its code into 120.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, sys.stdout.fileno())
             os.close(nowhere)
