@@ -21,7 +21,8 @@ at a desk reads far less."""
 class Plan:
     """What is judged. Row ``device_idx`` of every column is ``devices[device_idx]``.
 
-    ``assigned`` is None where no wearer has a zone; ``zone_refs`` follows the table's zones.
+    ``assigned`` is None where no wearer has a zone; ``zone_refs`` follows the table's zones; ``mends`` says what was
+    put right in them.
     """
 
     config: BridgeConfig
@@ -29,6 +30,7 @@ class Plan:
     assigned: AssignedZones | None
     zone_refs: tuple[ZoneRef, ...]
     pairs: PairTable
+    mends: tuple[str, ...]
 
 
 def make_plan(loaded: LoadedConfig) -> Plan:
@@ -85,6 +87,7 @@ def make_plan(loaded: LoadedConfig) -> Plan:
             [ring.alarm_m for _, ring in rings],
             [ring.pre_alert_m for _, ring in rings],
         ),
+        mends=tuple(f"zone {mend.zone_id!r}: {mend.what}" for mend in zones.mends) if zones is not None else (),
     )
 
 
@@ -108,9 +111,10 @@ def _load_zones(loaded: LoadedConfig) -> ZoneTable | None:
     path = loaded.path_of(name)
     where = loaded.sources.nearest(("zones", "file"))
     try:
-        return ZoneTable.from_geojson(path)
+        return ZoneTable.from_geojson(path, mend=loaded.config.zones.mend)
     except ZoneGeometryError as exc:
-        raise ConfigError([Problem(path=f"{name}: zone {exc.zone_id!r}", where=where, message=str(exc))]) from exc
+        here = ", which here is mend = true under [zones]" if exc.reason.endswith("mend=True") else ""
+        raise ConfigError([Problem(path=name, where=where, message=f"{exc}{here}")]) from exc
     except GeofenceError as exc:
         raise ConfigError([Problem(path="zones.file", where=where, message=str(exc))]) from exc
 

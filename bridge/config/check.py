@@ -44,6 +44,10 @@ def _broker(config: BridgeConfig) -> Iterator[tuple[Key, str]]:
         yield from ((("broker", "url"), message) for message in url_problems(broker.url))
         if broker.store_folder is not None:
             yield ("broker", "store_folder"), "only the embedded broker stores anything; remove it, or remove url"
+    if broker.url is None or not broker.url.startswith("mqtts:"):
+        for name in ("ca_file", "cert_file", "key_file"):
+            if getattr(broker, name) is not None:
+                yield ("broker", name), "is for TLS only; expected url = mqtts://..., or no such file"
     if (broker.cert_file is None) != (broker.key_file is None):
         yield ("broker", "cert_file"), "a client certificate needs both cert_file and key_file"
     if broker.password_file is not None and broker.username is None:

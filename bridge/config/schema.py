@@ -66,9 +66,14 @@ class BrokerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class ZonesSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """GeoJSON file of the zones, relative to the configuration file."""
+    """GeoJSON file of the zones, relative to the configuration file.
+
+    ``mend``: what has one sensible reading (a ring wound the wrong way, a repeated vertex) is put right and told,
+    instead of refused.
+    """
 
     file: Text | None = None
+    mend: bool = False
 
 
 class CaptureSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -49,8 +49,8 @@ def command(
 ) -> None:
     """Read devices, judge them against zones and protected persons, publish alerts over MQTT.
 
-    Without a configured broker it starts one on loopback. Stop it with Ctrl-C or SIGTERM: what waits is delivered
-    first.
+    Without a configured broker it starts one on loopback. Stop it with Ctrl-C, SIGTERM or by closing the
+    terminal: what waits is delivered first.
 
     Exit codes: 0 stopped in order and everything was delivered, 2 the configuration cannot be used, 3 the embedded
     broker did not start, or messages could not be delivered.
@@ -60,6 +60,8 @@ def command(
     try:
         loaded = load_from_options(config, devices, zones, broker, sets)
         plan = make_plan(loaded)
+        for mend in plan.mends:
+            _log.warning("%s: %s", loaded.config.zones.file, mend)
         outcome = asyncio.run(_run(loaded, plan, observe, exit_when_done, flush_timeout_s, epoch))
     except BridgeError as exc:
         sys.exit(refuse(exc))
@@ -88,7 +90,7 @@ async def _run(
         epoch=epoch,
     )
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, app.request_stop)
     return await app.run()
 

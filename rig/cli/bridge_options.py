@@ -11,7 +11,7 @@ import click
 
 from bridge.config.load import LoadedConfig, load_config
 from bridge.config.sources import override_from_option, overrides_from_environment
-from bridge.errors import BridgeError, ConfigError
+from bridge.errors import BridgeError, ConfigError, Problem
 from rig.cli.exit_codes import ExitCode
 
 _NAMED = re.compile(r"(?P<id>[A-Za-z0-9_-]+)=(?P<spec>[a-z0-9]+:.*)")
@@ -60,7 +60,12 @@ def load_from_options(
     base: dict[str, object] | None = None
     if devices:
         base = {"device": [_device(text, index) for index, text in enumerate(devices, start=1)]}
-    return load_config(config, overrides=overrides, base=base)
+    loaded = load_config(config, overrides=overrides, base=base)
+    if broker in {"nats", "mosquitto"} and loaded.config.broker.url is not None:
+        where = loaded.sources.nearest(("broker", "url"))
+        message = f"--broker {broker} asks for an embedded broker, and this one is configured. Next: drop one of them"
+        raise ConfigError([Problem(path="broker.url", where=where, message=message)])
+    return loaded
 
 
 def _device(text: str, number: int) -> dict[str, object]:

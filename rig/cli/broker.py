@@ -33,6 +33,9 @@ def command(engine: Literal["nats", "mosquitto"], store: Path | None, as_json: b
     except BrokerStartError as exc:
         click.echo(f"tagrig: {exc}", err=True)
         sys.exit(ExitCode.BENCH_BROKEN)
+    except OSError as exc:
+        click.echo(f"tagrig: the broker's store {store}: {exc.strerror}. Next: name a folder you may write", err=True)
+        sys.exit(ExitCode.BENCH_BROKEN)
     try:
         if as_json:
             click.echo(msgspec.json.encode({"event": "ready", "broker": broker.url, "pid": broker.pid}))
@@ -52,7 +55,7 @@ async def _until_stopped(broker: EmbeddedBroker) -> bool:
     """Wait for a signal or the broker's end; True: a signal."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     tasks = [asyncio.create_task(stop.wait()), asyncio.create_task(broker.ended())]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -90,5 +90,6 @@ def _warnings(plan: Plan) -> Iterator[str]:
             yield f"wearer {device.id!r} stands in no order: only its equipment is watched"
         if device.role == "protected" and not any(p.device == device.id for o in config.order for p in o.protected):
             yield f"protected person's device {device.id!r} stands in no order: no proximity is judged"
+    yield from (f"{config.zones.file}: {mend}" for mend in plan.mends)
     if config.zones.file is None and not len(plan.pairs):
         yield "there are neither zones nor pairs: only equipment is watched"

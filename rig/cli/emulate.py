@@ -21,7 +21,7 @@ from rig.emulator.profiles import DEFAULT_PROFILE, PROFILES
 from rig.emulator.pty_port import PtyPort
 from rig.emulator.runner import RunLimits, TagRunner
 from rig.emulator.track import Track, default_track, read_track
-from rig.errors import EventError, PseudoTerminalError, ScenarioError, TrackError
+from rig.errors import EventError, PseudoTerminalError, RigError, ScenarioError, TrackError
 from rig.local_frame import LocalFrame
 from rig.scenario import load_scenario
 from rig.truth.log import TruthLog
@@ -120,13 +120,16 @@ def ankle(
             scenario_file, track_file, device_id, chosen_seed, start_utc_ns, profile, rate_hz, battery_pct
         )
         actions = in_order([*actions, *(action for text in events for action in parse_event(text))])
+        log = TruthLog(truth_file)
         port = PtyPort(link)
     except (TrackError, EventError, ScenarioError, ValueError) as exc:
         _refuse(exc, ExitCode.USAGE)
     except PseudoTerminalError as exc:
         _refuse(exc, ExitCode.BENCH_BROKEN)
+    except OSError as exc:
+        _refuse(RigError(f"--truth {truth_file}: cannot be written: {exc.strerror}"), ExitCode.USAGE)
     limits = RunLimits(duration_s=until_s if duration_s is None else duration_s, baud=baud)
-    with contextlib.closing(port):
+    with contextlib.closing(port), log:
         if as_json:
             ready = {"event": "ready", "port": port.path, "name": port.name, "device": device_id, "seed": config.seed}
             click.echo(json.dumps(ready))
@@ -135,7 +138,7 @@ def ankle(
             click.echo(f"Open it with:  tio {port.name}   or   screen {port.name} 115200   or   cat {port.name}")
             click.echo("Ctrl-C ends it.")
         start_mono_ns = _held() if hold else None
-        _run(port, track, actions, config, limits, speed, device_id, truth_file, wait_for_open, start_mono_ns, as_json)
+        _run(port, track, actions, config, limits, speed, device_id, log, wait_for_open, start_mono_ns, as_json)
 
 
 def _refuse(exc: Exception, code: ExitCode) -> NoReturn:
@@ -206,7 +209,7 @@ def _run(
     limits: RunLimits,
     speed: float,
     device_id: str,
-    truth_file: Path | None,
+    log: TruthLog,
     wait_for_open: bool,
     start_mono_ns: int | None,
     as_json: bool,
@@ -221,39 +224,38 @@ def _run(
         if runner is not None:
             runner.stop()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     if (wait_for_open or math.isinf(speed)) and not port.wait_for_open(lambda: stopped):
         return
     tag_clock = TagClock(start_utc_ns=config.start_utc_ns, start_mono_ns=start_mono_ns or clock.mono_ns(), speed=speed)
-    with TruthLog(truth_file) as log:
-        log.write(
-            TruthHeader(
-                version=1,
-                device_id=device_id,
-                seed=config.seed,
-                profile=config.profile,
-                start_utc_ns=tag_clock.start_utc_ns,
-                start_mono_ns=tag_clock.start_mono_ns,
-                speed=None if math.isinf(speed) else speed,
-                interval_s=config.interval_s,
-                origin_lat_deg=track.frame.lat_deg,
-                origin_lon_deg=track.frame.lon_deg,
-            )
+    log.write(
+        TruthHeader(
+            version=1,
+            device_id=device_id,
+            seed=config.seed,
+            profile=config.profile,
+            start_utc_ns=tag_clock.start_utc_ns,
+            start_mono_ns=tag_clock.start_mono_ns,
+            speed=None if math.isinf(speed) else speed,
+            interval_s=config.interval_s,
+            origin_lat_deg=track.frame.lat_deg,
+            origin_lon_deg=track.frame.lon_deg,
         )
-        if as_json:
-            started = {
-                "event": "started",
-                "start_mono_ns": tag_clock.start_mono_ns,
-                "start_utc": format_utc(tag_clock.start_utc_ns),
-            }
-            click.echo(json.dumps(started))
-        firmware = AnkleTagFirmware(config, track, actions)
-        runner = TagRunner(firmware, tag_clock, port, clock, log.write, limits)
-        if stopped:
-            runner.stop()
-        end = runner.run()
-        port.drain()
+    )
+    if as_json:
+        started = {
+            "event": "started",
+            "start_mono_ns": tag_clock.start_mono_ns,
+            "start_utc": format_utc(tag_clock.start_utc_ns),
+        }
+        click.echo(json.dumps(started))
+    firmware = AnkleTagFirmware(config, track, actions)
+    runner = TagRunner(firmware, tag_clock, port, clock, log.write, limits)
+    if stopped:
+        runner.stop()
+    end = runner.run()
+    port.drain()
     if as_json:
         click.echo(
             json.dumps(

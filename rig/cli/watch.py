@@ -11,8 +11,8 @@ import click
 import msgspec
 
 from devices.clock import SystemClock
-from protocols.mqtt.messages import AlertEvent, BridgeStatusEvent, MsgType, ProtectedAlertEvent, decode
-from protocols.mqtt.topics import Side, Stream, default_root, find_topic
+from protocols.mqtt.messages import ActiveEvent, AlertEvent, BridgeStatusEvent, MsgType, ProtectedAlertEvent, decode
+from protocols.mqtt.topics import Side, Stream, default_root, find_topic, is_topic_root
 from rig.cli.exit_codes import ExitCode
 from rig.errors import RigError
 from rig.provider.hops import HopStats, HopTimes, find_hops
@@ -50,13 +50,18 @@ def command(
 ) -> None:
     """Subscribe to a bridge's alerts as a provider does and print them, with the latency of each hop.
 
-    It knows nothing of the bridge but its topics and payloads. Sequence gaps and duplicates are told as they appear.
+    It knows nothing of the bridge but its topics and payloads. It begins with what is raised already; sequence gaps and
+    duplicates are told as they appear.
 
-    Exit codes: 0 ended as asked and no alert was missing, 1 alerts are missing from a sequence, 2 usage.
+    Exit codes: 0 ended as asked and no alert was missing, 1 alerts are missing from a sequence, 2 usage, 3 it could
+    never subscribe.
     """
     clock = SystemClock()
     top = root or default_root(agency)
-    filters = (f"{top}/tag/+/alert", f"{top}/protected/+/alert", f"{top}/bridge/+/status")
+    if not is_topic_root(top):
+        raise click.UsageError(f"{top!r} is not a topic root; expected levels of letters, digits, '-', '_'")
+    streams = ("tag/+/active", "protected/+/active", "tag/+/alert", "protected/+/alert", "bridge/+/status")
+    filters = tuple(f"{top}/{stream}" for stream in streams)
     try:
         subscriber = Subscriber(
             broker,
@@ -88,6 +93,9 @@ def command(
     finally:
         subscriber.stop()
     view.sum_up(with_stats=receipt_stats)
+    if not view.is_listening:
+        click.echo(f"tagrig: never subscribed at {broker}: nothing was heard because nobody listened", err=True)
+        sys.exit(ExitCode.BENCH_BROKEN)
     if view.check.missing:
         sys.exit(ExitCode.VERDICT_FAIL)
 
@@ -97,6 +105,7 @@ class _View:
 
     def __init__(self, as_json: bool) -> None:
         self.check = StreamCheck()
+        self.is_listening = False
         self._hops = HopStats()
         self._as_json = as_json
         self._unreadable = 0
@@ -105,13 +114,17 @@ class _View:
 
     def take(self, heard: Heard | LinkWord) -> None:
         if isinstance(heard, LinkWord):
+            self.is_listening |= not heard.is_error
             click.echo(heard.text, err=True)
             return
         topic = find_topic(heard.topic)
         if topic is None:
             return
         try:
-            if topic.stream is Stream.STATUS:
+            if topic.stream is Stream.ACTIVE:
+                if heard.retain:
+                    self._active(decode(heard.body, ActiveEvent))
+            elif topic.stream is Stream.STATUS:
                 self._bridge(decode(heard.body, BridgeStatusEvent))
             elif topic.side is Side.PROTECTED:
                 self._alert(decode(heard.body, ProtectedAlertEvent), heard)
@@ -128,6 +141,21 @@ class _View:
         else:
             colour = "green" if event.data.state == "online" else "red"
             click.echo(f"{event.time[11:23]}  {name}  {click.style(event.data.state, fg=colour)} ({event.data.reason})")
+
+    def _active(self, event: ActiveEvent) -> None:
+        """Tell what was raised before we came; from then on the alerts themselves say it."""
+        name = event.subject.partition("/")[2]
+        for alert in event.data.alerts:
+            if self._as_json:
+                told = {"type": "active", "subject": name, "alert": msgspec.to_builtins(alert)}
+                click.echo(json.dumps(told))
+                continue
+            words = [alert.kind, alert.zone_id, alert.ref, alert.band]
+            step = click.style("active", fg=_COLOURS[alert.severity], bold=True)
+            click.echo(
+                f"{alert.raised_at[11:23]}  {name:12} {step} {' '.join(word for word in words if word)}"
+                f"  [{alert.severity}] raised before this program came"
+            )
 
     def _alert(self, event: AlertEvent | ProtectedAlertEvent, heard: Heard) -> None:
         arrival = self.check.take(event.source, event.data.delivery.epoch, int(event.sequence))
