@@ -113,7 +113,7 @@ def _load_zones(loaded: LoadedConfig) -> ZoneTable | None:
     try:
         return ZoneTable.from_geojson(path, mend=loaded.config.zones.mend)
     except ZoneGeometryError as exc:
-        here = ", which here is mend = true under [zones]" if exc.reason.endswith("mend=True") else ""
+        here = ", which here is mend = true under [zones]" if exc.is_mendable else ""
         raise ConfigError([Problem(path=name, where=where, message=f"{exc}{here}")]) from exc
     except GeofenceError as exc:
         raise ConfigError([Problem(path="zones.file", where=where, message=str(exc))]) from exc

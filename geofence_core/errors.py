@@ -45,6 +45,11 @@ class ZoneGeometryError(GeofenceError, ValueError):
             where += f", vertex {vertex}"
         super().__init__(f"{where}: {reason}")
 
+    @property
+    def is_mendable(self) -> bool:
+        """Whether ``mend=True`` has an answer to it; every such reason ends by naming it."""
+        return self.reason.endswith("mend=True")
+
     def __reduce__(self) -> tuple[type["ZoneGeometryError"], tuple[str, int | None, int | None, str]]:
         return (type(self), (self.zone_id, self.ring, self.vertex, self.reason))
 

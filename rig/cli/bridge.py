@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from devices.clock import SystemClock
 from devices.errors import DevicesError
 from rig.cli.bridge_options import config_options, load_from_options, refuse
 from rig.cli.exit_codes import ExitCode
+from rig.cli.stop_signals import STOP_SIGNALS
 
 _log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ async def _run(
         epoch=epoch,
     )
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in STOP_SIGNALS:
         loop.add_signal_handler(number, app.request_stop)
     return await app.run()
 

@@ -1,7 +1,6 @@
 """``tagrig broker``: the embedded broker alone."""
 
 import asyncio
-import signal
 import sys
 from pathlib import Path
 from typing import Literal
@@ -12,6 +11,7 @@ import msgspec
 from bridge.embedded_broker import EmbeddedBroker
 from bridge.errors import BrokerStartError
 from rig.cli.exit_codes import ExitCode
+from rig.cli.stop_signals import STOP_SIGNALS
 
 
 @click.command()
@@ -55,7 +55,7 @@ async def _until_stopped(broker: EmbeddedBroker) -> bool:
     """Wait for a signal or the broker's end; True: a signal."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
     tasks = [asyncio.create_task(stop.wait()), asyncio.create_task(broker.ended())]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

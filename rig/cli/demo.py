@@ -13,6 +13,7 @@ from rich.console import Console
 
 from devices.clock import Clock, SystemClock
 from rig.cli.exit_codes import ExitCode
+from rig.cli.stop_signals import STOP_SIGNALS
 from rig.demo.bench import Bench
 from rig.demo.children import Children
 from rig.demo.console import Narrator, failures, print_summary
@@ -64,7 +65,7 @@ def command(
     Exit code 0: every expected alert came in its window and no other. 1: not so. 3: the bench broke.
     """
     # a terminal's end must clean up as Ctrl-C does
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in STOP_SIGNALS:
         signal.signal(number, _interrupt)
     try:
         scenario = load_scenario(scenario_file or STORY)

@@ -14,6 +14,7 @@ import click
 
 from devices.clock import SystemClock
 from rig.cli.exit_codes import ExitCode
+from rig.cli.stop_signals import STOP_SIGNALS
 from rig.emulator.clock import SEEDED_START_UTC_NS, TagClock, format_utc, parse_utc
 from rig.emulator.events import DeviceAction, EventKind, in_order, parse_event
 from rig.emulator.firmware import MAX_INTERVAL_S, MIN_INTERVAL_S, AnkleTagFirmware, TagConfig
@@ -120,16 +121,13 @@ def ankle(
             scenario_file, track_file, device_id, chosen_seed, start_utc_ns, profile, rate_hz, battery_pct
         )
         actions = in_order([*actions, *(action for text in events for action in parse_event(text))])
-        log = TruthLog(truth_file)
         port = PtyPort(link)
     except (TrackError, EventError, ScenarioError, ValueError) as exc:
         _refuse(exc, ExitCode.USAGE)
     except PseudoTerminalError as exc:
         _refuse(exc, ExitCode.BENCH_BROKEN)
-    except OSError as exc:
-        _refuse(RigError(f"--truth {truth_file}: cannot be written: {exc.strerror}"), ExitCode.USAGE)
     limits = RunLimits(duration_s=until_s if duration_s is None else duration_s, baud=baud)
-    with contextlib.closing(port), log:
+    with contextlib.closing(port), _open_truth(truth_file) as log:
         if as_json:
             ready = {"event": "ready", "port": port.path, "name": port.name, "device": device_id, "seed": config.seed}
             click.echo(json.dumps(ready))
@@ -139,6 +137,13 @@ def ankle(
             click.echo("Ctrl-C ends it.")
         start_mono_ns = _held() if hold else None
         _run(port, track, actions, config, limits, speed, device_id, log, wait_for_open, start_mono_ns, as_json)
+
+
+def _open_truth(path: Path | None) -> TruthLog:
+    try:
+        return TruthLog(path)
+    except OSError as exc:
+        _refuse(RigError(f"--truth {path}: cannot be written: {exc.strerror}"), ExitCode.USAGE)
 
 
 def _refuse(exc: Exception, code: ExitCode) -> NoReturn:
@@ -224,7 +229,7 @@ def _run(
         if runner is not None:
             runner.stop()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in STOP_SIGNALS:
         signal.signal(number, stop)
     if (wait_for_open or math.isinf(speed)) and not port.wait_for_open(lambda: stopped):
         return
