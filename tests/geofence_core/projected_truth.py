@@ -43,7 +43,7 @@ class DrawnZone:
         pieces = [_project(proj, _cut(shapely.get_coordinates(line), longest_m)) for line in lines]
         boundary = shapely.MultiLineString(pieces)
         shapely.prepare(unrolled)
-        return cls(name, _within_180(unrolled), unrolled, proj, boundary)
+        return cls(name, within_180(unrolled), unrolled, proj, boundary)
 
     @property
     def rings(self) -> list[F64]:
@@ -91,7 +91,8 @@ def _project(proj: pyproj.Proj, line: F64) -> F64:
     return np.column_stack(proj(line[:, 0], line[:, 1]))
 
 
-def _within_180(unrolled: shapely.Geometry) -> shapely.Geometry:
+def within_180(unrolled: shapely.Geometry) -> shapely.Geometry:
+    """Cut what runs on beyond longitude 180 there, and bring it back to -180."""
     if unrolled.bounds[2] <= 180.0:
         return unrolled
     west = shapely.intersection(unrolled, shapely.box(-180, -90, 180, 90))
