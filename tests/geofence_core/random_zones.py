@@ -104,3 +104,34 @@ def table_of(zones: list[RandomZone], **options: Any) -> gc.ZoneTable:
     made = table(*(z.feature(f"z{i}") for i, z in enumerate(zones)), mend=True, **options)
     assert all(zones[int(m.zone_id[1:])].kind == "corridor" for m in made.mends), made.mends
     return made
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """Some zones, their table, and N fixes on, beside and far from them, some without a position."""
+
+    zones: list[RandomZone]
+    table: gc.ZoneTable
+    lat: F64
+    lon: F64
+
+
+def scene(seed: int, n_zones: int, n_fixes: int, *, spread_m: float = 5_000.0, **options: Any) -> Scene:
+    """Zones of every kind round one place; sizes from a metre to a thousand kilometres, a few sizes in each scene."""
+    rng = np.random.default_rng(seed)
+    lat, lon = random_place(rng)
+    largest = rng.choice([1.5, 3.0, 4.0, 6.0])
+    zones = []
+    for i in range(n_zones):
+        at = metres(lat, lon, *rng.uniform(-spread_m, spread_m, 2))
+        kind = KINDS[(i + seed) % len(KINDS)]
+        at_lon = (at[1] + 180.0) % 360.0 - 180.0
+        zones.append(random_zone(rng, kind, float(np.clip(at[0], -85, 85)), at_lon, 10.0 ** rng.uniform(0, largest)))
+    each = -(-n_fixes // n_zones)
+    places = [fixes_round(rng, zone, each, float(10.0 ** rng.uniform(1.0, 4.5))) for zone in zones]
+    fix_lat, fix_lon = (np.concatenate(column)[:n_fixes] for column in zip(*places, strict=True))
+    order = rng.permutation(n_fixes)
+    fix_lat, fix_lon = fix_lat[order], (fix_lon[order] + 180.0) % 360.0 - 180.0
+    fix_lat[rng.uniform(size=n_fixes) < 0.04] = np.nan
+    fix_lon[rng.uniform(size=n_fixes) < 0.04] = np.nan
+    return Scene(zones, table_of(zones, **options), fix_lat, fix_lon)
