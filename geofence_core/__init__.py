@@ -4,6 +4,7 @@ Latitude before longitude, degrees; metres; integer nanoseconds. Nothing here kn
 """
 
 from geofence_core.assigned import AssignedZones, SingleFence
+from geofence_core.crossed import CrossedZones
 from geofence_core.ellipsoid import separation_m
 from geofence_core.errors import AssignmentError, ColumnError, GeofenceError, ZoneFileError, ZoneGeometryError
 from geofence_core.evaluate import FenceState, FixColumns, TransitionKind, Transitions, evaluate
@@ -17,6 +18,7 @@ __all__ = [
     "AssignmentError",
     "Band",
     "ColumnError",
+    "CrossedZones",
     "FenceState",
     "FixColumns",
     "FixZones",

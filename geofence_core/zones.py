@@ -1,6 +1,7 @@
 """The table of zones: read-only after it is made, so any number of threads may ask it at once."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -11,9 +12,11 @@ import shapely
 from geofence_core import geojson, judge
 from geofence_core.arrays import F64, I64, Bool, chunks, expand, float_column, indices
 from geofence_core.build import ZoneArrays, build
+from geofence_core.crossed import CrossedZones, crossed
 from geofence_core.ellipsoid import Frames, frames
 from geofence_core.errors import ColumnError, ZoneGeometryError
 from geofence_core.shapes import PURPOSES, Mend, ZoneShape
+from geofence_core.sweep import SweepIndex, sweep_index
 from geofence_core.validate import check, check_order
 
 BAND_M = 250.0
@@ -283,6 +286,28 @@ class ZoneTable:
         order = np.argsort(fix, kind="stable")
         fix_ptr = np.concatenate([[0], np.cumsum(np.bincount(fix, minlength=n))]).astype(np.int64)
         return FixZones(fix_ptr, zone[order], signed[order])
+
+    def crossed(
+        self, lat0_deg: npt.ArrayLike, lon0_deg: npt.ArrayLike, lat1_deg: npt.ArrayLike, lon1_deg: npt.ArrayLike
+    ) -> CrossedZones:
+        """Zones swept by segments between two fixes, with entry and exit; see `crossed.crossed`.
+
+        Parameters
+        ----------
+        lat0_deg, lon0_deg, lat1_deg, lon1_deg
+            float64 (N,), degree: where the segments start and end. They are straight in longitude and latitude.
+
+        Returns
+        -------
+        CrossedZones
+            One row for each zone that shares at least a point with the segment.
+        """
+        return crossed(self._sweep, self.near, lat0_deg, lon0_deg, lat1_deg, lon1_deg)
+
+    @cached_property
+    def _sweep(self) -> SweepIndex:
+        """Made with the first call of `crossed`."""
+        return sweep_index(self._shapes)
 
     def _candidates(self, fixes: Frames, within_m: float) -> tuple[I64, I64]:
         """Pairs that the balls do not rule out, asked once per cube of fixes instead of once per fix."""
