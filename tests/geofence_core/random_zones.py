@@ -85,6 +85,11 @@ def random_place(rng: np.random.Generator) -> tuple[float, float]:
     return float(rng.uniform(-85, 85)), float((lon + 180.0) % 360.0 - 180.0)
 
 
+def wrap(lon: F64) -> F64:
+    """Longitudes within +-180 degrees of ones that run on beyond; without rounding, so that a vertex stays one."""
+    return np.where(lon > 180.0, lon - 360.0, np.where(lon < -180.0, lon + 360.0, lon))
+
+
 def fixes_round(rng: np.random.Generator, zone: RandomZone, n: int, reach_m: float) -> tuple[F64, F64]:
     """Fixes up to about ``reach_m`` beside the lines, at all scales below it; latitude, longitude (unrolled)."""
     start = np.concatenate([line[:-1] if len(line) > 1 else line for line in zone.lines])
@@ -94,6 +99,7 @@ def fixes_round(rng: np.random.Generator, zone: RandomZone, n: int, reach_m: flo
     off_m, bearing = reach_m * 10.0 ** rng.uniform(-7, 0, n), rng.uniform(0, 2 * np.pi, n)
     if zone.kind in {"circle", "corridor"}:
         off_m = np.abs(zone.reach_m + off_m * rng.choice([-1.0, 1.0], n))
+    off_m[rng.uniform(size=n) < 0.1] = 0.0
     lat = at[:, 1] + off_m * np.cos(bearing) / M_PER_DEG
     lon = at[:, 0] + off_m * np.sin(bearing) / (M_PER_DEG * np.cos(np.radians(at[:, 1])))
     return np.clip(lat, -89.9, 89.9), lon
@@ -131,7 +137,7 @@ def scene(seed: int, n_zones: int, n_fixes: int, *, spread_m: float = 5_000.0, *
     places = [fixes_round(rng, zone, each, float(10.0 ** rng.uniform(1.0, 4.5))) for zone in zones]
     fix_lat, fix_lon = (np.concatenate(column)[:n_fixes] for column in zip(*places, strict=True))
     order = rng.permutation(n_fixes)
-    fix_lat, fix_lon = fix_lat[order], (fix_lon[order] + 180.0) % 360.0 - 180.0
+    fix_lat, fix_lon = fix_lat[order], wrap(fix_lon[order])
     fix_lat[rng.uniform(size=n_fixes) < 0.04] = np.nan
     fix_lon[rng.uniform(size=n_fixes) < 0.04] = np.nan
     return Scene(zones, table_of(zones, **options), fix_lat, fix_lon)

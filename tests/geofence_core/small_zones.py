@@ -77,8 +77,3 @@ def scattered(rng: np.random.Generator, zone: DrawnZone, n: int, margin_m: float
         rng.uniform(south - lat_margin, north + lat_margin, n),
         rng.uniform(west - lon_margin, east + lon_margin, n),
     )
-
-
-def wrapped(lon: np.ndarray) -> np.ndarray:
-    """Longitudes within +-180 degrees of ones that run on beyond; without rounding."""
-    return np.where(lon > 180.0, lon - 360.0, lon)

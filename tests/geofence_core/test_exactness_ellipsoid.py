@@ -9,7 +9,7 @@ import shapely
 import geofence_core as gc
 from rig.truth.geometry import TrueZone
 from tests.geofence_core.geodesic_truth import line_m, separation_m
-from tests.geofence_core.random_zones import KINDS, RandomZone, fixes_round, random_place, random_zone, table_of
+from tests.geofence_core.random_zones import KINDS, RandomZone, fixes_round, random_place, random_zone, table_of, wrap
 
 ZONES = 50
 FIXES = 60
@@ -31,10 +31,6 @@ def truth(zone: RandomZone, lat: np.ndarray, lon: np.ndarray) -> tuple[np.ndarra
 def reach_error_m(zone: RandomZone) -> float:
     """What the stated bounds allow for the way to a circle's centre or a corridor's line, which is not short."""
     return {"circle": 1e-7, "corridor": 1e-6}.get(zone.kind, 0.0) * max(zone.reach_m - 1_000.0, 0.0)
-
-
-def wrap(lon: np.ndarray) -> np.ndarray:
-    return np.where(lon > 180.0, lon - 360.0, np.where(lon < -180.0, lon + 360.0, lon))
 
 
 @pytest.mark.long

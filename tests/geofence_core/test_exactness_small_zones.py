@@ -11,7 +11,8 @@ import pytest
 import geofence_core as gc
 from tests.geofence_core.hard_points import hard_points
 from tests.geofence_core.projected_truth import DrawnZone, Tally
-from tests.geofence_core.small_zones import scattered, small_zones, wrapped
+from tests.geofence_core.random_zones import wrap
+from tests.geofence_core.small_zones import scattered, small_zones
 
 ZONES = small_zones()
 RANDOM_FIXES = 10_000_000
@@ -21,8 +22,8 @@ LOG = logging.getLogger(__name__)
 
 
 def compare(zone: DrawnZone, lat: np.ndarray, lon: np.ndarray, z: gc.ZoneTable, tally: Tally) -> None:
-    got = z.signed_distance_m(lat, wrapped(lon))[:, 0]
-    assert np.array_equal(z.contains(lat, wrapped(lon))[:, 0], got <= 0.0)
+    got = z.signed_distance_m(lat, wrap(lon))[:, 0]
+    assert np.array_equal(z.contains(lat, wrap(lon))[:, 0], got <= 0.0)
     tally.add(zone, lat, lon, got, z.band_m)
 
 
@@ -54,5 +55,5 @@ def test_hard_fixes(zone: DrawnZone) -> None:
     for kind, xy in made.items():
         compare(zone, xy[:, 1], xy[:, 0], z, tally)
         if kind == "vertices":
-            assert (z.signed_distance_m(xy[:, 1], wrapped(xy[:, 0])) == 0.0).all()
+            assert (z.signed_distance_m(xy[:, 1], wrap(xy[:, 0])) == 0.0).all()
     LOG.info("%s: %s", zone.name, tally)

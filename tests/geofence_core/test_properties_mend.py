@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import geofence_core as gc
 from tests.geofence_core.drawing import collection
-from tests.geofence_core.random_zones import RandomZone, fixes_round, random_place, random_zone
+from tests.geofence_core.random_zones import RandomZone, fixes_round, random_place, random_zone, wrap
 
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.floats(0.5, 5).map(lambda e: 10.0**e)
@@ -78,7 +78,7 @@ def test_damaged_rings(seed: int, kind: str, size_m: float, which: list[int]) ->
     assert {m.ring: m.what for m in mended.mends if m.what.startswith(expected[m.ring or 0])}.keys() == expected.keys()
     assert len(mended.mends) == len(expected)
     lat, lon = fixes_round(rng, zone, 20, 500.0)
-    lon = (lon + 180.0) % 360.0 - 180.0
+    lon = wrap(lon)
     want, got = good.signed_distance_m(lat, lon), mended.signed_distance_m(lat, lon)
     # Another first vertex or direction may move the last bit, never the meaning.
     assert np.array_equal(good.contains(lat, lon), mended.contains(lat, lon))
@@ -94,7 +94,7 @@ def test_an_undamaged_zone_is_not_mended(seed: int, size_m: float) -> None:
         plainly, mending = (gc.ZoneTable.from_geojson(collection(zone.feature()), mend=m) for m in (False, True))
         assert mending.mends == ()
         lat, lon = fixes_round(rng, zone, 10, 500.0)
-        lon = (lon + 180.0) % 360.0 - 180.0
+        lon = wrap(lon)
         assert plainly.signed_distance_m(lat, lon).tobytes() == mending.signed_distance_m(lat, lon).tobytes()
 
 
@@ -118,7 +118,7 @@ def test_a_zone_drawn_on_past_the_antimeridian(seed: int, size_m: float) -> None
     assert "cut at the antimeridian" in [m.what for m in mended.mends]
     good = gc.ZoneTable.from_geojson(collection(drawn))
     lat, lon = fixes_round(rng, zone, 20, 500.0)
-    lon = (lon + 180.0) % 360.0 - 180.0
+    lon = wrap(lon)
     want, got = good.signed_distance_m(lat, lon), mended.signed_distance_m(lat, lon)
     clear = np.abs(want) > 1e-6
     assert np.array_equal((want <= 0)[clear], (got <= 0)[clear])
