@@ -9,8 +9,14 @@
                  '-----------'
 
 A segment is straight in longitude and latitude, as edges are, and takes the short way round. Three things are found
-apart and put together by minimum and maximum: zones that hold its start, zones that hold its end (both asked of the
-zones), and where it meets a boundary (`sweep`).
+apart and put together by minimum and maximum: zones that hold its start, zones that hold its end, and where it meets a
+boundary (`sweep`). Which zones hold a place is asked of the zones, once for each stretch of a track that comes near no
+boundary:
+
+::
+
+        o----o----o----o-|--o----o----o       |  boundary: asked for the first place, and behind each boundary
+        ^                   ^
 """
 
 from typing import NamedTuple, Protocol
@@ -19,9 +25,10 @@ import numpy as np
 import numpy.typing as npt
 
 from geofence_core.arrays import F64, I64, Bool, chunks, expand, float_column, group_starts, indices
-from geofence_core.roundspan import Lines, round_spans
-from geofence_core.side import ORIENTATION_ERROR
-from geofence_core.sweep import Edges, SweepIndex
+from geofence_core.edgespan import Ways, boxes_meet, edge_spans
+from geofence_core.roundspan import Lines, may_meet, round_spans
+from geofence_core.sweep import SweepIndex
+from geofence_core.sweepgrid import CellBoxes
 
 CHUNK = 1 << 14
 """Segments ruled out at once; their temporaries stay in a cache of 1 MB."""
@@ -32,6 +39,10 @@ POOL = 1 << 17
 CHUNK_CELLS = 1 << 18
 CHUNK_ITEMS = 1 << 17
 """Cells walked, and (segment, item) pairs looked at, at once; bounds the temporaries to about 60 MB."""
+
+QUIET_DEG = 1e-7
+"""A segment whose box is further than this from the boxes of all edges ends in the zones that it starts in; degree.
+Wider than the stretch along a boundary, 1e-6 m, where the side of a fix may be called either way."""
 
 NOT_ZERO = 5e-324
 NOT_ONE = 1.0 - 2.0**-53
@@ -58,20 +69,6 @@ class FindHolders(Protocol):
     def __call__(self, lat_deg: F64, lon_deg: F64, within_m: float) -> tuple[I64, I64, F64]:
         """Return ``fix_ptr, zone_idx, signed_distance_m``."""
         ...
-
-
-class _Ways(NamedTuple):
-    """Segments with their longitudes unrolled; one over the antimeridian stands twice, a turn apart."""
-
-    segment: I64
-    x0: F64
-    y0: F64
-    x1: F64
-    y1: F64
-
-    def take(self, rows: I64 | slice) -> "_Ways":
-        """Return some of them."""
-        return _Ways(self.segment[rows], self.x0[rows], self.y0[rows], self.x1[rows], self.y1[rows])
 
 
 def crossed(
@@ -144,28 +141,50 @@ def _judge(index: SweepIndex, holders: FindHolders, part: list[F64], rows: I64) 
     lat0, lon0, lat1, lon1 = (column.take(rows) for column in part)
     ways = _unroll(lat0, lon0, lat1, lon1)
     box = index.grid.boxes(ways.x0, ways.y0, ways.x1, ways.y1)
-    keep = indices(index.grid.count(index.within, *box) > 0)
-    ways = ways.take(keep)
-    weight = (box[1] - box[0] + box[3] - box[2]).take(keep).astype(np.int64)
+    k = indices(index.grid.count(index.within, *box) > 0)
+    ways = ways.take(k)
     kept = ways.segment[group_starts(ways.segment)]
-    starts, ends = _held(index, holders, lat0[kept], lon0[kept], lat1[kept], lon1[kept], kept)
-    both = np.intersect1d(starts, ends, assume_unique=True)
+    near = _candidates(index, ways, (box[0][k], box[1][k], box[2][k], box[3][k]))
+    # All longitudes meet at a pole: a zone there may hold it without an edge near this one.
+    noisy = (np.abs(lat0) == 90.0) | (np.abs(lat1) == 90.0)
+    for way, _ in near:
+        noisy[ways.segment[way]] = True
+    held = _held(holders, (lat0[kept], lon0[kept], lat1[kept], lon1[kept]), rows[kept], noisy[kept])
+    starts, ends = (kept[place] * index.zones + zone for place, zone in held)
     found = [(starts, np.zeros(starts.size), np.zeros(starts.size)), (ends, np.ones(ends.size), np.ones(ends.size))]
-    for some in chunks(weight, CHUNK_CELLS):
-        found += _meetings(index, ways.take(some), both)
+    (way, edge), (round_way, item) = near
+    pair, first, last = edge_spans(index.edges, ways, way, edge)
+    found.append((ways.segment[way[pair]] * index.zones + index.edges.zone[edge[pair]], *_open(first, last)))
+    key = ways.segment[round_way] * index.zones + index.rounds.zone[item]
+    # One that starts and ends in the zone needs no more.
+    k = indices(~(_in_sorted(key, starts) & _in_sorted(key, ends)))
+    row, first, last = round_spans(index.rounds, _lines(ways, round_way[k], item[k]))
+    found.append((key[k[row]], *_open(first, last)))
+
     key, entry, exit_ = (np.concatenate(column) for column in zip(*found, strict=True))
     order = np.argsort(key, kind="stable")
     key = key[order]
     begin = group_starts(key)
     if not begin.size:
         return key, entry, exit_
-    zones = max(index.zones, 1)
-    segment, zone = np.divmod(key[begin], zones)
+    segment, zone = np.divmod(key[begin], index.zones)
     entry, exit_ = np.minimum.reduceat(entry[order], begin), np.maximum.reduceat(exit_[order], begin)
-    return rows[segment] * zones + zone, entry, exit_
+    return rows[segment] * index.zones + zone, entry, exit_
 
 
-def _unroll(lat0: F64, lon0: F64, lat1: F64, lon1: F64) -> _Ways:
+def _in_sorted(key: I64, keys: I64) -> Bool:
+    if not keys.size:
+        return np.zeros(key.size, dtype=bool)
+    found: Bool = keys[np.minimum(np.searchsorted(keys, key), keys.size - 1)] == key
+    return found
+
+
+def _open(first: F64, last: F64) -> tuple[F64, F64]:
+    """Keep found places off 0 and 1, which belong to segments that start and end inside."""
+    return np.clip(first, NOT_ZERO, NOT_ONE), np.clip(last, NOT_ZERO, NOT_ONE)
+
+
+def _unroll(lat0: F64, lon0: F64, lat1: F64, lon1: F64) -> Ways:
     """Wrap longitudes as `ellipsoid.frames` does, go the short way, and repeat what reaches the antimeridian."""
     valid = (np.abs(lat0) <= 90.0) & (np.abs(lat1) <= 90.0) & (np.abs(lon0) <= 360.0) & (np.abs(lon1) <= 360.0)
     k = indices(valid)
@@ -176,12 +195,12 @@ def _unroll(lat0: F64, lon0: F64, lat1: F64, lon1: F64) -> _Ways:
     turn = np.where(np.minimum(x0, x1) <= -180.0, 360.0, np.where(np.maximum(x0, x1) >= 180.0, -360.0, 0.0))
     again = indices(turn != 0.0)
     if not again.size:
-        return _Ways(k, x0, y0, x1, y1)
+        return Ways(k, x0, y0, x1, y1)
     row = np.append(np.arange(k.size), again)
     shift = np.append(np.zeros(k.size), turn[again])
     order = np.argsort(row, kind="stable")
     row, shift = row[order], shift[order]
-    return _Ways(k[row], x0[row] + shift, y0[row], x1[row] + shift, y1[row])
+    return Ways(k[row], x0[row] + shift, y0[row], x1[row] + shift, y1[row])
 
 
 def _wrap(lon: F64) -> F64:
@@ -189,108 +208,61 @@ def _wrap(lon: F64) -> F64:
     return np.where(lon < -180.0, lon + 360.0, lon)
 
 
-def _held(
-    index: SweepIndex, holders: FindHolders, lat0: F64, lon0: F64, lat1: F64, lon1: F64, segment: I64
-) -> tuple[I64, I64]:
-    """Keys of the zones that hold starts and ends, each rising; the end that is the next start is asked once."""
-    n = segment.size
-    if not n:
-        return segment, segment
-    new = np.ones(n, dtype=bool)
-    new[:-1] = (lat1[:-1] != lat0[1:]) | (lon1[:-1] != lon0[1:])
-    k = indices(new)
-    ptr, zone, _ = holders(np.append(lat0, lat1[k]), np.append(lon0, lon1[k]), 0.0)
-    place = np.arange(1, n + 1)
-    place[k] = n + np.arange(k.size)
-    keys = []
-    for fix in (np.arange(n), place):
-        owner, entry = expand(ptr[fix], ptr[fix + 1] - ptr[fix])
-        keys.append(segment[owner] * index.zones + zone[entry])
-    return keys[0], keys[1]
-
-
-def _meetings(index: SweepIndex, ways: _Ways, both: I64) -> list[tuple[I64, F64, F64]]:
-    """Where ways meet edges, and run within circles and corridors; keys whose ends are both inside may lack."""
-    found: list[tuple[I64, F64, F64]] = []
-    # A segment without length is where it starts and ends, no more.
-    ways = ways.take(indices((ways.x0 != ways.x1) | (ways.y0 != ways.y1)))
-    owner, cell = index.grid.walk(ways.x0, ways.y0, ways.x1, ways.y1, sums=index.rims)
-    start = index.ptr.take(cell).astype(np.int64)
-    count = index.ptr.take(cell + 1) - start
-    filled = indices(count > 0)
-    owner, start, count = owner[filled], start[filled], count[filled]
+def _candidates(index: SweepIndex, ways: Ways, box: CellBoxes) -> tuple[tuple[I64, I64], tuple[I64, I64]]:
+    """Pairs of way and edge, and of way and round item, that may meet; none for ways without a length."""
     edges = index.edges.zone.size
-    for some in chunks(count, CHUNK_ITEMS):
-        which, entry = expand(start[some], count[some])
-        way, item = owner[some].take(which), index.item.take(entry).astype(np.int64)
-        drawn = item < edges
-        if edges and drawn.any():
-            k = indices(drawn)
-            found.append(_edge_meetings(index, ways, way[k], item[k]))
-        k = indices(~drawn)
-        if k.size:
-            found.append(_round_meetings(index, ways, way[k], item[k] - edges, both))
-    return found
+    moving = (ways.x0 != ways.x1) | (ways.y0 != ways.y1)
+    k = indices(moving & (index.grid.count(index.rims, *box) > 0))
+    west, east, south, north = (side[k] for side in box)
+    drawn: list[tuple[I64, I64]] = [(k[:0], k[:0])]
+    rounds: list[tuple[I64, I64]] = [(k[:0], k[:0])]
+    for some in chunks((east - west + north - south).astype(np.int64), CHUNK_CELLS):
+        row = k[some]
+        owner, cell = index.grid.walk(ways.x0[row], ways.y0[row], ways.x1[row], ways.y1[row], sums=index.rims)
+        start = index.ptr.take(cell).astype(np.int64)
+        count = index.ptr.take(cell + 1) - start
+        for few in chunks(count, CHUNK_ITEMS):
+            which, entry = expand(start[few], count[few])
+            way, item = row.take(owner[few].take(which)), index.item.take(entry).astype(np.int64)
+            j = indices(item < edges)
+            drawn.append(boxes_meet(index.edges, ways, way.take(j), item.take(j), QUIET_DEG))
+            j = indices(item >= edges)
+            if j.size:
+                # A pair met in several cells is asked once.
+                way, item = np.divmod(
+                    np.unique(way[j] * index.rounds.zone.size + item[j] - edges), index.rounds.zone.size
+                )
+                j = may_meet(index.rounds, _lines(ways, way, item))
+                rounds.append((way[j], item[j]))
+    pairs = tuple((np.concatenate(w), np.concatenate(i)) for w, i in (zip(*c, strict=True) for c in (drawn, rounds)))
+    return pairs[0], pairs[1]
 
 
-def _round_meetings(index: SweepIndex, ways: _Ways, way: I64, item: I64, both: I64) -> tuple[I64, F64, F64]:
-    key = ways.segment[way] * index.zones + index.rounds.zone[item]
-    # One that starts and ends inside needs no more; and a pair met in several cells is asked once.
-    pair = np.unique((way * index.rounds.zone.size + item)[~np.isin(key, both)])
-    way, item = np.divmod(pair, index.rounds.zone.size)
+def _lines(ways: Ways, way: I64, item: I64) -> Lines:
     x0, y0 = ways.x0[way], ways.y0[way]
-    row, first, last = round_spans(index.rounds, Lines(item, y0, x0, ways.y1[way] - y0, ways.x1[way] - x0))
-    return ways.segment[way[row]] * index.zones + index.rounds.zone[item[row]], *_open(first, last)
+    return Lines(item, y0, x0, ways.y1[way] - y0, ways.x1[way] - x0)
 
 
-def _open(first: F64, last: F64) -> tuple[F64, F64]:
-    """Keep found places off 0 and 1, which belong to segments that start and end inside."""
-    return np.clip(first, NOT_ZERO, NOT_ONE), np.clip(last, NOT_ZERO, NOT_ONE)
+def _held(
+    holders: FindHolders, ends_deg: tuple[F64, F64, F64, F64], row: I64, noisy: Bool
+) -> tuple[tuple[I64, I64], tuple[I64, I64]]:
+    """Zones that hold the starts, and the ends, of segments: which segment, which zone, rising.
 
-
-def _edge_meetings(index: SweepIndex, ways: _Ways, way: I64, edge: I64) -> tuple[I64, F64, F64]:
-    way, edge = _boxes_meet(index.edges, ways, way, edge)
-    e = index.edges
-    x0, y0, x1, y1 = ways.x0[way], ways.y0[way], ways.x1[way], ways.y1[way]
-    ax, ay, bx, by = e.lon_a[edge], e.lat_a[edge], e.lon_b[edge], e.lat_b[edge]
-    # Edge seen from the way's start (0) and end (1); differences first, so a zone of a metre keeps its digits.
-    ax0, ay0, bx0, by0 = ax - x0, ay - y0, bx - x0, by - y0
-    ax1, ay1, bx1, by1 = ax - x1, ay - y1, bx - x1, by - y1
-    start, start_touches = _orientation(ax0, ay0, bx0, by0)
-    end, end_touches = _orientation(ax1, ay1, bx1, by1)
-    a, a_touches = _orientation(ax0, ay0, ax1, ay1)
-    b, b_touches = _orientation(bx0, by0, bx1, by1)
-    met = ((start > 0) != (end > 0)) | start_touches | end_touches
-    met &= ((a > 0) != (b > 0)) | a_touches | b_touches
-    k = indices(met)
-    start, end = start[k], end[k]
-    gap = start - end
-    along = (start_touches & end_touches)[k] | (gap == 0.0)
-    first = np.clip(start / np.where(gap == 0.0, 1.0, gap), 0.0, 1.0)
-    last = first.copy()
-    j = indices(along)
-    if j.size:
-        # On one line: where the edge's ends lie along the way.
-        r = k[j]
-        dx, dy = x1[r] - x0[r], y1[r] - y0[r]
-        length2 = dx * dx + dy * dy
-        at_a = np.clip((ax0[r] * dx + ay0[r] * dy) / length2, 0.0, 1.0)
-        at_b = np.clip((bx0[r] * dx + by0[r] * dy) / length2, 0.0, 1.0)
-        first[j], last[j] = np.minimum(at_a, at_b), np.maximum(at_a, at_b)
-    return ways.segment[way[k]] * index.zones + e.zone[edge[k]], *_open(first, last)
-
-
-def _boxes_meet(edges: Edges, ways: _Ways, way: I64, edge: I64) -> tuple[I64, I64]:
-    for w0, w1, ea, eb in ((ways.x0, ways.x1, edges.lon_a, edges.lon_b), (ways.y0, ways.y1, edges.lat_a, edges.lat_b)):
-        low, high = np.minimum(w0, w1), np.maximum(w0, w1)
-        a, b = ea.take(edge), eb.take(edge)
-        k = indices((np.minimum(a, b) <= high.take(way)) & (np.maximum(a, b) >= low.take(way)))
-        way, edge = way[k], edge[k]
-    return way, edge
-
-
-def _orientation(px: F64, py: F64, qx: F64, qy: F64) -> tuple[F64, Bool]:
-    """Twice the signed area of (origin, p, q), and whether its sign cannot be told from zero."""
-    left, right = px * qy, py * qx
-    area = left - right
-    return area, np.abs(area) <= ORIENTATION_ERROR * (np.abs(left) + np.abs(right))
+    Places are taken in the order start, end, start, end; one that is the place before it, or that follows it along a
+    quiet segment, is in the same zones.
+    """
+    lat0, lon0, lat1, lon1 = ends_deg
+    n = row.size
+    new = np.ones(2 * n, dtype=bool)
+    new[1::2] = noisy
+    new[2::2] = (row[1:] != row[:-1] + 1) | (lat0[1:] != lat1[:-1]) | (lon0[1:] != lon1[:-1])
+    first = indices(new)
+    lat, lon = (np.stack(pair, axis=1).ravel()[first] for pair in ((lat0, lat1), (lon0, lon1)))
+    ptr, zone, _ = holders(lat, lon, 0.0)
+    stretch = (np.cumsum(new) - 1).reshape(n, 2)
+    found = []
+    for place in (stretch[:, 0], stretch[:, 1]):
+        start = ptr[place]
+        owner, entry = expand(start, ptr[place + 1] - start)
+        found.append((owner, zone[entry]))
+    return found[0], found[1]

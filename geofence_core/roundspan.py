@@ -64,6 +64,19 @@ class Lines(NamedTuple):
         return frames(lat, np.where(np.abs(lon) > 360.0, lon - np.copysign(360.0, lon), lon))
 
 
+def may_meet(rounds: Rounds, lines: Lines) -> I64:
+    """Segments that a bound does not rule out; those left come near the item, or lie in it."""
+    apart, half, slack = _bounds(rounds, lines)
+    return indices(apart - half <= rounds.reach_m.take(lines.item) + rounds.half_m.take(lines.item) + slack)
+
+
+def _bounds(rounds: Rounds, lines: Lines) -> tuple[F64, F64, F64]:
+    """Distance from the segments' middles to their items' middles, half their lengths (upper bound), and slack."""
+    half = length_m(lines.lat, lines.lat + lines.dlat, lines.dlon) / 2
+    apart = _to_middle_m(rounds, lines.item, lines.at(np.full(lines.item.size, 0.5)))
+    return apart, half, arc_slack_m(apart)
+
+
 def round_spans(rounds: Rounds, lines: Lines) -> tuple[I64, F64, F64]:
     """First and last place of segments within circles and pieces of corridors.
 
@@ -101,11 +114,8 @@ def round_spans(rounds: Rounds, lines: Lines) -> tuple[I64, F64, F64]:
             dlon=length * whole_line.dlon,
         )
         end_lat = line.lat + line.dlat
-        half = length_m(line.lat, end_lat, line.dlon) / 2
+        apart, half, slack = _bounds(rounds, line)
         turn = np.abs(np.radians(line.dlon) * np.sin(np.radians(np.maximum(np.abs(line.lat), np.abs(end_lat)))))
-        middle = line.at(np.full(row.size, 0.5))
-        apart = _to_middle_m(rounds, line.item, middle)
-        slack = arc_slack_m(apart)
         reach = rounds.reach_m.take(line.item)
         within = apart + half <= reach - slack
         meets = (apart - half <= reach + rounds.half_m.take(line.item) + slack) & ~within

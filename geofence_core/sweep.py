@@ -13,8 +13,8 @@ import numpy as np
 from geofence_core.arrays import F64, I32, I64, indices
 from geofence_core.densify import bends_m, densify
 from geofence_core.ellipsoid import arc_m, frames, vectors
-from geofence_core.sweepgrid import Axis, Grid, axis
 from geofence_core.shapes import ZoneShape
+from geofence_core.sweepgrid import Axis, Grid, axis
 
 EDGE_SLACK_DEG = 1e-9
 """Added to the boxes of edges as they are entered; degree. Points between the ends of an edge or segment are rounded

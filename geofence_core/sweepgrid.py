@@ -29,6 +29,9 @@ UNIFORM_SHARE = 0.5
 """Share of the cells that stand at equal distances; the others follow what was drawn. At 0 empty country between two
 towns is one cell, which long lines cannot be told apart in; at 1 a town is one cell."""
 
+CellBoxes = tuple[I32, I32, I32, I32]
+"""Boxes of cells: first column and past the last, first row and past the last; int32 (N,) each."""
+
 DEPTH = 40
 """Most halvings of a line; 2**40 pieces of half the globe are 20 micrometres."""
 
@@ -68,8 +71,8 @@ class Grid:
         """Number of cells."""
         return self.lon.size * self.lat.size
 
-    def boxes(self, x0: F64, y0: F64, x1: F64, y1: F64) -> tuple[I32, I32, I32, I32]:
-        """Box of cells round each line: first column and past the last, first row and past the last; int32 (N,)."""
+    def boxes(self, x0: F64, y0: F64, x1: F64, y1: F64) -> CellBoxes:
+        """Box of cells round each line."""
         ax, bx = self.lon.cells(x0), self.lon.cells(x1)
         ay, by = self.lat.cells(y0), self.lat.cells(y1)
         west, south = np.minimum(ax, bx), np.minimum(ay, by)
