@@ -3,15 +3,16 @@
 Latitude before longitude, degrees; metres; integer nanoseconds. Nothing here knows a protocol, a device or a clock.
 """
 
-from geofence_core.assigned import AssignedZones, SingleFence
+from geofence_core.assigned import AssignedZones
 from geofence_core.crossed import CrossedZones
 from geofence_core.ellipsoid import separation_m
 from geofence_core.errors import AssignmentError, ColumnError, GeofenceError, ZoneFileError, ZoneGeometryError
 from geofence_core.evaluate import FenceState, FixColumns, TransitionKind, Transitions, evaluate
+from geofence_core.fence import SingleFence
 from geofence_core.pairs import Band, PairTable, PairTransitions, TrackColumns, evaluate_pairs
 from geofence_core.proximity import MovingColumns, Proximity, proximity
 from geofence_core.shapes import Mend, ZoneShape
-from geofence_core.zones import FixZones, ZoneTable
+from geofence_core.zones import FixZoneIds, FixZones, ZoneTable
 
 __all__ = [
     "AssignedZones",
@@ -21,6 +22,7 @@ __all__ = [
     "CrossedZones",
     "FenceState",
     "FixColumns",
+    "FixZoneIds",
     "FixZones",
     "GeofenceError",
     "Mend",

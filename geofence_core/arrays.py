@@ -9,6 +9,9 @@ import numpy.typing as npt
 from geofence_core.errors import ColumnError
 
 F64 = npt.NDArray[np.float64]
+F32 = npt.NDArray[np.float32]
+C128 = npt.NDArray[np.complex128]
+U8 = npt.NDArray[np.uint8]
 I64 = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
 I8 = npt.NDArray[np.int8]
@@ -35,8 +38,8 @@ def expand(start: I64, count: I64) -> tuple[I64, I64]:
     return owner, index
 
 
-def indices(mask: Bool) -> I64:
-    """Return where a mask is True; `np.flatnonzero` without its detour, which outweighs a short answer."""
+def indices(mask: npt.NDArray[Any]) -> I64:
+    """Return where a mask is True, or a count above 0; `np.flatnonzero` without its detour."""
     return mask.nonzero()[0]
 
 

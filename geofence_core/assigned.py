@@ -1,15 +1,15 @@
 """Each wearer's own zones: the pairs (wearer, zone) that an order makes, and the calls that look at nothing else."""
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
-from geofence_core import judge
 from geofence_core.arrays import F64, I64, chunks, expand, float_column, indices, int_column
-from geofence_core.ellipsoid import Frames, frame, frames
+from geofence_core.balls import CHUNK_PAIRS
 from geofence_core.errors import AssignmentError, ColumnError
-from geofence_core.zones import CHUNK_PAIRS, FixZones, ZoneTable
+from geofence_core.fence import SingleFence
+from geofence_core.grids import Places
+from geofence_core.index import places_of
+from geofence_core.zones import FixZones, ZoneTable
 
 
 class AssignedZones:
@@ -108,9 +108,9 @@ class AssignedZones:
             One row per fix and own zone, also where the position is NaN (its distances are NaN).
         """
         lat = float_column(lat_deg, "lat_deg")
-        fixes = frames(lat, float_column(lon_deg, "lon_deg", lat.size))
+        places = places_of(lat, float_column(lon_deg, "lon_deg", lat.size))
         wearer = self.checked_wearers(wearer_idx, lat.size)
-        fix_ptr, pair, signed = self.judge(wearer, fixes, np.inf if exact else self._zones.band_m)
+        fix_ptr, pair, signed = self.judge(wearer, places, np.inf if exact else self._zones.band_m)
         return FixZones(fix_ptr, self._zone[pair], signed)
 
     def checked_wearers(self, wearer_idx: npt.ArrayLike, size: int) -> I64:
@@ -119,78 +119,29 @@ class AssignedZones:
         _within(wearer, self.n_wearers, "wearer_idx", "wearers")
         return wearer
 
-    def judge(self, wearer: I64, fixes: Frames, band_m: float) -> tuple[I64, I64, F64]:
+    def judge(self, wearer: I64, places: Places, band_m: float) -> tuple[I64, I64, F64]:
         """Signed distances of all own pairs: fix_ptr int64 (N + 1,), pair int64 (M,), metres float64 (M,)."""
         start = self._ptr[wearer]
         count = self._ptr[wearer + 1] - start
         fix_ptr = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
         pair = np.empty(fix_ptr[-1], dtype=np.int64)
         signed = np.empty(fix_ptr[-1])
-        arrays = self._zones.arrays
         for part in chunks(count, CHUNK_PAIRS):
             owner, entry = expand(start[part], count[part])
+            owner += part.start
             rows = slice(int(fix_ptr[part.start]), int(fix_ptr[part.stop]))
-            pair[rows] = self._pair[entry]
-            fix, zone = owner + part.start, self._zone[pair[rows]]
-            gap = judge.ball_gap_m(arrays, fixes, fix, zone)
-            signed[rows] = judge.signed_m(arrays, fixes, fix, zone, gap, band_m)
+            pair[rows] = self._pair.take(entry)
+            signed[rows] = self._zones.index.pairs_m(places, owner, self._zone.take(pair[rows]), band_m)
         return fix_ptr, pair, signed
 
     def single(self, wearer: int) -> "SingleFence":
         """Return the fence of one wearer, for one fix at a time."""
-        return SingleFence(self, wearer)
+        return SingleFence(self._zones.index, self.own_zones(wearer))
 
     def own_zones(self, wearer: int) -> I64:
         """Return the zones of one wearer in rising order, or raise AssignmentError for one outside the table."""
         self.checked_wearers([wearer], 1)
         return self._zone[self._pair[self._ptr[wearer] : self._ptr[wearer + 1]]]
-
-
-class SingleFence:
-    """One wearer's zones, asked one fix at a time; made by `AssignedZones.single`."""
-
-    def __init__(self, assigned: AssignedZones, wearer: int) -> None:
-        zone = assigned.own_zones(wearer)
-        arrays = assigned.zones.arrays
-        self._arrays = arrays
-        self._band_m = assigned.zones.band_m
-        columns = (zone, arrays.cx_m[zone], arrays.cy_m[zone], arrays.cz_m[zone], arrays.ball_m[zone])
-        self._balls = list(zip(*(c.tolist() for c in (*columns, arrays.far_inside[zone])), strict=True))
-
-    def check(self, lat_deg: float, lon_deg: float) -> list[tuple[int, float]]:
-        """Judge one fix.
-
-        Parameters
-        ----------
-        lat_deg, lon_deg
-            Degree.
-
-        Returns
-        -------
-        list of (zone_idx, signed_distance_m)
-            All own zones in rising order; exact up to the table's ``band_m``, beyond it side and lower bound; the same
-            bits as `AssignedZones.signed_distance_m`. NaN distances without a position.
-        """
-        fix = frame(lat_deg, lon_deg)
-        x, y, z = fix[:3]
-        found: list[tuple[int, float]] = []
-        close: list[int] = []
-        gaps: list[float] = []
-        for zone, cx, cy, cz, ball, far_inside in self._balls:
-            dx, dy, dz = x - cx, y - cy, z - cz
-            gap = math.sqrt(dx * dx + dy * dy + dz * dz) - ball
-            if gap <= self._band_m:
-                close.append(len(found))
-                gaps.append(gap)
-            found.append((zone, -gap if far_inside else gap))
-        if close:
-            fixes = Frames(*np.array(fix)[:, None])
-            zones = np.array([found[i][0] for i in close])
-            here = np.zeros(zones.size, dtype=np.int64)
-            signed = judge.signed_m(self._arrays, fixes, here, zones, np.array(gaps), self._band_m)
-            for i, d in zip(close, signed.tolist(), strict=True):
-                found[i] = (found[i][0], d)
-        return found
 
 
 def _index_column(values: npt.ArrayLike, name: str, size: int | None) -> I64:

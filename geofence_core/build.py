@@ -52,7 +52,7 @@ class ZoneArrays:
 
 
 @dataclass(slots=True)
-class _Chains:
+class Chains:
     """Polylines of all zones in one list of edges; ``chain`` changes where the line breaks off."""
 
     lon: F64  # (E, 2)
@@ -72,7 +72,7 @@ def build(shapes: Sequence[ZoneShape]) -> ZoneArrays:
     """
     ids = tuple(s.zone_id for s in shapes)
     method = np.array([{"circle": CIRCLE, "corridor": CORRIDOR}.get(s.kind, AREA) for s in shapes], dtype=np.int8)
-    chains = _chains(shapes)
+    chains = chains_of(shapes)
     rings = _side_runs(chains, method, len(shapes))
     boundary = _boundary_runs(chains, ids)
     has_boundary = np.diff(boundary.blocks.ptr) > 0
@@ -104,7 +104,8 @@ def _freeze(record: ZoneArrays | SideRuns | BoundaryRuns | Boxes | Balls) -> Non
             _freeze(value)
 
 
-def _chains(shapes: Sequence[ZoneShape]) -> _Chains:
+def chains_of(shapes: Sequence[ZoneShape]) -> Chains:
+    """Return all edges of all zones in order, cut where a map was cut."""
     lines: list[F64] = []
     flags: list[Bool] = []
     zones: list[int] = []
@@ -122,7 +123,7 @@ def _chains(shapes: Sequence[ZoneShape]) -> _Chains:
             zones.append(z)
     if not lines:
         none = np.zeros(0, dtype=np.int64)
-        return _Chains(np.zeros((0, 2)), np.zeros((0, 2)), none, none, np.zeros(0, dtype=bool))
+        return Chains(np.zeros((0, 2)), np.zeros((0, 2)), none, none, np.zeros(0, dtype=bool))
     size = np.array([len(line) - 1 for line in lines])
     line_of = np.repeat(np.arange(len(lines), dtype=np.int64), size)
     artificial = np.concatenate(flags)
@@ -130,7 +131,7 @@ def _chains(shapes: Sequence[ZoneShape]) -> _Chains:
     end = np.concatenate([line[1:] for line in lines])
     new_chain = np.ones(line_of.size, dtype=bool)
     new_chain[1:] = (line_of[1:] != line_of[:-1]) | (artificial[1:] != artificial[:-1])
-    return _Chains(
+    return Chains(
         lon=np.stack([start[:, 0], end[:, 0]], axis=1),
         lat=np.stack([start[:, 1], end[:, 1]], axis=1),
         chain=np.cumsum(new_chain) - 1,
@@ -164,7 +165,7 @@ def _ptr(owner: I64, owners: int) -> I64:
     return np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=owners))]).astype(np.int64)
 
 
-def _side_runs(chains: _Chains, method: I8, n_zones: int) -> SideRuns:
+def _side_runs(chains: Chains, method: I8, n_zones: int) -> SideRuns:
     area = method[chains.zone] == AREA
     lon2, lat2, zone, chain = chains.lon[area], chains.lat[area], chains.zone[area], chains.chain[area]
     first, table = _runs(chain)
@@ -207,7 +208,7 @@ def _reduce(ufunc: np.ufunc, values: F64, first: I64) -> F64:
     return reduced
 
 
-def _boundary_runs(chains: _Chains, ids: tuple[str, ...]) -> BoundaryRuns:
+def _boundary_runs(chains: Chains, ids: tuple[str, ...]) -> BoundaryRuns:
     real = ~chains.artificial
     zone, chain = chains.zone[real], chains.chain[real]
     edge, lon2, lat2 = densify(chains.lon[real], chains.lat[real], ids, zone)

@@ -29,7 +29,9 @@ PIECES_LIMIT = 4_000_000
 """Most pieces of one zone; about 0.5 GB. The coast of the largest country at 1:10 million takes a twentieth."""
 
 
-def densify(lon: F64, lat: F64, zone_ids: tuple[str, ...], zone_of: I64) -> tuple[I64, F64, F64]:
+def densify(
+    lon: F64, lat: F64, zone_ids: tuple[str, ...], zone_of: I64, bend_limit_m: float = BEND_LIMIT_M
+) -> tuple[I64, F64, F64]:
     """Halve edges until each piece is short and straight enough.
 
     Parameters
@@ -38,6 +40,8 @@ def densify(lon: F64, lat: F64, zone_ids: tuple[str, ...], zone_of: I64) -> tupl
         float64 (E, 2), degree; start and end of each edge. Longitudes may run beyond 180.
     zone_ids, zone_of
         Names of the zones, and the zone of each edge (E,), for the error message.
+    bend_limit_m
+        Largest sideways gap between a piece and its edge; metre.
 
     Returns
     -------
@@ -51,12 +55,12 @@ def densify(lon: F64, lat: F64, zone_ids: tuple[str, ...], zone_of: I64) -> tupl
 
     Notes
     -----
-    The points in between lie exactly on the drawn edge (repeated halving in degrees). Bends stay below `BEND_LIMIT_M`
+    The points in between lie exactly on the drawn edge (repeated halving in degrees). Bends stay below the limit
     at any latitude, poles included.
     """
     edge = np.arange(len(lon), dtype=np.int64)
     while True:
-        split = _too_long_or_bent(lon, lat)
+        split = _too_long_or_bent(lon, lat, bend_limit_m)
         if not split.any():
             return edge, lon, lat
         counts = np.bincount(zone_of[edge], weights=1.0 + split, minlength=len(zone_ids))
@@ -100,13 +104,13 @@ def bends_m(lon: F64, lat: F64) -> tuple[F64, F64]:
     return length, left / np.where(length > 0, length, 1.0)
 
 
-def _too_long_or_bent(lon: F64, lat: F64) -> Bool:
+def _too_long_or_bent(lon: F64, lat: F64, bend_limit_m: float) -> Bool:
     length, bend = bends_m(lon, lat)
     bend = np.abs(bend)
     # An edge more than a third round the globe can have both ends in one place; halving it first tells.
     wide = np.abs(lon[:, 1] - lon[:, 0]) > 120.0
     on_pole = np.abs(lat).min(axis=1) == 90.0
-    split: Bool = (length > PIECE_LIMIT_M) | (bend > BEND_LIMIT_M) | (wide & ~on_pole)
+    split: Bool = (length > PIECE_LIMIT_M) | (bend > bend_limit_m) | (wide & ~on_pole)
     # Below a micrometre the bend is rounding of the coordinates, not the edge.
     split |= (bend > BEND_LIMIT_RATIO * length) & (bend > 1e-6)
     return split

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from geofence_core.arrays import F64, I8, I32, I64, float_column, indices, int_column
 from geofence_core.assigned import AssignedZones
-from geofence_core.ellipsoid import frames
 from geofence_core.errors import ColumnError
+from geofence_core.index import places_of
 
 UNKNOWN, OUTSIDE, INSIDE = -1, 0, 1
 
@@ -160,8 +160,8 @@ def evaluate(
             f"{assigned.n_wearers}; next: start with FenceState.unknown(assigned)"
         )
     wearer = assigned.checked_wearers(fixes.wearer_idx, len(fixes))
-    placed = frames(float_column(fixes.lat_deg, "lat_deg"), float_column(fixes.lon_deg, "lon_deg"))
-    judged = _newer(wearer, fixes.t_ns, indices(~np.isnan(placed.x_m)), state.t_ns)
+    placed = places_of(float_column(fixes.lat_deg, "lat_deg"), float_column(fixes.lon_deg, "lon_deg"))
+    judged = _newer(wearer, fixes.t_ns, indices(~np.isnan(placed.lat_deg)), state.t_ns)
     taken = type(placed)(*(column[judged] for column in placed))
     band = max(assigned.zones.band_m, exit_margin_m)
     fix_ptr, pair, signed = assigned.judge(wearer[judged], taken, band)

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from geofence_core import geojson, judge
-from geofence_core.arrays import F64, I64, Bool, chunks, expand, float_column, indices
-from geofence_core.build import ZoneArrays, build
+from geofence_core import geojson
+from geofence_core.arrays import F64, I64, Bool, float_column
 from geofence_core.crossed import CrossedZones, crossed
-from geofence_core.ellipsoid import Frames, frames
 from geofence_core.errors import ColumnError, ZoneGeometryError
+from geofence_core.grids import Places
+from geofence_core.index import ZoneIndex, places_of
 from geofence_core.shapes import PURPOSES, Mend, ZoneShape
 from geofence_core.sweep import SweepIndex, sweep_index
 from geofence_core.validate import check, check_order
@@ -22,19 +22,6 @@ from geofence_core.validate import check, check_order
 BAND_M = 250.0
 """Default of ``band_m``; metre. Wider than six standard deviations of a poor fix (40 m), so every decision that weighs
 uncertainty sees an exact distance; wider bands open more runs per fix."""
-
-CELL_M = 2_000.0
-"""Edge of the cubes in which `ZoneTable.near` groups fixes before it asks which zones matter; metre. About the size of
-a zone: smaller cubes mean more of them, larger ones more zones to rule out per fix."""
-
-CHUNK_PAIRS = 1 << 18
-"""(fix, zone) pairs looked at at once by the dense and sparse calls; bounds their temporaries to about 30 MB."""
-
-_CELL_HALF_DIAGONAL_M = CELL_M * 0.87
-"""From a cube's middle to its corners, rounded up; metre. Less would lose zones for fixes in the corners."""
-
-_CELL_SPAN = 1 << 13
-"""Cubes along each axis; 2**13 of `CELL_M` cover the Earth's diameter with room to spare."""
 
 
 class FixZones(NamedTuple):
@@ -46,6 +33,13 @@ class FixZones(NamedTuple):
     fix_ptr: I64
     zone_idx: I64
     signed_distance_m: F64
+
+
+class FixZoneIds(NamedTuple):
+    """Zones each fix is in (CSR): fix i has ``zone_idx[fix_ptr[i]:fix_ptr[i + 1]]``, in rising order; int64."""
+
+    fix_ptr: I64
+    zone_idx: I64
 
 
 class ZoneTable:
@@ -63,7 +57,7 @@ class ZoneTable:
         self._band_m = float(band_m)
         self._ids = tuple(s.zone_id for s in shapes)
         self._index = {zone_id: i for i, zone_id in enumerate(self._ids)}
-        self._arrays = build(shapes)
+        self._zone_index = ZoneIndex(self._shapes, self._band_m)
 
     @classmethod
     def from_geojson(
@@ -186,14 +180,14 @@ class ZoneTable:
         return self._band_m
 
     @property
-    def arrays(self) -> ZoneArrays:
+    def index(self) -> ZoneIndex:
         """The index itself, for the modules of this package."""
-        return self._arrays
+        return self._zone_index
 
     @property
     def nbytes(self) -> int:
-        """Memory of the index in bytes."""
-        return self._arrays.nbytes
+        """Memory in bytes of what has been indexed so far; each kind of call makes its part when it is first used."""
+        return self._zone_index.nbytes
 
     def idx(self, zone_id: str) -> int:
         """Return the ``zone_idx`` of an id; KeyError with the id where there is none."""
@@ -211,16 +205,27 @@ class ZoneTable:
         -------
         bool (N, Z); True on the boundary; False for NaN. Equals ``signed_distance_m(...) <= 0``.
         """
-        fixes = _frames(lat_deg, lon_deg)
-        out = np.zeros((fixes.x_m.size, len(self)), dtype=bool)
-        for part in self._dense_parts(fixes):
-            gap = judge.ball_gaps_m(self._arrays, fixes, part)
-            with np.errstate(invalid="ignore"):
-                close = gap <= 0.0
-                out[part] = self._arrays.far_inside & (gap > 0.0)
-            fix, zone = np.nonzero(close)
-            out[part][fix, zone] = judge.inside(self._arrays, fixes, fix + part.start, zone)
+        at = _places(lat_deg, lon_deg)
+        out = np.zeros((at.lat_deg.size, len(self)), dtype=bool)
+        out[self._zone_index.containing(at)] = True
         return out
+
+    def containing(self, lat_deg: npt.ArrayLike, lon_deg: npt.ArrayLike) -> FixZoneIds:
+        """Return only the zones each fix is in, without distances; never an (N, Z) array.
+
+        Parameters
+        ----------
+        lat_deg, lon_deg
+            float64 (N,), degree.
+
+        Returns
+        -------
+        FixZoneIds
+            The pairs for which `contains` is True.
+        """
+        at = _places(lat_deg, lon_deg)
+        fix, zone = self._zone_index.containing(at)
+        return FixZoneIds(_fix_ptr(fix, at.lat_deg.size), zone)
 
     def signed_distance_m(self, lat_deg: npt.ArrayLike, lon_deg: npt.ArrayLike, exact: bool = False) -> F64:
         """Signed distance of every fix to every zone.
@@ -238,16 +243,7 @@ class ZoneTable:
         float64 (N, Z), metre, negative inside, 0 on the boundary, NaN for NaN. For corridors the value inside is the
         distance to the line minus the half width. Error bounds: `boundary.boundary_m`, `ellipsoid.arc_m`.
         """
-        band = np.inf if exact else self._band_m
-        fixes = _frames(lat_deg, lon_deg)
-        out = np.empty((fixes.x_m.size, len(self)))
-        for part in self._dense_parts(fixes):
-            gap = judge.ball_gaps_m(self._arrays, fixes, part)
-            n = gap.shape[0]
-            fix = np.repeat(np.arange(part.start, part.start + n), len(self))
-            zone = np.tile(np.arange(len(self)), n)
-            out[part] = judge.signed_m(self._arrays, fixes, fix, zone, gap.ravel(), band).reshape(n, -1)
-        return out
+        return self._zone_index.dense_m(_places(lat_deg, lon_deg), exact)
 
     def near(self, lat_deg: npt.ArrayLike, lon_deg: npt.ArrayLike, within_m: float) -> FixZones:
         """Return only the zones that matter: those a fix is in, or no further than ``within_m`` from.
@@ -267,25 +263,9 @@ class ZoneTable:
         """
         if not 0.0 <= within_m < np.inf:
             raise ColumnError(f"within_m: expected metres, 0 or more, got {within_m}")
-        fixes = _frames(lat_deg, lon_deg)
-        n = fixes.x_m.size
-        band = max(within_m, self._band_m)
-        fix, zone = self._candidates(fixes, within_m)
-        kept: list[tuple[I64, I64, F64]] = []
-        for a in range(0, fix.size, CHUNK_PAIRS):
-            f, z = fix[a : a + CHUNK_PAIRS], zone[a : a + CHUNK_PAIRS]
-            gap = judge.ball_gap_m(self._arrays, fixes, f, z)
-            may = indices((gap <= within_m) | self._arrays.far_inside[z])
-            f, z, gap = f[may], z[may], gap[may]
-            d = judge.signed_m(self._arrays, fixes, f, z, gap, band)
-            wanted = indices(d <= within_m)
-            kept.append((f[wanted], z[wanted], d[wanted]))
-        if not kept:
-            return FixZones(np.zeros(n + 1, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
-        fix, zone, signed = (np.concatenate(column) for column in zip(*kept, strict=True))
-        order = np.argsort(fix, kind="stable")
-        fix_ptr = np.concatenate([[0], np.cumsum(np.bincount(fix, minlength=n))]).astype(np.int64)
-        return FixZones(fix_ptr, zone[order], signed[order])
+        at = _places(lat_deg, lon_deg)
+        fix, zone, signed = self._zone_index.near(at, within_m)
+        return FixZones(_fix_ptr(fix, at.lat_deg.size), zone, signed)
 
     def crossed(
         self, lat0_deg: npt.ArrayLike, lon0_deg: npt.ArrayLike, lat1_deg: npt.ArrayLike, lon1_deg: npt.ArrayLike
@@ -309,42 +289,14 @@ class ZoneTable:
         """Made with the first call of `crossed`."""
         return sweep_index(self._shapes)
 
-    def _candidates(self, fixes: Frames, within_m: float) -> tuple[I64, I64]:
-        """Pairs that the balls do not rule out, asked once per cube of fixes instead of once per fix."""
-        present = indices(~np.isnan(fixes.x_m))
-        none = np.zeros(0, dtype=np.int64)
-        if not present.size or not len(self):
-            return none, none
-        cell = [np.floor(c[present] / CELL_M).astype(np.int64) for c in (fixes.x_m, fixes.y_m, fixes.z_m)]
-        half = _CELL_SPAN // 2
-        key = ((cell[0] + half) * _CELL_SPAN + cell[1] + half) * _CELL_SPAN + cell[2] + half
-        cells, which = np.unique(key, return_inverse=True)
-        x, y, z = (
-            ((cells // scale % _CELL_SPAN) - half + 0.5) * CELL_M for scale in (_CELL_SPAN * _CELL_SPAN, _CELL_SPAN, 1)
-        )
-        arrays = self._arrays
-        reach = arrays.ball_m + (within_m + _CELL_HALF_DIAGONAL_M)
-        rows: list[I64] = []
-        zones: list[I64] = []
-        for part in chunks(np.full(cells.size, len(self)), CHUNK_PAIRS):
-            d2 = (x[part, None] - arrays.cx_m) ** 2
-            d2 += (y[part, None] - arrays.cy_m) ** 2
-            d2 += (z[part, None] - arrays.cz_m) ** 2
-            row, zone = np.nonzero((d2 <= reach * reach) | arrays.far_inside)
-            rows.append(row + part.start)
-            zones.append(zone)
-        per_cell = np.bincount(np.concatenate(rows), minlength=cells.size)
-        start = np.cumsum(per_cell) - per_cell
-        owner, entry = expand(start[which], per_cell[which])
-        return present[owner], np.concatenate(zones)[entry]
 
-    def _dense_parts(self, fixes: Frames) -> Iterable[slice]:
-        return chunks(np.full(fixes.x_m.size, max(len(self), 1)), CHUNK_PAIRS)
-
-
-def _frames(lat_deg: npt.ArrayLike, lon_deg: npt.ArrayLike) -> Frames:
+def _places(lat_deg: npt.ArrayLike, lon_deg: npt.ArrayLike) -> Places:
     lat = float_column(lat_deg, "lat_deg")
-    return frames(lat, float_column(lon_deg, "lon_deg", lat.size))
+    return places_of(lat, float_column(lon_deg, "lon_deg", lat.size))
+
+
+def _fix_ptr(fix: I64, n: int) -> I64:
+    return np.concatenate([[0], np.cumsum(np.bincount(fix, minlength=n))]).astype(np.int64)
 
 
 def _from_shapely(geometry: shapely.Geometry, zone_id: str, purpose: str) -> ZoneShape:

@@ -1,0 +1,55 @@
+"""Zones as drawn, asked for the side of the few fixes that are too near to a boundary for any plane."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import shapely
+
+from geofence_core.arrays import F64, I64, Bool
+from geofence_core.shapes import ZoneShape
+
+
+class DrawnZones:
+    """Polygons in longitude and latitude, made and prepared one by one when they are first asked.
+
+    The side is exact on the coordinates as drawn (GEOS: orientation in extended precision), so a fix left of a border
+    that two zones share is in exactly one of them.
+    """
+
+    def __init__(self, shapes: Sequence[ZoneShape]) -> None:
+        self._shapes = shapes
+        self._prepared: dict[int, shapely.MultiPolygon] = {}
+
+    def sides(self, zone_idx: I64, lat_deg: F64, lon_deg: F64) -> tuple[Bool, Bool]:
+        """Side of each fix against its zone.
+
+        Parameters
+        ----------
+        zone_idx, lat_deg, lon_deg
+            int64 (P,), float64 (P,), degree; longitudes on the zone's side of the antimeridian.
+
+        Returns
+        -------
+        inside, touching
+            bool (P,): inside or on the boundary; on it.
+        """
+        inside = np.zeros(zone_idx.size, dtype=bool)
+        touching = np.zeros(zone_idx.size, dtype=bool)
+        order = np.argsort(zone_idx, kind="stable")
+        first = np.flatnonzero(np.diff(zone_idx[order], prepend=-1))
+        for rows in np.split(order, first[1:]) if order.size else []:
+            polygon = self.prepared(int(zone_idx[rows[0]]))
+            inside[rows] = shapely.intersects_xy(polygon, lon_deg[rows], lat_deg[rows])
+            touching[rows] = inside[rows] & ~shapely.contains_xy(polygon, lon_deg[rows], lat_deg[rows])
+        return inside, touching
+
+    def prepared(self, zone: int) -> shapely.MultiPolygon:
+        """Return a zone's prepared polygons."""
+        found = self._prepared.get(zone)
+        if found is None:
+            polygons = self._shapes[zone].polygons
+            found = shapely.MultiPolygon([shapely.Polygon(p[0], p[1:]) for p in polygons])
+            shapely.prepare(found)
+            # Two threads may make the same one; either serves.
+            self._prepared[zone] = found
+        return found

@@ -1,0 +1,206 @@
+"""One wearer, one fix at a time: plain Python floats on cells that are unpacked when they are first visited.
+
+::
+
+      fix -> far cell (870 m)  -> what far zones answer anywhere in it, and the zones whose grids reach into it
+          -> cell of each grid -> side, or its two or three edges as tuples of floats
+
+An array call costs more than all of this: no array is touched once the cells along a wearer's way are known.
+"""
+
+from math import floor, nan
+
+import numpy as np
+
+from geofence_core.arrays import I64
+from geofence_core.cells import IN
+from geofence_core.edges import ASK, ASK_M
+from geofence_core.grids import FAR_CELLS_PER_DEG, OUTSIDE_FLOOR_M, Places, far_cell, far_m
+from geofence_core.index import ZoneIndex
+from geofence_core.meridian import latitude_terms_one
+from geofence_core.nearest import nearest_one
+
+CELLS_LIMIT = 20_000
+"""Unpacked cells kept per fence, about 10 MB; beyond it they are forgotten and unpacked again."""
+
+_Edge = tuple[float, float, float, float, float, float, float, int, int, float]
+
+
+class _ZoneCells:
+    """One zone's grid, its cells unpacked on demand: None, True (deep inside) or a list of edges."""
+
+    __slots__ = (
+        "_index",
+        "_known",
+        "cells",
+        "half",
+        "half_lat",
+        "half_lon",
+        "lat",
+        "lat_scale",
+        "lon",
+        "lon_scale",
+        "meridian",
+        "origin",
+        "place",
+        "reach",
+        "scale",
+        "size",
+        "zone",
+    )  # fmt: skip
+
+    def __init__(self, index: ZoneIndex, zone: int, place: int) -> None:
+        grids, edges = index.grids, index.edges
+        self._index = index
+        self._known: dict[int, _Edge] = {}
+        self.cells: dict[int, list[_Edge] | bool] = {}
+        self.zone, self.place = zone, place
+        self.lon, self.lat = float(grids.lon_deg[zone]), float(grids.lat_deg[zone])
+        self.half_lon, self.half_lat = float(grids.half_lon_deg[zone]), float(grids.half_lat_deg[zone])
+        self.lon_scale, self.lat_scale = float(grids.lon_scale[zone]), float(grids.lat_scale[zone])
+        self.half, self.size = float(grids.half[zone]), int(grids.size[zone])
+        self.meridian, self.origin = float(edges.meridian_deg[zone]), float(edges.origin_m[zone])
+        self.scale, self.reach = float(edges.scale_per_m2[zone]), float(edges.reach_m[zone])
+
+    def unpack(self, cell: int) -> list[_Edge] | bool:
+        """Read one cell out of the arrays and keep it."""
+        grids = self._index.grids
+        at = int(grids.base[self.zone]) + cell
+        count = int(grids.count[at])
+        found: list[_Edge] | bool = bool(grids.side[at] == IN)
+        if count:
+            start = int(grids.start[at])
+            found = [self._edge(e) for e in grids.candidate[start : start + count].tolist()]
+        if len(self.cells) >= CELLS_LIMIT:
+            self.cells.clear()
+            self._known.clear()
+        self.cells[cell] = found
+        return found
+
+    def _edge(self, e: int) -> _Edge:
+        found = self._known.get(e)
+        if found is None:
+            edges = self._index.edges
+            a, b, unit = complex(edges.at[e]), complex(edges.at[e + 1]), complex(edges.unit[e])
+            code = int(edges.code[e])
+            length, bend = float(edges.length_m[e]), float(edges.bend_m[e])
+            found = (a.real, a.imag, unit.real, unit.imag, length, b.real, b.imag, code & 3, code >> 2, bend)
+            self._known[e] = found
+        return found
+
+
+class SingleFence:
+    """One wearer's zones, asked one fix at a time; made by `AssignedZones.single`."""
+
+    def __init__(self, index: ZoneIndex, zone_idx: I64) -> None:
+        self._index = index
+        self._band_m = index.band_m
+        self._zones = zone_idx
+        self._nowhere = [(z, nan) for z in zone_idx.tolist()]
+        mine = index.edges.is_indexed[zone_idx]
+        self._cells = [_ZoneCells(index, z, k) for k, z in enumerate(zone_idx.tolist()) if mine[k]]
+        self._others = np.flatnonzero(~mine)
+        self._far: dict[tuple[int, int], tuple[list[tuple[int, float]], list[_ZoneCells]]] = {}
+
+    def check(self, lat_deg: float, lon_deg: float) -> list[tuple[int, float]]:
+        """Judge one fix.
+
+        Parameters
+        ----------
+        lat_deg, lon_deg
+            Degree.
+
+        Returns
+        -------
+        list of (zone_idx, signed_distance_m)
+            All own zones in rising order; exact up to the table's ``band_m``, beyond it side and lower bound; the same
+            bits as `AssignedZones.signed_distance_m`. NaN distances without a position.
+        """
+        if not (abs(lat_deg) <= 90.0 and abs(lon_deg) <= 360.0):
+            return list(self._nowhere)
+        if lon_deg >= 180.0:
+            lon_deg -= 360.0
+        elif lon_deg < -180.0:
+            lon_deg += 360.0
+        key = floor(lat_deg * FAR_CELLS_PER_DEG), floor(lon_deg * FAR_CELLS_PER_DEG)
+        known = self._far.get(key) or self._look_round(key, lat_deg, lon_deg)
+        found = known[0].copy()
+        terms: tuple[float, ...] = ()
+        band = self._band_m
+        for z in known[1]:
+            u = lon_deg - z.lon
+            if not -180.0 <= u <= 180.0:
+                u -= 360.0 * round(u / 360.0)
+            v = lat_deg - z.lat
+            if not (abs(u) < z.half_lon and abs(v) < z.half_lat):
+                continue
+            last = z.size - 1
+            column, row = int(u * z.lon_scale + z.half), int(v * z.lat_scale + z.half)
+            cell = min(row, last) * z.size + min(column, last)
+            edges = z.cells.get(cell)
+            if edges is None:
+                edges = z.unpack(cell)
+            if edges is True:
+                found[z.place] = z.zone, -band
+            elif edges:
+                if not terms:
+                    terms = latitude_terms_one(lat_deg)
+                m, n, s, c3, c4 = terms
+                d = lon_deg - z.meridian
+                if not -180.0 <= d <= 180.0:
+                    d -= 360.0 * round(d / 360.0)
+                d2 = d * d
+                x = (d2 * c3 + n) * d
+                signed, code = nearest_one(edges, x, (m - z.origin) + (d2 * c4 + s) * d2)
+                close = -ASK_M < signed < ASK_M or code == ASK
+                signed *= 1.0 - x * x * z.scale
+                if z.reach:
+                    signed = abs(signed) - z.reach
+                elif close:
+                    signed = self._ask(
+                        z.zone, lat_deg, d + z.meridian if abs(lon_deg - z.meridian) > 180.0 else lon_deg, signed
+                    )
+                if signed <= band:
+                    found[z.place] = z.zone, max(signed, -band)
+        if self._others.size:
+            self._judge_others(lat_deg, lon_deg, found)
+        return found
+
+    def inside(self, lat_deg: float, lon_deg: float) -> list[int]:
+        """Return the own zones that hold a fix, in rising order; those whose `check` is not positive."""
+        return [zone for zone, signed in self.check(lat_deg, lon_deg) if signed <= 0.0]
+
+    def _look_round(
+        self, key: tuple[int, int], lat_deg: float, lon_deg: float
+    ) -> tuple[list[tuple[int, float]], list[_ZoneCells]]:
+        """Work out a far cell: bounds of all zones, and the zones whose grids reach into it."""
+        grids, zone = self._index.grids, self._zones
+        du = np.abs(far_cell(np.array([lon_deg])) - grids.lon_deg[zone])
+        np.minimum(du, np.abs(360.0 - du), out=du)
+        dv = np.abs(far_cell(np.array([lat_deg])) - grids.lat_deg[zone])
+        half_lon, half_lat = grids.half_lon_deg[zone], grids.half_lat_deg[zone]
+        half_cell = 0.5 / FAR_CELLS_PER_DEG * (1.0 + 1e-9)
+        reaches = (du <= half_lon + half_cell) & (dv <= half_lat + half_cell)
+        far = far_m(half_lon, half_lat, grids.lon_m[zone], self._band_m, du, dv)
+        known = (
+            list(zip(zone.tolist(), far.tolist(), strict=True)),
+            [z for z in self._cells if reaches[z.place]],
+        )
+        if len(self._far) >= CELLS_LIMIT:
+            self._far.clear()
+        self._far[key] = known
+        return known
+
+    def _ask(self, zone: int, lat_deg: float, lon_deg: float, signed: float) -> float:
+        inside, touching = self._index.drawn.sides(np.array([zone]), np.array([lat_deg]), np.array([lon_deg]))
+        if touching[0]:
+            return 0.0
+        d = abs(signed)
+        return -d + 0.0 if inside[0] else max(d, OUTSIDE_FLOOR_M)
+
+    def _judge_others(self, lat_deg: float, lon_deg: float, found: list[tuple[int, float]]) -> None:
+        zone = self._zones[self._others]
+        at = Places(np.array([lat_deg]), np.array([lon_deg]))
+        signed = self._index.pairs_m(at, np.zeros(zone.size, dtype=np.int64), zone, self._band_m)
+        for place, z, d in zip(self._others.tolist(), zone.tolist(), signed.tolist(), strict=True):
+            found[place] = z, d

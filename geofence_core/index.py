@@ -1,0 +1,197 @@
+"""Everything a table can ask: cells for zones that lie in a plane, balls for the others, one answer per (fix, zone).
+
+::
+
+                     | zones in a plane (nearly all)         | the others: poles, seams, continents
+      own zones      | grids: one per zone                   | balls, then the fix's own plane
+      shared zones   | sheets: one directory for all         |
+      beyond band    | side, and a lower bound               |
+      exact beyond   | balls, as the others                  |
+
+Grids and sheets point into the same edges, so a pair gets the same bits whichever was asked. Each is made when it is
+first asked for; two threads that ask at once make it twice, and either serves.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from geofence_core import judge
+from geofence_core.arrays import F64, I64, indices
+from geofence_core.balls import CHUNK_PAIRS, near_by_balls
+from geofence_core.build import ZoneArrays, build
+from geofence_core.drawn import DrawnZones
+from geofence_core.edges import EdgeTable, build_edges
+from geofence_core.ellipsoid import frames
+from geofence_core.grids import Places, ZoneGrids, build_grids, far_cell, far_m, pairs_m
+from geofence_core.nearest import borrow, give_back
+from geofence_core.shapes import ZoneShape
+from geofence_core.sheets import Sheets, build_sheets, query
+
+Pairs = tuple[I64, I64, F64]
+
+
+class ZoneIndex:
+    """Indexes of one table of Z zones; what they hold never changes."""
+
+    def __init__(self, shapes: Sequence[ZoneShape], band_m: float, edges: EdgeTable | None = None) -> None:
+        self._shapes = shapes
+        self.band_m = band_m
+        self.edges = build_edges(shapes) if edges is None else edges
+        self.drawn = DrawnZones(shapes)
+        self.other = indices(~self.edges.is_indexed)
+        self._row_of_other = np.full(len(shapes), -1, dtype=np.int64)
+        self._row_of_other[self.other] = np.arange(self.other.size)
+        self.others = build([shapes[z] for z in self.other.tolist()])
+
+    @cached_property
+    def grids(self) -> ZoneGrids:
+        """A grid per zone."""
+        return build_grids(self.edges, self.band_m)
+
+    @cached_property
+    def sheets(self) -> Sheets:
+        """The directory of shared zones."""
+        return build_sheets(self.edges, self.band_m)
+
+    @cached_property
+    def inside_sheets(self) -> Sheets:
+        """The directory for the side alone: lists only where a boundary runs through the cell."""
+        return build_sheets(self.edges, 0.0)
+
+    @cached_property
+    def exact(self) -> ZoneArrays:
+        """All zones by balls, for distances beyond the band."""
+        return build(self._shapes) if self.other.size < len(self._shapes) else self.others
+
+    @property
+    def nbytes(self) -> int:
+        """Memory in bytes of what has been made."""
+        made = [vars(self)[name] for name in ("grids", "sheets", "inside_sheets", "exact") if name in vars(self)]
+        return self.edges.nbytes + self.others.nbytes + sum(int(part.nbytes) for part in made)
+
+    def pairs_m(self, places: Places, fix: I64, zone: I64, band_m: float) -> F64:
+        """Signed distance of P pairs ``fix zone``; exact up to the larger of ``band_m`` and the table's band.
+
+        Beyond the table's band the size of a value never falls below that band.
+        """
+        work = borrow()
+        at = Places(places.lat_deg.take(fix), places.lon_deg.take(fix))
+        if self.other.size:
+            out = np.empty(zone.size)
+            mine = indices(self.edges.is_indexed.take(zone))
+            part = Places(at.lat_deg.take(mine), at.lon_deg.take(mine))
+            out[mine] = pairs_m(self.edges, self.grids, self.drawn, part, zone.take(mine), work)
+            theirs = indices(~self.edges.is_indexed.take(zone))
+            if theirs.size:
+                out[theirs] = self._by_balls(
+                    self.others, at, theirs, self._row_of_other.take(zone.take(theirs)), band_m
+                )
+        else:
+            out = pairs_m(self.edges, self.grids, self.drawn, at, zone, work)
+        give_back(work)
+        if band_m > self.band_m:
+            self._beyond(at, zone, band_m, out)
+        return out
+
+    def _beyond(self, at: Places, zone: I64, band_m: float, out: F64) -> None:
+        """Replace bounds beyond the table's band by distances."""
+        rows = indices((np.abs(out) >= self.band_m) & self.edges.is_indexed.take(zone))
+        if rows.size:
+            d = self._by_balls(self.exact, at, rows, zone.take(rows), band_m)
+            out[rows] = np.copysign(np.maximum(np.abs(d), self.band_m), out[rows])
+
+    @staticmethod
+    def _by_balls(arrays: ZoneArrays, at: Places, rows: I64, zone: I64, band_m: float) -> F64:
+        out = np.empty(rows.size)
+        for a in range(0, rows.size, CHUNK_PAIRS):
+            part = rows[a : a + CHUNK_PAIRS]
+            placed = frames(at.lat_deg.take(part), at.lon_deg.take(part))
+            here = np.arange(part.size)
+            z = zone[a : a + CHUNK_PAIRS]
+            gap = judge.ball_gap_m(arrays, placed, here, z)
+            out[a : a + CHUNK_PAIRS] = judge.signed_m(arrays, placed, here, z, gap, band_m)
+        return out
+
+    def near(self, places: Places, within_m: float) -> Pairs:
+        """Every pair with a signed distance up to ``within_m``: fix and zone int64 (M,), rising; float64 (M,)."""
+        if within_m > self.band_m:
+            return self._near_beyond(places, within_m)
+        work = borrow()
+        found = query(self.edges, self.sheets, self.drawn, places, work)
+        give_back(work)
+        if within_m < self.band_m:
+            keep = indices(found[2] <= within_m)
+            found = found[0].take(keep), found[1].take(keep), found[2].take(keep)
+        return self._with_others(found, places, within_m)
+
+    def containing(self, places: Places) -> tuple[I64, I64]:
+        """Every pair of a fix and a zone it is in: int64 (M,), rising."""
+        work = borrow()
+        found = query(self.edges, self.inside_sheets, self.drawn, places, work)
+        give_back(work)
+        fix, zone, _ = self._with_others(found, places, 0.0)
+        return fix, zone
+
+    def _with_others(self, found: Pairs, places: Places, within_m: float) -> Pairs:
+        if not self.other.size:
+            return found
+        placed = frames(places.lat_deg, places.lon_deg)
+        more = near_by_balls(self.others, placed, within_m, max(within_m, self.band_m))
+        if not more[0].size:
+            return found
+        fix, zone, signed = (
+            np.concatenate(c) for c in zip(found, (more[0], self.other[more[1]], more[2]), strict=True)
+        )
+        order = np.lexsort((zone, fix))
+        return fix[order], zone[order], signed[order]
+
+    def _near_beyond(self, places: Places, within_m: float) -> Pairs:
+        fix, zone, signed = near_by_balls(self.exact, frames(places.lat_deg, places.lon_deg), within_m, within_m)
+        rows = indices(self.edges.is_indexed.take(zone))
+        at = Places(places.lat_deg.take(fix.take(rows)), places.lon_deg.take(fix.take(rows)))
+        work = borrow()
+        d = pairs_m(self.edges, self.grids, self.drawn, at, zone.take(rows), work)
+        give_back(work)
+        beyond = np.copysign(np.maximum(np.abs(signed.take(rows)), self.band_m), d)
+        signed[rows] = np.where(np.abs(d) < self.band_m, d, beyond)
+        keep = indices(signed <= within_m)
+        return fix.take(keep), zone.take(keep), signed.take(keep)
+
+    def dense_m(self, places: Places, exact: bool) -> F64:
+        """Signed distance of every fix to every zone; float64 (N, Z)."""
+        n, zones = places.lat_deg.size, len(self._shapes)
+        if exact or self.other.size:
+            fix = np.repeat(np.arange(n), zones)
+            zone = np.tile(np.arange(zones), n)
+            return self.pairs_m(places, fix, zone, np.inf if exact else self.band_m).reshape(n, zones)
+        out = self._far(places)
+        fix, zone, signed = self.near(places, self.band_m)
+        out[fix, zone] = signed
+        return out
+
+    def _far(self, places: Places) -> F64:
+        """Lower bound of every pair; float64 (N, Z)."""
+        grids = self.grids
+        out = np.empty((places.lat_deg.size, grids.size.size))
+        step = max(1, CHUNK_PAIRS // max(grids.size.size, 1))
+        for a in range(0, places.lat_deg.size, step):
+            u = np.abs(far_cell(places.lon_deg[a : a + step])[:, None] - grids.lon_deg)
+            np.minimum(u, np.abs(360.0 - u), out=u)
+            v = np.abs(far_cell(places.lat_deg[a : a + step])[:, None] - grids.lat_deg)
+            out[a : a + step] = far_m(grids.half_lon_deg, grids.half_lat_deg, grids.lon_m, self.band_m, u, v)
+        return out
+
+
+def places_of(lat_deg: F64, lon_deg: F64) -> Places:
+    """Fixes as they are judged: longitudes wrapped to [-180, 180), positions that are none NaN in both."""
+    if lat_deg.size and (
+        lat_deg.min() >= -90.0 and lat_deg.max() <= 90.0 and lon_deg.min() >= -180.0 and lon_deg.max() < 180.0
+    ):
+        return Places(lat_deg, lon_deg)
+    with np.errstate(invalid="ignore"):
+        valid = (np.abs(lat_deg) <= 90.0) & (np.abs(lon_deg) <= 360.0)
+    lat, lon = np.where(valid, lat_deg, np.nan), np.where(valid, lon_deg, np.nan)
+    lon = np.where(lon >= 180.0, lon - 360.0, lon)
+    return Places(lat, np.where(lon < -180.0, lon + 360.0, lon))

@@ -1,0 +1,193 @@
+"""Planes about a meridian: what a fix's latitude contributes is computed once, what its longitude adds is two products.
+
+::
+
+        y |      . P          Transverse Mercator about the meridian of each zone, scale 1 on it:
+          |     /
+      m0 -+----/-----> x          x = D (n + D^2 c3)          D: degrees of longitude from the meridian
+          |                       y = m - m0 + D^2 (s + D^2 c4)
+       meridian of the zone       m, n, s, c3, c4: functions of the latitude alone
+
+Every zone has its own meridian, so no region has to be chosen, and a fix near several zones pays for its latitude once.
+Along a meridian a plane may be as long as the Earth; across it is held to `STRIP_HALF_WIDTH_M`. The functions of latitude
+are polynomials of low degree per degree of latitude: multiplications and additions only, so that one fix in plain floats
+and a million in arrays give the same bits.
+"""
+
+import math
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from geofence_core.arrays import C128, F64
+from geofence_core.ellipsoid import A_M, E2, F
+
+STRIP_HALF_WIDTH_M = 45_000.0
+"""Furthest from its meridian that a plane is used, up to latitude 56; metre. There the terms left out reach 3e-5 m;
+wider planes lose accuracy with the fifth power, narrower ones leave more zones to the slower method without planes."""
+
+LATITUDE_LIMIT_DEG = 86.0
+"""Beyond this latitude planes about meridians are not used; degree. They would be narrower than 8 km."""
+
+SCALE_PER_M2 = 1.0 / (2.0 * 6_371_000.0**2)
+"""The plane stretches distances by ``1 + x^2 * SCALE_PER_M2``; 1/m^2. With the mean radius for all latitudes the
+correction is right to 5e-8 of the distance."""
+
+_DEGREES = (6, 5, 5, 4, 3)
+"""Degrees of the polynomials of m, n, s, c3, c4 over one degree of latitude: each leaves less than 1e-9 m at 30 km."""
+
+_ROWS = 180
+_OFFSET = 89.5
+_RAD = math.pi / 180.0
+
+
+class LatitudeTerms(NamedTuple):
+    """What latitudes contribute to plane coordinates; each float64 (N,): metre, metre per degree^1 to ^4."""
+
+    m: F64
+    n: F64
+    s: F64
+    c3: F64
+    c4: F64
+
+
+@cache
+def _coefficients() -> tuple[tuple[F64, ...], ...]:
+    """Per term its coefficients from the highest power down, each float64 (`_ROWS`,), by interpolation per row."""
+    found = []
+    for term, degree in enumerate(_DEGREES):
+        nodes = 0.5 * np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
+        lat = np.arange(_ROWS)[:, None] - _OFFSET + nodes
+        values = _closed_form(lat)[term]
+        solved = np.linalg.solve(np.vander(nodes), values.T)
+        for row in solved:
+            row.flags.writeable = False
+        found.append(tuple(solved))
+    return tuple(found)
+
+
+@cache
+def _rows_of_floats() -> list[tuple[tuple[float, ...], ...]]:
+    terms = _coefficients()
+    return [tuple(tuple(float(c[row]) for c in term) for term in terms) for row in range(_ROWS)]
+
+
+def _closed_form(lat_deg: F64) -> tuple[F64, F64, F64, F64, F64]:
+    """Series of the transverse Mercator projection; Snyder, "Map Projections", USGS 1395, equations 8-9 and 8-10."""
+    phi = lat_deg * _RAD
+    sin, cos = np.sin(phi), np.cos(phi)
+    normal = A_M / np.sqrt(1.0 - E2 * sin * sin)
+    third = F / (2.0 - F)
+    r = A_M / (1.0 + third)
+    # Meridian arc (Helmert), to the fourth power of the third flattening: 1e-8 m.
+    m = r * (
+        (1 + third**2 / 4 + third**4 / 64) * phi
+        - 1.5 * (third - third**3 / 8) * np.sin(2 * phi)
+        + 15 / 16 * (third**2 - third**4 / 4) * np.sin(4 * phi)
+        - 35 / 48 * third**3 * np.sin(6 * phi)
+        + 315 / 512 * third**4 * np.sin(8 * phi)
+    )
+    # The powers of t = tan(latitude) are multiplied out, so that nothing blows up at the poles.
+    eta2 = E2 / (1.0 - E2) * cos * cos
+    c3 = normal * cos * (cos * cos * (1.0 + eta2) - sin * sin) / 6.0
+    c4 = normal * sin * cos * (cos * cos * (5.0 + 9.0 * eta2 + 4.0 * eta2 * eta2) - sin * sin) / 24.0
+    return m, normal * cos * _RAD, normal * sin * cos / 2.0 * _RAD**2, c3 * _RAD**3, c4 * _RAD**4
+
+
+def latitude_terms(lat_deg: F64) -> LatitudeTerms:
+    """Evaluate the functions of latitude.
+
+    Parameters
+    ----------
+    lat_deg
+        float64 (N,), degree, within +-90, no NaN.
+
+    Returns
+    -------
+    LatitudeTerms
+        float64 (N,) each.
+
+    Notes
+    -----
+    Measured against the closed forms: 1e-9 m. Cost: 15 ns where all latitudes share a row of one degree, else 40 ns.
+    """
+    if not lat_deg.size:
+        return LatitudeTerms(*(np.zeros(0) for _ in _DEGREES))
+    low, high = _row(float(lat_deg.min())), _row(float(lat_deg.max()))
+    if low == high:
+        v = lat_deg - (low - _OFFSET)
+        return LatitudeTerms(*(_horner(v, [c[low] for c in term]) for term in _coefficients()))
+    row = np.minimum((lat_deg + 90.0).astype(np.int64), _ROWS - 1)
+    v = lat_deg - (row - _OFFSET)
+    return LatitudeTerms(*(_horner(v, [c.take(row) for c in term]) for term in _coefficients()))
+
+
+def latitude_terms_one(lat_deg: float) -> tuple[float, float, float, float, float]:
+    """`latitude_terms` of one latitude in plain floats, the same bits; 1 us."""
+    row = _row(lat_deg)
+    v = lat_deg - (row - _OFFSET)
+    (m6, m5, m4, m3, m2, m1, m0), (n5, n4, n3, n2, n1, n0), (s5, s4, s3, s2, s1, s0), c3, c4 = _rows_of_floats()[row]
+    return (
+        (((((m6 * v + m5) * v + m4) * v + m3) * v + m2) * v + m1) * v + m0,
+        ((((n5 * v + n4) * v + n3) * v + n2) * v + n1) * v + n0,
+        ((((s5 * v + s4) * v + s3) * v + s2) * v + s1) * v + s0,
+        (((c3[0] * v + c3[1]) * v + c3[2]) * v + c3[3]) * v + c3[4],
+        ((c4[0] * v + c4[1]) * v + c4[2]) * v + c4[3],
+    )
+
+
+def project(terms: LatitudeTerms, dlon_deg: F64, origin_m: F64 | float) -> C128:
+    """Place positions in planes.
+
+    Parameters
+    ----------
+    terms
+        Of their latitudes, (N,).
+    dlon_deg
+        float64 (N,): longitude minus the plane's meridian, within +-180, degree.
+    origin_m
+        float64, broadcast to (N,): ``m`` of the plane's origin.
+
+    Returns
+    -------
+    complex128 (N,): east + i north of the origin, metre. Against PROJ's transverse Mercator: 4e-6 m at 30 km from the
+    meridian and latitude 53, 1e-9 m at 5 km.
+    """
+    d2 = dlon_deg * dlon_deg
+    out = np.empty(dlon_deg.shape, dtype=np.complex128)
+    x = d2 * terms.c3
+    x += terms.n
+    np.multiply(x, dlon_deg, out=out.real)
+    y = d2 * terms.c4
+    y += terms.s
+    y *= d2
+    m = terms.m - origin_m
+    np.add(m, y, out=out.imag)
+    return out
+
+
+def strip_half_width_m(lat_deg: F64) -> F64:
+    """Width to each side of a meridian in which a plane is used: less towards the poles, where the series is slower."""
+    t = np.abs(np.tan(np.minimum(np.abs(lat_deg), LATITUDE_LIMIT_DEG) * _RAD))
+    return STRIP_HALF_WIDTH_M * np.minimum(1.0, (1.5 / np.maximum(t, 1.5)) ** 0.8)
+
+
+def metres_per_degree_lon(lat_deg: F64) -> F64:
+    """Length of a degree of longitude; float64 as ``lat_deg``."""
+    sin = np.sin(lat_deg * _RAD)
+    length: F64 = A_M * np.cos(lat_deg * _RAD) / np.sqrt(1.0 - E2 * sin * sin) * _RAD
+    return length
+
+
+def _row(lat_deg: float) -> int:
+    return min(int(lat_deg + 90.0), _ROWS - 1)
+
+
+def _horner(v: F64, coefficients: list[F64]) -> F64:
+    out = coefficients[0] * v
+    for c in coefficients[1:-1]:
+        out += c
+        out *= v
+    out += coefficients[-1]
+    return out

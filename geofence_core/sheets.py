@@ -1,0 +1,382 @@
+"""Shared zones: one directory of cells for all of them, so a fix meets only the zones that matter where it is.
+
+::
+
+      sheet (a rectangle of longitude and latitude)          fix -> tile -> leaf -> rows (zone, list of edges)
+      +-----+-----+-----+-----+
+      |  .  |  .  |     |  .  |   .  tile without any zone: one byte read, done
+      +-----+-----+-----+-----+   #  tile cut into 64 x 64 leaves
+      |  .  |  #  |  #  |  .  |
+      +-----+-----+-----+-----+   leaf    [ zone 4: list of 2 edges | zone 7: deep inside | zone 9: list of 1 edge ]
+      |  .  |  .  |  .  |  .  |   tiles along the rim are empty: fixes outside are moved into it instead of masked
+      +-----+-----+-----+-----+
+
+Leaves are about 54 m high everywhere and about square. Zones of one region make one sheet; zones spread over the globe
+make one sheet per block of 4 degrees, found through a map of blocks.
+"""
+
+import math
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from geofence_core.arrays import F64, I32, I64, U8, expand, indices
+from geofence_core.cells import IN, Cells, Lattice, Splitting, split
+from geofence_core.drawn import DrawnZones
+from geofence_core.edges import EdgeTable, margin_deg
+from geofence_core.grids import Places, listed_m, small
+from geofence_core.nearest import POINTS, Work
+
+TILES_PER_DEG = 32
+"""Tiles per degree of latitude: 3.5 km. With larger tiles more empty leaves are stored, with smaller ones more rows
+stand at the level of tiles."""
+
+LEAF_BITS = 6
+"""A tile has 2**6 x 2**6 leaves of 54 m: lists of two or three edges where streets bound the zones."""
+
+TILES_LIMIT = 1 << 18
+"""Tiles of a sheet that covers all zones; above it the zones are spread over sheets of `BLOCK_DEG`."""
+
+BLOCK_DEG = 4
+FEW = 1
+
+POOL = 8
+"""Chunks whose near pairs are collected before their lists are walked: full buffers cost fewer calls per pair."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """One rectangle of tiles, arrays read-only.
+
+    ``west_deg south_deg`` corner; ``lon_scale lat_scale`` leaves per degree; ``columns rows`` tiles, the empty rim
+    included. ``tile`` int32 (rows * columns,): which block of leaves, 0 for none. Per leaf: ``first`` int32, ``number``
+    uint8 or uint16, rows of the leaf. Per row: ``entry`` int32. Per entry: ``zone`` int32, ``start`` int32, ``count`` uint8
+    or uint16 (0: deep inside). ``candidate`` int32.
+    """
+
+    west_deg: float
+    south_deg: float
+    lon_scale: float
+    lat_scale: float
+    columns: int
+    rows: int
+    tile: I32
+    first: I32
+    number: U8
+    entry: I32
+    zone: I32
+    start: I32
+    count: U8
+    candidate: I32
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of all arrays in bytes."""
+        return sum(int(getattr(self, f.name).nbytes) for f in fields(self) if f.name in SHEET_ARRAYS)
+
+
+SHEET_ARRAYS = ("tile", "first", "number", "entry", "zone", "start", "count", "candidate")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheets:
+    """All sheets of a table. ``block`` int16 (45 * 90,): sheet + 1 of each block of 4 degrees; empty for a single sheet."""
+
+    band_m: float
+    sheets: tuple[Sheet, ...]
+    block: I32
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of all arrays in bytes."""
+        return int(self.block.nbytes) + sum(s.nbytes for s in self.sheets)
+
+
+def build_sheets(edges: EdgeTable, band_m: float) -> Sheets:
+    """Cut the surroundings of all indexed zones into cells of one lattice."""
+    zones = indices(edges.is_indexed & (np.diff(edges.ptr) > 0))
+    if not zones.size:
+        return Sheets(band_m=band_m, sheets=(), block=np.zeros(0, dtype=np.int32))
+    dlon, dlat = margin_deg(edges.south_deg[zones], edges.north_deg[zones], band_m + 1e-3)
+    west, east = edges.west_deg[zones] - dlon, edges.east_deg[zones] + dlon
+    south, north = edges.south_deg[zones] - dlat, edges.north_deg[zones] + dlat
+    if west.min() >= -180.0 and east.max() < 180.0:
+        stretch = _lon_stretch((south.min() + north.max()) / 2)
+        tiles = (north.max() - south.min()) * TILES_PER_DEG * ((east.max() - west.min()) * TILES_PER_DEG / stretch)
+        if tiles <= TILES_LIMIT:
+            sheet = _sheet(edges, band_m, zones, (west, east, south, north), stretch, None)
+            return Sheets(band_m=band_m, sheets=(sheet,), block=np.zeros(0, dtype=np.int32))
+    return _blocks(edges, band_m, zones, (west, east, south, north))
+
+
+def _lon_stretch(lat_deg: float) -> int:
+    """Degrees of longitude per degree of latitude in a leaf, a power of two: leaves about square."""
+    return 1 << max(0, round(math.log2(1.0 / max(math.cos(math.radians(lat_deg)), 0.06))))
+
+
+def _blocks(edges: EdgeTable, band_m: float, zones: I64, box: tuple[F64, F64, F64, F64]) -> Sheets:
+    west, east, south, north = box
+    n_lon = 360 // BLOCK_DEG
+    x0, x1 = (np.floor((c + 180.0) / BLOCK_DEG).astype(np.int64) for c in (west, east))
+    y0, y1 = (np.floor((c + 90.0) / BLOCK_DEG).astype(np.int64) for c in (south, north))
+    across = x1 - x0 + 1
+    own, k = expand(np.zeros(zones.size, dtype=np.int64), across * (y1 - y0 + 1))
+    x, y = x0[own] + k % across[own], y0[own] + k // across[own]
+    # Blocks beyond +-180 are those of the other side; the zone is then reached over the antimeridian.
+    key = y * n_lon + x % n_lon
+    block = np.zeros(n_lon * (180 // BLOCK_DEG), dtype=np.int32)
+    sheets: list[Sheet] = []
+    for one in np.unique(key).tolist():
+        rows = np.flatnonzero(key == one)
+        turn = (x[rows] % n_lon - x[rows]).astype(np.float64) * BLOCK_DEG
+        z = own[rows]
+        moved = (west[z] + turn, east[z] + turn, south[z], north[z])
+        corner = ((one % n_lon) * BLOCK_DEG - 180.0, (one // n_lon) * BLOCK_DEG - 90.0)
+        stretch = _lon_stretch(corner[1] + BLOCK_DEG / 2)
+        sheets.append(_sheet(edges, band_m, zones[z], moved, stretch, corner, turn))
+        block[one] = len(sheets)
+    return Sheets(band_m=band_m, sheets=tuple(sheets), block=block)
+
+
+def _sheet(
+    edges: EdgeTable,
+    band_m: float,
+    zones: I64,
+    box: tuple[F64, F64, F64, F64],
+    stretch: int,
+    corner: tuple[float, float] | None,
+    turn: F64 | None = None,
+) -> Sheet:
+    """Build one sheet; ``corner``: of its block, if it is one; ``turn``: degrees by which zones are moved round the globe."""
+    west, east, south, north = box
+    width, height = stretch / TILES_PER_DEG, 1.0 / TILES_PER_DEG
+    # One tile of rim on every side.
+    if corner is None:
+        west0, south0 = (math.floor(west.min() / width) - 1) * width, (math.floor(south.min() / height) - 1) * height
+        columns = math.floor((east.max() - west0) / width) + 2
+        rows = math.floor((north.max() - south0) / height) + 2
+    else:
+        west0, south0 = corner[0] - width, corner[1] - height
+        columns, rows = round(BLOCK_DEG / width) + 2, round(BLOCK_DEG / height) + 2
+    n = edges.n_zones
+    x0, x1 = (np.clip(np.floor((c - west0) / width).astype(np.int64), 1, columns - 2) for c in (west, east))
+    y0, y1 = (np.clip(np.floor((c - south0) / height).astype(np.int64), 1, rows - 2) for c in (south, north))
+    # Roots: the smallest square of 2**k tiles whose multiples hold the zone in at most 2 x 2.
+    spread = np.maximum(np.maximum(x1 - x0, y1 - y0), 1)
+    power = np.ceil(np.log2(spread)).astype(np.int64)
+    rx0, rx1, ry0, ry1 = x0 >> power, x1 >> power, y0 >> power, y1 >> power
+    across = rx1 - rx0 + 1
+    own, k = expand(np.zeros(zones.size, dtype=np.int64), across * (ry1 - ry0 + 1))
+    level_of = np.zeros(n, dtype=np.int64)
+    level_of[zones] = power
+    size = np.ldexp(1.0, power)
+    lattice_west = np.zeros(n)
+    lattice_west[zones] = west0 - (0.0 if turn is None else turn)
+    lattice = Lattice(
+        lattice_west, np.full(n, south0), _spread(n, zones, width * size), _spread(n, zones, height * size)
+    )
+    how = Splitting(levels=level_of + LEAF_BITS, floor=level_of, few=FEW, band_m=band_m, drop_out=True)
+    none = np.zeros(own.size, dtype=np.int64)
+    found = split(edges, lattice, zones[own], rx0[own] + k % across[own], ry0[own] + k // across[own], none, how)
+    return _directory(found, level_of, columns, rows, west0, south0, width, height)
+
+
+def _spread(n: int, zones: I64, values: F64) -> F64:
+    out = np.ones(n)
+    out[zones] = values
+    return out
+
+
+def _directory(
+    cells: Cells, power: I64, columns: int, rows: int, west: float, south: float, width: float, height: float
+) -> Sheet:
+    """Paint settled cells onto leaves and sort their rows by leaf, then zone."""
+    side = 1 << LEAF_BITS
+    number = np.diff(cells.ptr)
+    useful = indices((number > 0) | (cells.side == IN))
+    zone = cells.zone[useful]
+    depth = cells.level[useful] - power[zone]
+    span = np.int64(1) << (LEAF_BITS - depth)
+    x, y = cells.x0[useful] * span, cells.y0[useful] * span
+    inner = (x >= side) & (y >= side) & (x < (columns - 1) * side) & (y < (rows - 1) * side)
+    zone, span, x, y, useful = zone[inner], span[inner], x[inner], y[inner], useful[inner]
+    own, k = expand(np.zeros(span.size, dtype=np.int64), span * span)
+    wide = span[own]
+    lx, ly = x[own] + k % wide, y[own] + k // wide
+    tile_of = (ly >> LEAF_BITS) * columns + (lx >> LEAF_BITS)
+    used = np.zeros(columns * rows, dtype=bool)
+    used[tile_of] = True
+    tile = np.zeros(columns * rows, dtype=np.int32)
+    tile[used] = np.arange(1, int(used.sum()) + 1)
+    mask = side - 1
+    leaf = (tile[tile_of].astype(np.int64) << (2 * LEAF_BITS)) | ((ly & mask) << LEAF_BITS) | (lx & mask)
+    # Entries in order of zones, so that a leaf's rows, sorted stably, are in that order too.
+    by_zone = np.argsort(zone, kind="stable")
+    rank = np.empty(by_zone.size, dtype=np.int64)
+    rank[by_zone] = np.arange(by_zone.size)
+    order = np.lexsort((rank[own], leaf))
+    per_leaf = np.bincount(leaf, minlength=(int(used.sum()) + 1) << (2 * LEAF_BITS))
+    sheet = Sheet(
+        west_deg=west,
+        south_deg=south,
+        lon_scale=side / width,
+        lat_scale=side / height,
+        columns=columns,
+        rows=rows,
+        tile=tile,
+        first=(np.cumsum(per_leaf) - per_leaf).astype(np.int32),
+        number=small(per_leaf),
+        entry=rank[own][order].astype(np.int32),
+        zone=zone[by_zone].astype(np.int32),
+        start=cells.ptr[:-1][useful][by_zone].astype(np.int32),
+        count=small(number[useful][by_zone]),
+        candidate=cells.candidate.astype(np.int32),
+    )
+    for name in SHEET_ARRAYS:
+        getattr(sheet, name).flags.writeable = False
+    return sheet
+
+
+def query(edges: EdgeTable, sheets: Sheets, drawn: DrawnZones, places: Places, work: Work) -> tuple[I64, I64, F64]:
+    """Every (fix, zone) pair within the band or inside, for indexed zones.
+
+    Parameters
+    ----------
+    edges, sheets, drawn
+        The zones.
+    places
+        N fixes; NaN positions meet no zone.
+    work
+        Buffers.
+
+    Returns
+    -------
+    fix_idx, zone_idx, signed_m
+        int64 (M,), rising by fix, then zone; float64 (M,), metre, up to ``band_m``, exact there, ``-band_m`` deeper inside.
+    """
+    if len(sheets.sheets) == 1 and not sheets.block.size:
+        return _query(edges, sheets, sheets.sheets[0], drawn, places, work)
+    found: list[tuple[I64, I64, F64]] = []
+    for which, rows in _by_sheet(sheets, places):
+        part = Places(places.lat_deg.take(rows), places.lon_deg.take(rows))
+        fix, zone, signed = _query(edges, sheets, sheets.sheets[which], drawn, part, work)
+        found.append((rows.take(fix), zone, signed))
+    if not found:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0)
+    fix, zone, signed = (np.concatenate(c) for c in zip(*found, strict=True))
+    order = np.argsort(fix, kind="stable")
+    return fix[order], zone[order], signed[order]
+
+
+def _by_sheet(sheets: Sheets, places: Places) -> list[tuple[int, I64]]:
+    if not sheets.block.size:
+        return []
+    n_lon = 360 // BLOCK_DEG
+    present = indices(places.lat_deg == places.lat_deg)
+    y = np.minimum(((places.lat_deg[present] + 90.0) / BLOCK_DEG).astype(np.int64), 180 // BLOCK_DEG - 1)
+    x = np.minimum(((places.lon_deg[present] + 180.0) / BLOCK_DEG).astype(np.int64), n_lon - 1)
+    which = sheets.block[y * n_lon + x] - 1
+    order = np.argsort(which, kind="stable")
+    ranked = which[order]
+    first = np.flatnonzero(np.diff(ranked, prepend=-2))
+    return [
+        (int(ranked[a]), present[order[a:b]])
+        for a, b in zip(first.tolist(), [*first[1:].tolist(), ranked.size], strict=True)
+        if ranked[a] >= 0
+    ]
+
+
+def _query(
+    edges: EdgeTable, sheets: Sheets, sheet: Sheet, drawn: DrawnZones, places: Places, work: Work
+) -> tuple[I64, I64, F64]:
+    n = places.lat_deg.size
+    found: list[tuple[I64, I64, F64]] = []
+    for a in range(0, n, POINTS * POOL):
+        fixes: list[I64] = []
+        entries: list[I32] = []
+        for b in range(a, min(a + POINTS * POOL, n), POINTS):
+            _leaves(sheet, places.lat_deg[b : b + POINTS], places.lon_deg[b : b + POINTS], b, work, fixes, entries)
+        if fixes:
+            found.append(_judge(edges, sheets.band_m, sheet, drawn, places, fixes, entries, work))
+    if not found:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0)
+    if len(found) == 1:
+        return found[0]
+    fix, zone, signed = (np.concatenate(c) for c in zip(*found, strict=True))
+    return fix, zone, signed
+
+
+def _leaves(sheet: Sheet, lat: F64, lon: F64, first: int, work: Work, fixes: list[I64], entries: list[I32]) -> None:
+    """Find the rows of each fix's leaf: the only step that every fix takes part in."""
+    n = lat.size
+    u, v = work.held[:n], work.along[:n]
+    np.subtract(lon, sheet.west_deg, out=u)
+    u *= sheet.lon_scale
+    np.subtract(lat, sheet.south_deg, out=v)
+    v *= sheet.lat_scale
+    # fmax, not maximum: NaN goes into the rim as well.
+    np.fmax(u, 0.0, out=u)
+    np.minimum(u, (sheet.columns << LEAF_BITS) - 0.5, out=u)
+    np.fmax(v, 0.0, out=v)
+    np.minimum(v, (sheet.rows << LEAF_BITS) - 0.5, out=v)
+    x, y = u.astype(np.int32), v.astype(np.int32)
+    tile = y >> LEAF_BITS
+    tile *= sheet.columns
+    tile += x >> LEAF_BITS
+    block = sheet.tile.take(tile)
+    here = indices(block)
+    if not here.size:
+        return
+    if here.size < n:
+        block, x, y = block.take(here), x.take(here), y.take(here)
+    mask = (1 << LEAF_BITS) - 1
+    block <<= LEAF_BITS
+    y &= mask
+    block |= y
+    block <<= LEAF_BITS
+    x &= mask
+    block |= x
+    number = sheet.number.take(block)
+    some = indices(number)
+    if not some.size:
+        return
+    number = number.take(some)
+    row: I32 | I64 = sheet.first.take(block.take(some))
+    fix = here.take(some)
+    if number.max() > 1:
+        own, row = expand(row.astype(np.int64), number.astype(np.int64))
+        fix = fix.take(own)
+    fix += first
+    fixes.append(fix)
+    entries.append(sheet.entry.take(row))
+
+
+def _judge(
+    edges: EdgeTable,
+    band_m: float,
+    sheet: Sheet,
+    drawn: DrawnZones,
+    places: Places,
+    fixes: list[I64],
+    entries: list[I32],
+    work: Work,
+) -> tuple[I64, I64, F64]:
+    fix = np.concatenate(fixes) if len(fixes) > 1 else fixes[0]
+    entry = np.concatenate(entries) if len(entries) > 1 else entries[0]
+    zone = sheet.zone.take(entry)
+    count = sheet.count.take(entry)
+    signed = np.full(fix.size, -band_m)
+    listed = indices(count)
+    for a in range(0, listed.size, POINTS):
+        at = listed[a : a + POINTS]
+        e, f = entry.take(at), fix.take(at)
+        d = listed_m(
+            edges, sheet.candidate, drawn, Places(places.lat_deg.take(f), places.lon_deg.take(f)),
+            zone.take(at), sheet.start.take(e), count.take(at), work,
+        )  # fmt: skip
+        np.maximum(d, -band_m, out=d)
+        signed[at] = d
+    if listed.size:
+        keep = indices(signed <= band_m)
+        fix, zone, signed = fix.take(keep), zone.take(keep), signed.take(keep)
+    return fix, zone.astype(np.int64), signed
