@@ -1,38 +1,83 @@
-"""Budgets, their table at the end of a run, and quiet logs: a benchmark of the logger measures the wrong thing."""
+"""The table of budgets at the end of a run, and quiet logs: a benchmark of the logger measures the wrong thing."""
 
 import logging
-import tomllib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import pytest
 
-_CHECKED: list[tuple["Budget", float]] = []
-"""What this run measured against which budget, in order; printed as one table at its end."""
+from benchmarks import gate
+from benchmarks.interleave import FixCall, Samples, interleave, interleave_fixes
+
+SECONDS = 1.0
+"""About how long the rounds of one mode take."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """One limit of budgets.toml."""
-
-    name: str
-    limit: float
-    goal: float
-    unit: str
-    why: str
-
-    def check(self, value: float) -> None:
-        """Note the figure for the table; fail with figure, limit and reason when it is over."""
-        _CHECKED.append((self, value))
-        assert value <= self.limit, f"{self.name}: {value:.3g} {self.unit} > {self.limit:g}: {self.why}"
+def pytest_configure(config: pytest.Config) -> None:
+    """One table is enough: ours. pytest-benchmark keeps its figures for ``--benchmark-json``."""
+    config.option.benchmark_quiet = True
+    # A test that fails before it measures has told its reason already.
+    config.addinivalue_line("filterwarnings", "ignore:Benchmark fixture was not used")
 
 
 @pytest.fixture(scope="session")
-def budget() -> Callable[[str], Budget]:
+def budget() -> Callable[[str], gate.Budget]:
     """Look a budget up by name."""
-    tables = tomllib.loads((Path(__file__).parent / "budgets.toml").read_text())
-    return lambda name: Budget(name=name, **tables[name])
+    return gate.budget
+
+
+@pytest.fixture
+def contest(benchmark: Any) -> Callable[..., dict[str, float]]:
+    """Ours against its peers in one mode; see `benchmarks.gate.judge`.
+
+    ``items``: how many fixes, pairs or zones a call handles, of each contender or of all.
+    """
+
+    def run(
+        mode: str,
+        ours: Callable[[], Any],
+        peers: Mapping[str, Callable[[], Any]],
+        gates: Sequence[gate.Gate],
+        *,
+        items: int | Mapping[str, int],
+        seconds: float = SECONDS,
+    ) -> dict[str, float]:
+        benchmark.pedantic(ours, rounds=1)
+        contenders = {"ours": ours, **peers}
+        groups = [g.against for g in gates]
+        counts = dict.fromkeys(contenders, items) if isinstance(items, int) else items
+
+        def measure(times: int) -> Samples:
+            return interleave(contenders, counts, groups, seconds=seconds, times=times)
+
+        figures = gate.judge(mode, measure, gates)
+        benchmark.extra_info.update(figures)
+        return figures
+
+    return run
+
+
+@pytest.fixture
+def contest_of_fixes(benchmark: Any) -> Callable[..., dict[str, float]]:
+    """The same for single fixes, with percentiles; see `benchmarks.interleave.interleave_fixes`."""
+
+    def run(
+        mode: str,
+        contenders: Mapping[str, FixCall],
+        gates: Sequence[gate.Gate],
+        blocks: Sequence[Sequence[tuple[float, float]]],
+        before: Callable[[Sequence[tuple[float, float]]], Any] | None = None,
+    ) -> dict[str, float]:
+        benchmark.pedantic(contenders["ours"], args=blocks[0][0], rounds=1)
+
+        def measure(times: int) -> Samples:
+            return interleave_fixes(contenders, [*blocks] * times, before=before)
+
+        figures = gate.judge(mode, measure, gates, percentiles=True)
+        benchmark.extra_info.update(figures)
+        return figures
+
+    return run
 
 
 @pytest.fixture(autouse=True)
@@ -43,13 +88,9 @@ def _quiet() -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """One row per budget: measured, limit, goal, verdict."""
-    if not _CHECKED:
+    """All budgets of the run: mode, ours, peer, ratio, budget, goal, verdict."""
+    if not gate.ROWS:
         return
-    terminalreporter.section("budgets")
-    terminalreporter.write_line(f"{'budget':<40} {'measured':>10} {'limit':>8} {'goal':>8}  unit")
-    for budget, value in _CHECKED:
-        verdict = "OVER" if value > budget.limit else "goal" if value <= budget.goal else "ok"
-        terminalreporter.write_line(
-            f"{budget.name:<40} {value:>10.3g} {budget.limit:>8g} {budget.goal:>8g}  {budget.unit}  {verdict}"
-        )
+    terminalreporter.section("budgets: smaller is better")
+    for line in gate.table():
+        terminalreporter.write_line(line)
