@@ -152,7 +152,7 @@ def arc_slack_m(arc: F64) -> F64:
 
 
 def _edges(shapes: Sequence[ZoneShape]) -> tuple[Edges, F64]:
-    """Edges of all rings, and the box of each polygon: west, east, south, north, float64 (4, polygons)."""
+    """Edges of all rings, and boxes that hold each polygon: west, east, south, north, float64 (4, boxes)."""
     polygons = [(z, polygon) for z, shape in enumerate(shapes) for polygon in shape.polygons]
     rings = [(z, ring) for z, polygon in polygons for ring in polygon]
     empty = np.zeros((0, 2))
@@ -162,7 +162,10 @@ def _edges(shapes: Sequence[ZoneShape]) -> tuple[Edges, F64]:
     low = np.array([polygon[0].min(axis=0) for _, polygon in polygons]).reshape(-1, 2)
     high = np.array([polygon[0].max(axis=0) for _, polygon in polygons]).reshape(-1, 2)
     edges = Edges(lon_a=a[:, 0].copy(), lat_a=a[:, 1].copy(), lon_b=b[:, 0].copy(), lat_b=b[:, 1].copy(), zone=zone)
-    return edges, np.stack([low[:, 0], high[:, 0], low[:, 1], high[:, 1]])
+    boxes = np.stack([low[:, 0], high[:, 0], low[:, 1], high[:, 1]])
+    # All longitudes meet at a pole, so a zone that reaches it is there whatever longitude a fix came with.
+    poles = [[-180.0, 180.0, pole, pole] for pole in (90.0, -90.0) if (boxes[2:] == pole).any()]
+    return edges, np.concatenate([boxes, np.array(poles).reshape(-1, 4).T], axis=1)
 
 
 def _rounds(shapes: Sequence[ZoneShape]) -> tuple[Rounds, F64]:
