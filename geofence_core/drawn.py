@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import shapely
 
-from geofence_core.arrays import F64, I64, Bool
+from geofence_core.arrays import F64, I32, I64, Bool
 from geofence_core.shapes import ZoneShape
 
 
@@ -20,7 +20,7 @@ class DrawnZones:
         self._shapes = shapes
         self._prepared: dict[int, shapely.MultiPolygon] = {}
 
-    def sides(self, zone_idx: I64, lat_deg: F64, lon_deg: F64) -> tuple[Bool, Bool]:
+    def sides(self, zone_idx: I64 | I32, lat_deg: F64, lon_deg: F64) -> tuple[Bool, Bool]:
         """Side of each fix against its zone.
 
         Parameters

@@ -30,11 +30,11 @@ from geofence_core.meridian import (
 )
 from geofence_core.shapes import ZoneShape
 
-BEND_LIMIT_M = 2e-3
+BEND_LIMIT_M = 1e-3
 """Largest sideways gap between an edge as drawn and its straight pieces; metre. Distances are corrected for it; what is
 left is that of two edges equally near to within twice the gap either may be taken. Less costs pieces on long edges."""
 
-ASK_M = 5e-3
+ASK_M = 3e-3
 """Nearer to its boundary than this, a fix's side is decided on the numbers as drawn; metre. Must exceed twice the gap
 between drawn edge and pieces (`BEND_LIMIT_M`, and 1e-4 for pieces of 1 km that are not straight in the plane)."""
 

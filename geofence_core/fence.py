@@ -94,7 +94,7 @@ class SingleFence:
 
     def __init__(self, index: ZoneIndex, zone_idx: I64) -> None:
         self._index = index
-        self._band_m = index.band_m
+        self._limit_m = index.grids.limit_m
         self._zones = zone_idx
         self._nowhere = [(z, nan) for z in zone_idx.tolist()]
         mine = index.edges.is_indexed[zone_idx]
@@ -126,7 +126,7 @@ class SingleFence:
         known = self._far.get(key) or self._look_round(key, lat_deg, lon_deg)
         found = known[0].copy()
         terms: tuple[float, ...] = ()
-        band = self._band_m
+        limit = self._limit_m
         for z in known[1]:
             u = lon_deg - z.lon
             if not -180.0 <= u <= 180.0:
@@ -141,7 +141,7 @@ class SingleFence:
             if edges is None:
                 edges = z.unpack(cell)
             if edges is True:
-                found[z.place] = z.zone, -band
+                found[z.place] = z.zone, -limit
             elif edges:
                 if not terms:
                     terms = latitude_terms_one(lat_deg)
@@ -160,8 +160,8 @@ class SingleFence:
                     signed = self._ask(
                         z.zone, lat_deg, d + z.meridian if abs(lon_deg - z.meridian) > 180.0 else lon_deg, signed
                     )
-                if signed <= band:
-                    found[z.place] = z.zone, max(signed, -band)
+                if signed <= limit:
+                    found[z.place] = z.zone, max(signed, -limit)
         if self._others.size:
             self._judge_others(lat_deg, lon_deg, found)
         return found
@@ -181,7 +181,7 @@ class SingleFence:
         half_lon, half_lat = grids.half_lon_deg[zone], grids.half_lat_deg[zone]
         half_cell = 0.5 / FAR_CELLS_PER_DEG * (1.0 + 1e-9)
         reaches = (du <= half_lon + half_cell) & (dv <= half_lat + half_cell)
-        far = far_m(half_lon, half_lat, grids.lon_m[zone], self._band_m, du, dv)
+        far = far_m(half_lon, half_lat, grids.lon_m[zone], self._limit_m, du, dv)
         known = (
             list(zip(zone.tolist(), far.tolist(), strict=True)),
             [z for z in self._cells if reaches[z.place]],
@@ -201,6 +201,6 @@ class SingleFence:
     def _judge_others(self, lat_deg: float, lon_deg: float, found: list[tuple[int, float]]) -> None:
         zone = self._zones[self._others]
         at = Places(np.array([lat_deg]), np.array([lon_deg]))
-        signed = self._index.pairs_m(at, np.zeros(zone.size, dtype=np.int64), zone, self._band_m)
+        signed = self._index.pairs_m(at, np.zeros(zone.size, dtype=np.int64), zone, self._index.band_m)
         for place, z, d in zip(self._others.tolist(), zone.tolist(), signed.tolist(), strict=True):
             found[place] = z, d

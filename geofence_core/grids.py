@@ -38,6 +38,10 @@ FAR_CELLS_PER_DEG = 128
 """Lower bounds of far zones hold for a whole cell of this many to a degree (870 m), so that one fix at a time can look
 them up; the bound loses up to the size of a cell."""
 
+OUTSIDE_FLOOR_M = 1e-9
+"""Least distance outside a zone, and by how much a value beyond the band exceeds it; metre. Side and distance are found
+separately, and 0 would mean on the boundary."""
+
 LAT_M = 110_574.0
 """Length of a degree of latitude at least (at the equator, WGS 84); metre."""
 
@@ -55,7 +59,8 @@ class ZoneGrids:
 
     Per zone, (Z,): ``lon_deg lat_deg`` float64, middle of the grid; ``half_lon_deg half_lat_deg`` float64, half its
     sides; ``lon_scale lat_scale`` float64, cells per degree; ``half`` float64, half its cells along a side; ``size``
-    int32, its cells along a side; ``base`` int64, its first cell; ``lon_m`` float64, least metres per degree of longitude.
+    int32, its cells along a side; ``base`` int64, its first cell; ``lon_m`` float64, least metres per degree of
+    longitude.
     Per cell: ``start`` int32, ``count`` uint8 or uint16, ``side`` uint8 (`cells.OUT`, `IN`, `MIXED`). ``candidate``
     int32: lists of edges. ``band_m``: values are exact up to here.
     """
@@ -75,6 +80,11 @@ class ZoneGrids:
     count: U8
     side: U8
     candidate: I32
+
+    @property
+    def limit_m(self) -> float:
+        """Size of values that are no distances: just above the band; metre."""
+        return self.band_m + OUTSIDE_FLOOR_M
 
     @property
     def nbytes(self) -> int:
@@ -156,15 +166,15 @@ def far_cell(deg: F64) -> F64:
     return middle
 
 
-def far_m(half_lon: F64, half_lat: F64, lon_m: F64, band_m: float, du: F64, dv: F64) -> F64:
+def far_m(half_lon: F64, half_lat: F64, lon_m: F64, limit_m: float, du: F64, dv: F64) -> F64:
     """Lower bound of the distance of pairs outside the band: the band, and the way to the grid's box.
 
     Parameters
     ----------
     half_lon, half_lat, lon_m
         ``half_lon_deg half_lat_deg lon_m`` of the grids, (P,) or (Z,).
-    band_m
-        Metre.
+    limit_m
+        What is certain without any way; metre.
     du, dv
         float64 (P,) or (N, Z), degrees from the fix's `far_cell` to the middle of the grid, 0 or more; overwritten.
 
@@ -181,7 +191,7 @@ def far_m(half_lon: F64, half_lat: F64, lon_m: F64, band_m: float, du: F64, dv: 
         d *= d
     du += dv
     np.sqrt(du, out=du)
-    du += band_m
+    du += limit_m
     return du
 
 
@@ -219,7 +229,7 @@ def _pairs(
     here = indices((np.abs(u) < half_lon) & (np.abs(v) < half_lat))
     du = np.abs(_turned(far_cell(lon) - middle_lon))
     dv = np.abs(far_cell(lat) - middle_lat)
-    out[:] = far_m(half_lon, half_lat, grids.lon_m.take(zone), grids.band_m, du, dv)
+    out[:] = far_m(half_lon, half_lat, grids.lon_m.take(zone), grids.limit_m, du, dv)
     if not here.size:
         return
     z = zone.take(here)
@@ -239,7 +249,7 @@ def _pairs(
     cell += grids.base.take(z)
     count = grids.count.take(cell)
     deep = here.take(indices((count == 0) & (grids.side.take(cell) == IN)))
-    out[deep] = -grids.band_m
+    out[deep] = -grids.limit_m
     listed = indices(count)
     if listed.size:
         at, zone_at = here.take(listed), z.take(listed)
@@ -248,7 +258,7 @@ def _pairs(
             edges, grids.candidate, drawn, Places(lat.take(at), lon.take(at)), zone_at,
             grids.start.take(cell), count.take(listed), work,
         )  # fmt: skip
-        settle(d, grids.band_m, out, at)
+        settle(d, grids.limit_m, out, at)
 
 
 def _turned(dlon: F64) -> F64:
@@ -258,16 +268,23 @@ def _turned(dlon: F64) -> F64:
     return dlon
 
 
-def settle(signed: F64, band_m: float, out: F64, at: I64) -> None:
-    """Put exact values within the band into ``out[at]``; beyond it only the side is taken over, as from a far cell."""
-    keep = indices(signed <= band_m)
+def settle(signed: F64, limit_m: float, out: F64, at: I64) -> None:
+    """Put exact values up to the limit into ``out[at]``; beyond it only the side is taken over, as from a far cell."""
+    keep = indices(signed <= limit_m)
     d = signed.take(keep)
-    np.maximum(d, -band_m, out=d)
+    np.maximum(d, -limit_m, out=d)
     out[at.take(keep)] = d
 
 
 def listed_m(
-    edges: EdgeTable, candidate: I32, drawn: DrawnZones, places: Places, zone: I64, start: I32, count: U8, work: Work
+    edges: EdgeTable,
+    candidate: I32,
+    drawn: DrawnZones,
+    places: Places,
+    zone: I64 | I32,
+    start: I32,
+    count: U8,
+    work: Work,
 ) -> F64:
     """Signed distance of pairs with lists: into the zone's plane, nearest edge, back to the ground; float64 (P,)."""
     dlon = _turned(places.lon_deg - edges.meridian_deg.take(zone))
@@ -286,11 +303,9 @@ def listed_m(
     return signed
 
 
-OUTSIDE_FLOOR_M = 1e-9
-"""Least distance outside a zone; metre. Side and distance are found separately, and 0 would mean on the boundary."""
-
-
-def _ask(edges: EdgeTable, drawn: DrawnZones, places: Places, zone: I64, dlon: F64, ask: I64, signed: F64) -> None:
+def _ask(
+    edges: EdgeTable, drawn: DrawnZones, places: Places, zone: I64 | I32, dlon: F64, ask: I64, signed: F64
+) -> None:
     ask = ask[edges.reach_m.take(zone.take(ask)) == 0.0]
     if not ask.size:
         return

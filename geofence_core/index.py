@@ -74,7 +74,7 @@ class ZoneIndex:
     def pairs_m(self, places: Places, fix: I64, zone: I64, band_m: float) -> F64:
         """Signed distance of P pairs ``fix zone``; exact up to the larger of ``band_m`` and the table's band.
 
-        Beyond the table's band the size of a value never falls below that band.
+        Beyond the table's band the size of a value stays above that band.
         """
         work = borrow()
         at = Places(places.lat_deg.take(fix), places.lon_deg.take(fix))
@@ -97,10 +97,10 @@ class ZoneIndex:
 
     def _beyond(self, at: Places, zone: I64, band_m: float, out: F64) -> None:
         """Replace bounds beyond the table's band by distances."""
-        rows = indices((np.abs(out) >= self.band_m) & self.edges.is_indexed.take(zone))
+        rows = indices((np.abs(out) > self.band_m) & self.edges.is_indexed.take(zone))
         if rows.size:
             d = self._by_balls(self.exact, at, rows, zone.take(rows), band_m)
-            out[rows] = np.copysign(np.maximum(np.abs(d), self.band_m), out[rows])
+            out[rows] = np.copysign(np.maximum(np.abs(d), self.grids.limit_m), out[rows])
 
     @staticmethod
     def _by_balls(arrays: ZoneArrays, at: Places, rows: I64, zone: I64, band_m: float) -> F64:
@@ -154,8 +154,8 @@ class ZoneIndex:
         work = borrow()
         d = pairs_m(self.edges, self.grids, self.drawn, at, zone.take(rows), work)
         give_back(work)
-        beyond = np.copysign(np.maximum(np.abs(signed.take(rows)), self.band_m), d)
-        signed[rows] = np.where(np.abs(d) < self.band_m, d, beyond)
+        beyond = np.copysign(np.maximum(np.abs(signed.take(rows)), self.grids.limit_m), d)
+        signed[rows] = np.where(np.abs(d) <= self.band_m, d, beyond)
         keep = indices(signed <= within_m)
         return fix.take(keep), zone.take(keep), signed.take(keep)
 
@@ -180,12 +180,12 @@ class ZoneIndex:
             u = np.abs(far_cell(places.lon_deg[a : a + step])[:, None] - grids.lon_deg)
             np.minimum(u, np.abs(360.0 - u), out=u)
             v = np.abs(far_cell(places.lat_deg[a : a + step])[:, None] - grids.lat_deg)
-            out[a : a + step] = far_m(grids.half_lon_deg, grids.half_lat_deg, grids.lon_m, self.band_m, u, v)
+            out[a : a + step] = far_m(grids.half_lon_deg, grids.half_lat_deg, grids.lon_m, grids.limit_m, u, v)
         return out
 
 
 def places_of(lat_deg: F64, lon_deg: F64) -> Places:
-    """Fixes as they are judged: longitudes wrapped to [-180, 180), positions that are none NaN in both."""
+    """Return fixes as they are judged: longitudes wrapped to [-180, 180), what is no position NaN in both."""
     if lat_deg.size and (
         lat_deg.min() >= -90.0 and lat_deg.max() <= 90.0 and lon_deg.min() >= -180.0 and lon_deg.max() < 180.0
     ):

@@ -9,9 +9,9 @@
        meridian of the zone       m, n, s, c3, c4: functions of the latitude alone
 
 Every zone has its own meridian, so no region has to be chosen, and a fix near several zones pays for its latitude once.
-Along a meridian a plane may be as long as the Earth; across it is held to `STRIP_HALF_WIDTH_M`. The functions of latitude
-are polynomials of low degree per degree of latitude: multiplications and additions only, so that one fix in plain floats
-and a million in arrays give the same bits.
+Along a meridian a plane may be as long as the Earth; across it is held to `STRIP_HALF_WIDTH_M`. The functions of
+latitude are polynomials of low degree per degree of latitude: multiplications and additions only, so that one fix in
+plain floats and a million in arrays give the same bits.
 """
 
 import math

@@ -24,7 +24,7 @@ from geofence_core.arrays import F64, I32, I64, U8, expand, indices
 from geofence_core.cells import IN, Cells, Lattice, Splitting, split
 from geofence_core.drawn import DrawnZones
 from geofence_core.edges import EdgeTable, margin_deg
-from geofence_core.grids import Places, listed_m, small
+from geofence_core.grids import OUTSIDE_FLOOR_M, Places, listed_m, small
 from geofence_core.nearest import POINTS, Work
 
 TILES_PER_DEG = 32
@@ -50,8 +50,8 @@ class Sheet:
 
     ``west_deg south_deg`` corner; ``lon_scale lat_scale`` leaves per degree; ``columns rows`` tiles, the empty rim
     included. ``tile`` int32 (rows * columns,): which block of leaves, 0 for none. Per leaf: ``first`` int32, ``number``
-    uint8 or uint16, rows of the leaf. Per row: ``entry`` int32. Per entry: ``zone`` int32, ``start`` int32, ``count`` uint8
-    or uint16 (0: deep inside). ``candidate`` int32.
+    uint8 or uint16, rows of the leaf. Per row: ``entry`` int32. Per entry: ``zone`` int32, ``start`` int32, ``count``
+    uint8 or uint16 (0: deep inside). ``candidate`` int32.
     """
 
     west_deg: float
@@ -80,7 +80,7 @@ SHEET_ARRAYS = ("tile", "first", "number", "entry", "zone", "start", "count", "c
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheets:
-    """All sheets of a table. ``block`` int16 (45 * 90,): sheet + 1 of each block of 4 degrees; empty for a single sheet."""
+    """All sheets of a table. ``block`` int32 (45 * 90,): sheet + 1 of each block of 4 degrees; empty for one sheet."""
 
     band_m: float
     sheets: tuple[Sheet, ...]
@@ -147,7 +147,7 @@ def _sheet(
     corner: tuple[float, float] | None,
     turn: F64 | None = None,
 ) -> Sheet:
-    """Build one sheet; ``corner``: of its block, if it is one; ``turn``: degrees by which zones are moved round the globe."""
+    """Build one sheet; ``corner``: of its block, if it is one; ``turn``: degrees zones are moved round the globe."""
     west, east, south, north = box
     width, height = stretch / TILES_PER_DEG, 1.0 / TILES_PER_DEG
     # One tile of rim on every side.
@@ -252,7 +252,8 @@ def query(edges: EdgeTable, sheets: Sheets, drawn: DrawnZones, places: Places, w
     Returns
     -------
     fix_idx, zone_idx, signed_m
-        int64 (M,), rising by fix, then zone; float64 (M,), metre, up to ``band_m``, exact there, ``-band_m`` deeper inside.
+        int64 (M,), rising by fix, then zone; float64 (M,), metre, up to ``band_m``, exact there, just
+        below ``-band_m`` deeper inside.
     """
     if len(sheets.sheets) == 1 and not sheets.block.size:
         return _query(edges, sheets, sheets.sheets[0], drawn, places, work)
@@ -363,9 +364,10 @@ def _judge(
 ) -> tuple[I64, I64, F64]:
     fix = np.concatenate(fixes) if len(fixes) > 1 else fixes[0]
     entry = np.concatenate(entries) if len(entries) > 1 else entries[0]
+    limit_m = band_m + OUTSIDE_FLOOR_M
     zone = sheet.zone.take(entry)
     count = sheet.count.take(entry)
-    signed = np.full(fix.size, -band_m)
+    signed = np.full(fix.size, -limit_m)
     listed = indices(count)
     for a in range(0, listed.size, POINTS):
         at = listed[a : a + POINTS]
@@ -374,7 +376,7 @@ def _judge(
             edges, sheet.candidate, drawn, Places(places.lat_deg.take(f), places.lon_deg.take(f)),
             zone.take(at), sheet.start.take(e), count.take(at), work,
         )  # fmt: skip
-        np.maximum(d, -band_m, out=d)
+        np.maximum(d, -limit_m, out=d)
         signed[at] = d
     if listed.size:
         keep = indices(signed <= band_m)

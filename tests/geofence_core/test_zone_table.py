@@ -10,7 +10,7 @@ import pytest
 import shapely
 
 import geofence_core as gc
-from geofence_core import boundary, side, zones
+from geofence_core import balls, boundary, grids, index, sheets, side
 from tests.geofence_core.drawing import box, circle, collection, corridor, feature, mixed, polygon, scatter, table
 
 
@@ -224,8 +224,12 @@ def test_chunk_sizes_change_no_bit(
         ]
 
     whole = answers()
-    monkeypatch.setattr(zones, "CHUNK_PAIRS", 97)
+    monkeypatch.setattr(index, "CHUNK_PAIRS", 97)
+    monkeypatch.setattr(balls, "CHUNK_PAIRS", 97)
     monkeypatch.setattr("geofence_core.assigned.CHUNK_PAIRS", 31)
+    monkeypatch.setattr(grids, "POINTS", 13)
+    monkeypatch.setattr(sheets, "POINTS", 11)
+    monkeypatch.setattr(sheets, "POOL", 2)
     monkeypatch.setattr(side, "CHUNK_BLOCKS", 5)
     monkeypatch.setattr(boundary, "CHUNK_BALLS", 3)
     monkeypatch.setattr(boundary, "CHUNK_OPEN", 7)
@@ -250,7 +254,11 @@ def test_threads_share_a_table(town: gc.ZoneTable, fixes: tuple[np.ndarray, np.n
 
 def test_the_index_cannot_be_written_to(town: gc.ZoneTable) -> None:
     with pytest.raises(ValueError, match="read-only"):
-        town.arrays.boundary.x_m[0, 0] = 0.0
+        town.index.edges.length_m[0] = 0.0
+    with pytest.raises(ValueError, match="read-only"):
+        town.index.grids.start[0] = 1
+    with pytest.raises(ValueError, match="read-only"):
+        town.index.sheets.sheets[0].zone[0] = 1
 
 
 def test_errors_survive_a_process_boundary() -> None:
