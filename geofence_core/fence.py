@@ -8,20 +8,28 @@
 An array call costs more than all of this: no array is touched once the cells along a wearer's way are known.
 """
 
-from math import floor, nan
+from math import floor, hypot, log2, nan
 
 import numpy as np
 
 from geofence_core.arrays import I64
-from geofence_core.cells import IN
+from geofence_core.cells import CELL_SLACK_M, IN
 from geofence_core.edges import ASK, ASK_M
-from geofence_core.grids import FAR_CELLS_PER_DEG, OUTSIDE_FLOOR_M, Places, far_cell, far_m
+from geofence_core.grids import FAR_CELLS_PER_DEG, LAT_M, OUTSIDE_FLOOR_M, Places, far_cell, far_m
 from geofence_core.index import ZoneIndex
-from geofence_core.meridian import latitude_terms_one
+from geofence_core.meridian import Terms, in_plane, latitude_terms_one
 from geofence_core.nearest import nearest_one
+
+CELL_M = 30.0
+"""Cells of the grids are cut again until they are about this high; metre. Their lists get shorter, at the price of
+unpacking more of them along the way: at 15 m/s a wearer meets a new one every two seconds."""
 
 CELLS_LIMIT = 20_000
 """Unpacked cells kept per fence, about 10 MB; beyond it they are forgotten and unpacked again."""
+
+CELL_STRETCH = 0.02
+"""Share by which the corners of a cell may lie further from its middle than the one that is measured: cells are not
+quite rectangles in the plane."""
 
 _Edge = tuple[float, float, float, float, float, float, float, int, int, float]
 
@@ -30,6 +38,7 @@ class _ZoneCells:
     """One zone's grid, its cells unpacked on demand: None, True (deep inside) or a list of edges."""
 
     __slots__ = (
+        "_cuts",
         "_index",
         "_known",
         "cells",
@@ -58,24 +67,43 @@ class _ZoneCells:
         self.lon, self.lat = float(grids.lon_deg[zone]), float(grids.lat_deg[zone])
         self.half_lon, self.half_lat = float(grids.half_lon_deg[zone]), float(grids.half_lat_deg[zone])
         self.lon_scale, self.lat_scale = float(grids.lon_scale[zone]), float(grids.lat_scale[zone])
-        self.half, self.size = float(grids.half[zone]), int(grids.size[zone])
+        height_m = LAT_M / self.lat_scale
+        self._cuts = max(0, round(log2(height_m / CELL_M)))
+        fine = 1 << self._cuts
+        self.lon_scale, self.lat_scale = self.lon_scale * fine, self.lat_scale * fine
+        self.half, self.size = float(grids.half[zone]) * fine, int(grids.size[zone]) * fine
         self.meridian, self.origin = float(edges.meridian_deg[zone]), float(edges.origin_m[zone])
         self.scale, self.reach = float(edges.scale_per_m2[zone]), float(edges.reach_m[zone])
 
     def unpack(self, cell: int) -> list[_Edge] | bool:
         """Read one cell out of the arrays and keep it."""
         grids = self._index.grids
-        at = int(grids.base[self.zone]) + cell
+        row, column = divmod(cell, self.size)
+        at = int(grids.base[self.zone]) + (row >> self._cuts) * (self.size >> self._cuts) + (column >> self._cuts)
         count = int(grids.count[at])
         found: list[_Edge] | bool = bool(grids.side[at] == IN)
         if count:
             start = int(grids.start[at])
             found = [self._edge(e) for e in grids.candidate[start : start + count].tolist()]
+            if count > 1 and self._cuts:
+                found = self._nearest_of(found, row, column)
         if len(self.cells) >= CELLS_LIMIT:
             self.cells.clear()
             self._known.clear()
         self.cells[cell] = found
         return found
+
+    def _nearest_of(self, edges: list[_Edge], row: int, column: int) -> list[_Edge]:
+        """Keep the edges that can be nearest in a cell: distances change by no more than the way from its middle."""
+        d = self.lon + (column + 0.5 - self.half) / self.lon_scale - self.meridian
+        x, y = in_plane(latitude_terms_one(self.lat + (row + 0.5 - self.half) / self.lat_scale), d, self.origin)
+        corner = in_plane(
+            latitude_terms_one(self.lat + (row - self.half) / self.lat_scale), d - 0.5 / self.lon_scale, self.origin
+        )
+        reach = 2.0 * hypot(x - corner[0], y - corner[1]) * (1.0 + CELL_STRETCH) + CELL_SLACK_M
+        distances = [abs(nearest_one((edge,), x, y)[0]) for edge in edges]
+        limit = min(distances) + reach
+        return [edge for edge, distance in zip(edges, distances, strict=True) if distance <= limit]
 
     def _edge(self, e: int) -> _Edge:
         found = self._known.get(e)
@@ -125,7 +153,7 @@ class SingleFence:
         key = floor(lat_deg * FAR_CELLS_PER_DEG), floor(lon_deg * FAR_CELLS_PER_DEG)
         known = self._far.get(key) or self._look_round(key, lat_deg, lon_deg)
         found = known[0].copy()
-        terms: tuple[float, ...] = ()
+        terms: Terms | None = None
         limit = self._limit_m
         for z in known[1]:
             u = lon_deg - z.lon
@@ -143,15 +171,13 @@ class SingleFence:
             if edges is True:
                 found[z.place] = z.zone, -limit
             elif edges:
-                if not terms:
+                if terms is None:
                     terms = latitude_terms_one(lat_deg)
-                m, n, s, c3, c4 = terms
                 d = lon_deg - z.meridian
                 if not -180.0 <= d <= 180.0:
                     d -= 360.0 * round(d / 360.0)
-                d2 = d * d
-                x = (d2 * c3 + n) * d
-                signed, code = nearest_one(edges, x, (m - z.origin) + (d2 * c4 + s) * d2)
+                x, y = in_plane(terms, d, z.origin)
+                signed, code = nearest_one(edges, x, y)
                 close = -ASK_M < signed < ASK_M or code == ASK
                 signed *= 1.0 - x * x * z.scale
                 if z.reach:

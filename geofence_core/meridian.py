@@ -123,7 +123,10 @@ def latitude_terms(lat_deg: F64) -> LatitudeTerms:
     return LatitudeTerms(*(_horner(v, [c.take(row) for c in term]) for term in _coefficients()))
 
 
-def latitude_terms_one(lat_deg: float) -> tuple[float, float, float, float, float]:
+Terms = tuple[float, float, float, float, float]
+
+
+def latitude_terms_one(lat_deg: float) -> Terms:
     """`latitude_terms` of one latitude in plain floats, the same bits; 1 us."""
     row = _row(lat_deg)
     v = lat_deg - (row - _OFFSET)
@@ -165,6 +168,13 @@ def project(terms: LatitudeTerms, dlon_deg: F64, origin_m: F64 | float) -> C128:
     m = terms.m - origin_m
     np.add(m, y, out=out.imag)
     return out
+
+
+def in_plane(terms: Terms, dlon_deg: float, origin_m: float) -> tuple[float, float]:
+    """`project` of one position in plain floats, the same bits."""
+    m, n, s, c3, c4 = terms
+    d2 = dlon_deg * dlon_deg
+    return (d2 * c3 + n) * dlon_deg, (m - origin_m) + (d2 * c4 + s) * d2
 
 
 def strip_half_width_m(lat_deg: F64) -> F64:
