@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from geofence_core.arrays import I32, Bool, indices
 from rig.backtest.arrow_values import Times, counted_times, is_text, iso_times, looks_like_iso, numbers, stamps
 from rig.backtest.columns import ColumnRules, Found, find_columns, guess_unit
 from rig.backtest.errors import HistoryError
-from rig.backtest.files import InputBytes
+from rig.backtest.files import InputBytes, InputText
 from rig.backtest.fixes import Batch, DeviceNames, Fixes, Tally
 
 _BLOCK_BYTES = 1 << 22
@@ -23,6 +24,8 @@ _BLOCK_BYTES = 1 << 22
 
 _HEADER_CAP_BYTES = 1 << 16
 """Longest header line; a file without a line end must not be read whole to find its first line."""
+
+_NO_DEVICE, _STRAY_QUOTE = -1, -2
 
 _PARQUET_ROWS = 1 << 16
 """Rows decoded at once."""
@@ -42,6 +45,7 @@ class _Table:
         self._tally = tally
         self._unit: str | None = None
         self._is_iso: bool | None = {None: None, "iso": True}.get(rules.time_unit, False)
+        self._has_quotes = True
         self._n_records = 0
 
     def place(self, record_idx: int) -> str:
@@ -78,7 +82,8 @@ class _Table:
             t_ns = times.t_ns
         if "device" in columns:
             code = self._codes(columns["device"])
-            refuse("no_device", code < 0)
+            refuse("no_device", code == _NO_DEVICE)
+            refuse("stray_quote", code == _STRAY_QUOTE)
         else:
             code = np.full(n, self._devices.code(_stem(self.path)), dtype=np.int32)
         placed = usable & ~np.isnan(lat) & ~np.isnan(lon)
@@ -89,9 +94,14 @@ class _Table:
     def _codes(self, column: Any) -> I32:
         encoded = column if pa.types.is_dictionary(column.type) else pc.dictionary_encode(column)
         words = [_word(value) for value in encoded.dictionary.to_pylist()]
-        codes = np.array([self._devices.code(word) if word else -1 for word in words] + [-1], dtype=np.int32)
+        codes = np.array([*map(self._code, words), _NO_DEVICE], dtype=np.int32)
         rows: I32 = codes[np.asarray(encoded.indices.fill_null(len(words)))]
         return rows
+
+    def _code(self, word: str) -> int:
+        if not word:
+            return _NO_DEVICE
+        return self._devices.code(word) if self._has_quotes or '"' not in word else _STRAY_QUOTE
 
     def _times(self, column: Any, name: str) -> Times:
         kind = column.type
@@ -107,6 +117,20 @@ class _Table:
         return counted_times(column, values, bad, self._unit, is_sure=self._rules.time_unit is not None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Head:
+    """What the beginning of a CSV file tells.
+
+    Only a file that uses quotes there is read with quotes: in one that does not, a single damaged byte that happens to
+    be a quote would swallow the lines up to the next.
+    """
+
+    columns: list[str]
+    delimiter: str
+    has_rows: bool
+    has_quotes: bool
+
+
 class CsvSource(_Table):
     """A CSV file with a header line; commas, semicolons, tabs or bars between its columns; plain or gzip."""
 
@@ -115,7 +139,9 @@ class CsvSource(_Table):
         self._bytes: InputBytes | None = None
         self._skipped: list[int] = []
         with InputBytes(path) as file:
-            self._header, self._delimiter = _read_header(self.name, file)
+            self._head = _read_head(self.name, file)
+        self._header = self._head.columns
+        self._has_quotes = self._head.has_quotes
         self._found = find_columns(self.name, self._header, rules)
         self._unit = self._found.unit
 
@@ -135,12 +161,14 @@ class CsvSource(_Table):
 
     def batches(self, first_number: int) -> Iterator[Batch]:
         """Read the file."""
+        if not self._head.has_rows:
+            return
         roles = _roles(self._found)
         wanted = [f"c{i}" for i in dict.fromkeys(roles.values())]
         with InputBytes(self.path) as self._bytes:
             try:
                 reader = pa_csv.open_csv(
-                    pa.PythonFile(self._bytes, mode="r"),
+                    pa.PythonFile(InputText(self._bytes), mode="r"),
                     # one thread: only then lines have numbers, and the judges need the cores
                     read_options=pa_csv.ReadOptions(
                         use_threads=False,
@@ -149,7 +177,10 @@ class CsvSource(_Table):
                         column_names=[f"c{i}" for i in range(len(self._header))],
                     ),
                     parse_options=pa_csv.ParseOptions(
-                        delimiter=self._delimiter, ignore_empty_lines=False, invalid_row_handler=self._skip
+                        delimiter=self._head.delimiter,
+                        quote_char='"' if self._has_quotes else False,
+                        ignore_empty_lines=False,
+                        invalid_row_handler=self._skip,
                     ),
                     convert_options=pa_csv.ConvertOptions(
                         include_columns=wanted, column_types=dict.fromkeys(wanted, pa.binary())
@@ -164,7 +195,9 @@ class CsvSource(_Table):
                     yield self._batch(columns, first_number, blank, time_name)
             except pa.ArrowInvalid as exc:
                 if "Empty CSV" not in str(exc):
-                    raise HistoryError(f"{self.name}: cannot be read as CSV: {exc}. Next: check the file") from exc
+                    raise HistoryError(
+                        f"{self.name}: cannot be read as CSV: {exc}. Next: look for a quote that is never closed"
+                    ) from exc
             if self._bytes.cut_short:
                 why = self._bytes.cut_short
                 self._tally.reject("file_cut_short", 1, lambda: f"{self.name}: {why}")
@@ -233,7 +266,7 @@ def _roles(found: Found) -> dict[str, int]:
     return {role: i for role, i in at.items() if i is not None}
 
 
-def _read_header(name: str, file: InputBytes) -> tuple[list[str], str]:
+def _read_head(name: str, file: InputBytes) -> _Head:
     head = b""
     while b"\n" not in head and len(head) < _HEADER_CAP_BYTES:
         piece = file.read(_HEADER_CAP_BYTES)
@@ -245,7 +278,12 @@ def _read_header(name: str, file: InputBytes) -> tuple[list[str], str]:
         raise HistoryError(f"{name}: expected a header line with column names, got none. Next: check the file")
     text = line.decode("utf-8", "backslashreplace")
     delimiter = max(_DELIMITERS, key=text.count)
-    return [column.strip() for column in next(csv.reader([text], delimiter=delimiter))], delimiter
+    return _Head(
+        columns=[column.strip() for column in next(csv.reader([text], delimiter=delimiter))],
+        delimiter=delimiter,
+        has_rows=b"\n" in head,
+        has_quotes=b'"' in head,
+    )
 
 
 def _stem(path: Path) -> str:

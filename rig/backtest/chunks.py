@@ -58,6 +58,11 @@ class Chunker:
         self._n_cut = 0
         self.n_fixes = 0
 
+    @property
+    def n_devices(self) -> int:
+        """Devices that had a fix."""
+        return int(np.count_nonzero(self._last.t_ns != NEVER))
+
     def run(self, ordered: Iterator[tuple[Fixes, int]]) -> Iterator[Cut]:
         """Yield chunks. ``ordered`` is what `Sequencer.run` yields."""
         waiting: list[Fixes] = []

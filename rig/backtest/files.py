@@ -1,5 +1,6 @@
 """Bytes of an input file, unzipped where it is gzip, in pieces; a file that stops in the middle is read up to there."""
 
+import codecs
 import zlib
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -112,3 +113,40 @@ class InputBytes:
             if piece:
                 return piece
         return b""
+
+
+class InputText:
+    """The bytes of an `InputBytes` as UTF-8: a byte that belongs to none becomes the four characters of its escape.
+
+    So bytes that differ stay different, and nobody behind has to fear them.
+    """
+
+    def __init__(self, source: InputBytes) -> None:
+        self._source = source
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+        self._is_between = True
+        """No character is half read."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._source.closed
+
+    def close(self) -> None:
+        """Close the file."""
+        self._source.close()
+
+    def readable(self) -> bool:
+        """Whether it can be read."""
+        return True
+
+    def read(self, size: int) -> bytes:
+        """Return about ``size`` bytes, none only at the end."""
+        while True:
+            piece = self._source.read(size)
+            if self._is_between and piece.isascii():
+                return piece
+            text = self._decoder.decode(piece, final=not piece)
+            self._is_between = not self._decoder.getstate()[0]
+            if text or not piece:
+                return text.encode()

@@ -164,7 +164,7 @@ def run_backtest(
     return Summary(
         tally=tally,
         fixes=chunker.n_fixes,
-        devices=len(devices),
+        devices=chunker.n_devices,
         zones=len(zones),
         crossings=stitcher.n_crossings,
         periods=stitcher.n_periods,
