@@ -103,37 +103,41 @@ def within_180(unrolled: shapely.Geometry) -> shapely.Geometry:
 
 @dataclass(slots=True)
 class Tally:
-    """What a run of comparisons found; figures in metres."""
+    """What a run of comparisons found; figures in metres. Its methods raise AssertionError where a bound is broken."""
 
-    points: int = 0
-    in_band: int = 0
-    worst_in_band_m: float = 0.0
+    sides: int = 0
     other_sides: int = 0
     other_sides_within_m: float = 0.0
+    measured: int = 0
+    in_band: int = 0
+    worst_in_band_m: float = 0.0
     worst_bound_excess_m: float = -np.inf
     least_bound_m: float = np.inf
 
-    def add(self, zone: DrawnZone, lat: F64, lon: F64, got_m: F64, band_m: float) -> None:
-        """Compare signed distances with the truth; raises AssertionError where the core's word is broken."""
+    def add_sides(self, zone: DrawnZone, lat: F64, lon: F64, got_m: F64) -> None:
+        """Compare the sides of signed distances with GEOS's on the rings as drawn."""
         assert not np.isnan(got_m).any()
+        other = np.flatnonzero((got_m <= 0.0) != zone.inside(lat, lon))
+        hair_m = zone.hair_m(lat[other], lon[other])
+        self.sides += lat.size
+        self.other_sides += other.size
+        self.other_sides_within_m = max(self.other_sides_within_m, float(hair_m.max(initial=0.0)))
+        bad = other[hair_m > SIDE_M]
+        assert not bad.size, f"wrong side {hair_m.max()} m from the boundary at {_places(lat, lon, bad)}"
+
+    def add_distances(self, zone: DrawnZone, lat: F64, lon: F64, got_m: F64, band_m: float) -> None:
+        """Compare sizes with the projected truth: exact in band, beyond it between the band and the truth."""
         truth_m = zone.boundary_m(lat, lon)
         size = np.abs(got_m)
         # Within the truth's own error of the band either answer is right: exact, or a bound.
         slack = 1e-5 + 1e-7 * truth_m
         near = truth_m <= band_m - slack
         error = np.abs(size - truth_m)
-        self.points += truth_m.size
+        self.measured += truth_m.size
         self.in_band += int(near.sum())
         self.worst_in_band_m = max(self.worst_in_band_m, float(error[near].max(initial=0.0)))
         bad = np.flatnonzero(near & (error > slack))
         assert not bad.size, f"|d| off by {error[bad].max()} m at {_places(lat, lon, bad)}"
-
-        other = np.flatnonzero((got_m <= 0.0) != zone.inside(lat, lon))
-        hair_m = zone.hair_m(lat[other], lon[other])
-        self.other_sides += other.size
-        self.other_sides_within_m = max(self.other_sides_within_m, float(hair_m.max(initial=0.0)))
-        bad = other[hair_m > SIDE_M]
-        assert not bad.size, f"wrong side {hair_m.max()} m from the boundary at {_places(lat, lon, bad)}"
 
         far = truth_m > band_m + slack
         # The projection stretches lengths by x^2 / 2 R^2: 1.2e-5 at 30 km.
