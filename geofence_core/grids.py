@@ -151,7 +151,7 @@ def _paint(cells: Cells, levels: I64, base: I64) -> tuple[I32, U8, U8]:
     return start, small(number), side
 
 
-def small(count: I64) -> U8:
+def small(count: I64 | I32) -> U8:
     """Lengths of lists in one byte where they fit, else in two: short keys sort fast."""
     kind = np.uint8 if not count.size or count.max() < 256 else np.uint16
     return count.astype(kind)

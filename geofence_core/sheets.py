@@ -20,7 +20,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from geofence_core.arrays import F64, I32, I64, U8, expand, indices
+from geofence_core.arrays import F64, I32, I64, expand, indices
 from geofence_core.cells import IN, Cells, Lattice, Splitting, split
 from geofence_core.drawn import DrawnZones
 from geofence_core.edges import EdgeTable, margin_deg
@@ -49,9 +49,9 @@ class Sheet:
     """One rectangle of tiles, arrays read-only.
 
     ``west_deg south_deg`` corner; ``lon_scale lat_scale`` leaves per degree; ``columns rows`` tiles, the empty rim
-    included. ``tile`` int32 (rows * columns,): which block of leaves, 0 for none. Per leaf: ``first`` int32, ``number``
-    uint8 or uint16, rows of the leaf. Per row: ``entry`` int32. Per entry: ``zone`` int32, ``start`` int32, ``count``
-    uint8 or uint16 (0: deep inside). ``candidate`` int32.
+    included. ``tile`` int32 (rows * columns,): which block of leaves, 0 for none. Leaf i has the rows ``first[i]`` to
+    ``first[i + 1]``, int32. Per row: ``entry`` int32. Per entry: ``zone_start_count`` int32 (., 4), one gather for all
+    three: zone, first candidate, number of candidates (0: deep inside), unused. ``candidate`` int32.
     """
 
     west_deg: float
@@ -62,11 +62,8 @@ class Sheet:
     rows: int
     tile: I32
     first: I32
-    number: U8
     entry: I32
-    zone: I32
-    start: I32
-    count: U8
+    zone_start_count: I32
     candidate: I32
 
     @property
@@ -75,7 +72,7 @@ class Sheet:
         return sum(int(getattr(self, f.name).nbytes) for f in fields(self) if f.name in SHEET_ARRAYS)
 
 
-SHEET_ARRAYS = ("tile", "first", "number", "entry", "zone", "start", "count", "candidate")
+SHEET_ARRAYS = ("tile", "first", "entry", "zone_start_count", "candidate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,12 +221,11 @@ def _directory(
         columns=columns,
         rows=rows,
         tile=tile,
-        first=(np.cumsum(per_leaf) - per_leaf).astype(np.int32),
-        number=small(per_leaf),
+        first=np.concatenate([[0], np.cumsum(per_leaf)]).astype(np.int32),
         entry=rank[own][order].astype(np.int32),
-        zone=zone[by_zone].astype(np.int32),
-        start=cells.ptr[:-1][useful][by_zone].astype(np.int32),
-        count=small(number[useful][by_zone]),
+        zone_start_count=np.stack(
+            [zone, cells.ptr[:-1][useful], number[useful], np.zeros(zone.size, dtype=np.int64)], axis=1
+        )[by_zone].astype(np.int32),
         candidate=cells.candidate.astype(np.int32),
     )
     for name in SHEET_ARRAYS:
@@ -337,18 +333,20 @@ def _leaves(sheet: Sheet, lat: F64, lon: F64, first: int, work: Work, fixes: lis
     block <<= LEAF_BITS
     x &= mask
     block |= x
-    number = sheet.number.take(block)
+    row: I32 | I64 = sheet.first.take(block)
+    block += 1
+    number = sheet.first.take(block)
+    number -= row
     some = indices(number)
     if not some.size:
         return
-    number = number.take(some)
-    row: I32 | I64 = sheet.first.take(block.take(some))
-    fix = here.take(some)
+    fix = here
+    if some.size < here.size:
+        number, row, fix = number.take(some), row.take(some), here.take(some)
     if number.max() > 1:
         own, row = expand(row.astype(np.int64), number.astype(np.int64))
         fix = fix.take(own)
-    fix += first
-    fixes.append(fix)
+    fixes.append(fix + first)
     entries.append(sheet.entry.take(row))
 
 
@@ -365,16 +363,16 @@ def _judge(
     fix = np.concatenate(fixes) if len(fixes) > 1 else fixes[0]
     entry = np.concatenate(entries) if len(entries) > 1 else entries[0]
     limit_m = band_m + OUTSIDE_FLOOR_M
-    zone = sheet.zone.take(entry)
-    count = sheet.count.take(entry)
+    record = sheet.zone_start_count.take(entry, axis=0)
+    zone, start, count = record[:, 0].copy(), record[:, 1].copy(), small(record[:, 2])
     signed = np.full(fix.size, -limit_m)
     listed = indices(count)
     for a in range(0, listed.size, POINTS):
         at = listed[a : a + POINTS]
-        e, f = entry.take(at), fix.take(at)
+        f = fix.take(at)
         d = listed_m(
             edges, sheet.candidate, drawn, Places(places.lat_deg.take(f), places.lon_deg.take(f)),
-            zone.take(at), sheet.start.take(e), count.take(at), work,
+            zone.take(at), start.take(at), count.take(at), work,
         )  # fmt: skip
         np.maximum(d, -limit_m, out=d)
         signed[at] = d

@@ -258,7 +258,7 @@ def test_the_index_cannot_be_written_to(town: gc.ZoneTable) -> None:
     with pytest.raises(ValueError, match="read-only"):
         town.index.grids.start[0] = 1
     with pytest.raises(ValueError, match="read-only"):
-        town.index.sheets.sheets[0].zone[0] = 1
+        town.index.sheets.sheets[0].entry[0] = 1
 
 
 def test_errors_survive_a_process_boundary() -> None:
