@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from geofence_core.arrays import C128, F64, I64, U8, Bool, expand
-from geofence_core.edges import ASK, ASK_M, INSIDE, SOFT, EdgeTable
+from geofence_core.arrays import C128, F64, I64, U8, U16, Bool, expand
+from geofence_core.edges import ASK, ASK_M, INSIDE, SOFT, STARTS_EDGE, EdgeTable
 from geofence_core.meridian import LatitudeTerms, latitude_terms
 
 OUT, IN, MIXED = 0, 1, 2
@@ -56,6 +56,13 @@ class Cells:
     side: U8
     ptr: I64
     candidate: I64
+
+
+def relative(edges: EdgeTable, cells: Cells) -> U16:
+    """Candidates counted from the first vertex of their zone: two bytes for all but the longest boundaries."""
+    offset = cells.candidate - np.repeat(edges.first[cells.zone], np.diff(cells.ptr))
+    kind = np.uint16 if not offset.size or offset.max() < 1 << 16 else np.uint32
+    return offset.astype(kind)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,13 +107,15 @@ def split(edges: EdgeTable, lattice: Lattice, zone: I64, x0: I64, y0: I64, level
         Settled cells in no particular order.
     """
     done: list[Cells] = []
-    weight = edges.ptr[zone + 1] - edges.ptr[zone]
+    weight = edges.number[zone].astype(np.int64)
     batch = np.cumsum(weight) // BATCH_EDGES
     for b in np.unique(batch).tolist():
         rows = np.flatnonzero(batch == b)
         z = zone[rows]
-        ptr = np.concatenate([[0], np.cumsum(weight[rows])]).astype(np.int64)
-        candidate = edges.edge[expand(edges.ptr[z], weight[rows])[1]].astype(np.int64)
+        own, candidate = expand(edges.first[z], weight[rows])
+        starts = edges.code[candidate] >= STARTS_EDGE
+        candidate = candidate[starts]
+        ptr = np.concatenate([[0], np.cumsum(np.bincount(own[starts], minlength=z.size))]).astype(np.int64)
         live = Cells(z, x0[rows], y0[rows], level[rows], np.zeros(z.size, dtype=np.uint8), ptr, candidate)
         while live.zone.size:
             live = _level(edges, lattice, live, how, done)
@@ -227,7 +236,8 @@ def _to_edge(edges: EdgeTable, point: C128, edge: I64) -> F64:
 def _side_of_best(edges: EdgeTable, point: C128, edge: I64) -> tuple[Bool, Bool]:
     to = (point - edges.at[edge]) * edges.unit[edge]
     code = edges.code[edge]
-    corner = np.where(to.real <= 0.0, code & 3, np.where(to.real >= edges.length_m[edge], code >> 2, SOFT))
+    end = np.where(to.real >= edges.length_m[edge], code >> 2 & 3, SOFT)
+    corner = np.where(to.real <= 0.0, code & 3, end)
     inside: Bool = np.where(corner == SOFT, to.imag > 0.0, corner == INSIDE)
     return inside, corner == ASK
 

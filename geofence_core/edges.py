@@ -46,6 +46,9 @@ SOFT, INSIDE, OUTSIDE, ASK = 0, 1, 2, 3
 """What a corner says when it is the nearest point: the sign of across decides; inside; outside; look at the drawing
 (rings of one zone touch there)."""
 
+STARTS_EDGE = 16
+"""Bit of a vertex's code: an edge starts there."""
+
 SHARP_COSINE = 0.1
 """Corners that turn by less than this cosine's angle (84 degrees) are soft: the sign of across is right all round them,
 and rounding at almost straight joints cannot pick the wrong code."""
@@ -60,10 +63,11 @@ class EdgeTable:
 
     ``at`` complex128 (E,), vertices; ``unit`` complex128 (E,), conjugate unit direction of the edge that starts there;
     ``length_m`` float64 (E,); ``bend_m`` float32 (E,), how far the drawn edge lies left of its middle;
-    ``code`` uint8 (E,), two bits for the edge's start, two for its end. The last vertex of a
-    chain starts no edge. ``edge`` int32 (Q,): the vertices that do, and ``ptr`` int64 (Z + 1,) into it.
+    ``code`` uint8 (E,), two bits for the edge's start, two for its end, and `STARTS_EDGE`, which the last vertex of a
+    chain lacks.
 
-    Per zone, (Z,): ``is_indexed`` bool, False where planes do not serve (poles, seams, continents); ``meridian_deg``,
+    Per zone, (Z,): ``first`` int64, ``number`` int32, its vertices; ``is_indexed`` bool, False where planes do not
+    serve (poles, seams, continents); ``meridian_deg``,
     ``origin_m`` float64, the plane; ``west_deg east_deg south_deg north_deg`` float64, box of the zone with its reach;
     ``reach_m`` float64, radius or half width of lines and points, 0 for areas; ``scale_per_m2`` float64.
     """
@@ -73,8 +77,8 @@ class EdgeTable:
     length_m: F64
     bend_m: F32
     code: U8
-    edge: I32
-    ptr: I64
+    first: I64
+    number: I32
     is_indexed: Bool
     meridian_deg: F64
     origin_m: F64
@@ -127,6 +131,7 @@ def build_edges(shapes: Sequence[ZoneShape]) -> EdgeTable:
     unit = np.ones(at.size, dtype=np.complex128)
     some = length[edges] > 0
     unit[edges[some]] = step[some].conj() / length[edges[some]]
+    number = np.bincount(vertices.zone, minlength=n_zones)
     bend = np.zeros(at.size, dtype=np.float32)
     bend[edges] = _bends(vertices, edges, at, unit, meridian, origin)
     table = EdgeTable(
@@ -135,8 +140,8 @@ def build_edges(shapes: Sequence[ZoneShape]) -> EdgeTable:
         length_m=length,
         bend_m=bend,
         code=_codes(vertices, unit, reach, _touching(shapes, vertices)),
-        edge=edges.astype(np.int32),
-        ptr=np.concatenate([[0], np.cumsum(np.bincount(vertices.zone[edges], minlength=n_zones))]).astype(np.int64),
+        first=np.cumsum(number) - number,
+        number=number.astype(np.int32),
         is_indexed=indexed,
         meridian_deg=meridian,
         origin_m=origin,
@@ -262,6 +267,7 @@ def _codes(vertices: _Vertices, unit: C128, reach: F64, touches: Bool) -> U8:
     end = np.append(at[1:], SOFT)[:n]
     code = (at | (end << 2)).astype(np.uint8)
     code[~vertices.starts_edge] = 0
+    code[vertices.starts_edge] |= STARTS_EDGE
     return code
 
 

@@ -39,6 +39,7 @@ class _ZoneCells:
 
     __slots__ = (
         "_cuts",
+        "_first",
         "_index",
         "_known",
         "cells",
@@ -62,6 +63,7 @@ class _ZoneCells:
         grids, edges = index.grids, index.edges
         self._index = index
         self._known: dict[int, _Edge] = {}
+        self._first = int(edges.first[zone])
         self.cells: dict[int, list[_Edge] | bool] = {}
         self.zone, self.place = zone, place
         self.lon, self.lat = float(grids.lon_deg[zone]), float(grids.lat_deg[zone])
@@ -84,7 +86,9 @@ class _ZoneCells:
         found: list[_Edge] | bool = bool(grids.side[at] == IN)
         if count:
             start = int(grids.start[at])
-            found = [self._edge(e) for e in grids.candidate[start : start + count].tolist()]
+            found = [
+                self._edge(e) for e in (grids.candidate[start : start + count].astype(np.int64) + self._first).tolist()
+            ]
             if count > 1 and self._cuts:
                 found = self._nearest_of(found, row, column)
         if len(self.cells) >= CELLS_LIMIT:
@@ -112,7 +116,7 @@ class _ZoneCells:
             a, b, unit = complex(edges.at[e]), complex(edges.at[e + 1]), complex(edges.unit[e])
             code = int(edges.code[e])
             length, bend = float(edges.length_m[e]), float(edges.bend_m[e])
-            found = (a.real, a.imag, unit.real, unit.imag, length, b.real, b.imag, code & 3, code >> 2, bend)
+            found = (a.real, a.imag, unit.real, unit.imag, length, b.real, b.imag, code & 3, code >> 2 & 3, bend)
             self._known[e] = found
         return found
 

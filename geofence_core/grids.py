@@ -14,14 +14,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geofence_core.arrays import F64, I32, I64, U8, indices
-from geofence_core.cells import IN, Cells, Lattice, Splitting, split
+from geofence_core.arrays import F64, I32, I64, U8, U16, indices
+from geofence_core.cells import IN, Cells, Lattice, Splitting, relative, split
 from geofence_core.drawn import DrawnZones
 from geofence_core.edges import EdgeTable, margin_deg
 from geofence_core.meridian import latitude_terms, metres_per_degree_lon, project
 from geofence_core.nearest import POINTS, Work, nearest
 
-CELLS_PER_EDGE = 6.0
+CELLS_PER_EDGE = 2.0
 """Cells of a grid per edge of its zone: more of them shorten the lists and cost memory (README, speed)."""
 
 LEVELS_LIMIT = 9
@@ -62,7 +62,8 @@ class ZoneGrids:
     int32, its cells along a side; ``base`` int64, its first cell; ``lon_m`` float64, least metres per degree of
     longitude.
     Per cell: ``start`` int32, ``count`` uint8 or uint16, ``side`` uint8 (`cells.OUT`, `IN`, `MIXED`). ``candidate``
-    int32: lists of edges. ``band_m``: values are exact up to here.
+    uint16 or uint32: lists of edges, counted from the first vertex of the zone. ``band_m``: values are exact up to
+    here.
     """
 
     band_m: float
@@ -79,7 +80,7 @@ class ZoneGrids:
     start: I32
     count: U8
     side: U8
-    candidate: I32
+    candidate: U16
 
     @property
     def limit_m(self) -> float:
@@ -99,7 +100,7 @@ def build_grids(edges: EdgeTable, band_m: float, cells_per_edge: float = CELLS_P
     dlon, dlat = margin_deg(edges.south_deg, edges.north_deg, band_m + 1e-3)
     west, east = np.where(ok, edges.west_deg - dlon, 0.0), np.where(ok, edges.east_deg + dlon, 0.0)
     south, north = np.where(ok, edges.south_deg - dlat, 0.0), np.where(ok, edges.north_deg + dlat, 0.0)
-    count = np.diff(edges.ptr)
+    count = edges.number.astype(np.int64)
     levels = np.clip(np.round(0.5 * np.log2(np.maximum(cells_per_edge * count, 1.0))), 0, LEVELS_LIMIT).astype(np.int64)
     levels[count <= FEW] = np.minimum(levels[count <= FEW], 3)
     levels[~ok] = 0
@@ -127,7 +128,7 @@ def build_grids(edges: EdgeTable, band_m: float, cells_per_edge: float = CELLS_P
         start=start,
         count=number,
         side=side,
-        candidate=found.candidate.astype(np.int32),
+        candidate=relative(edges, found),
     )
     for f in fields(grids):
         if f.name != "band_m":
@@ -278,7 +279,7 @@ def settle(signed: F64, limit_m: float, out: F64, at: I64) -> None:
 
 def listed_m(
     edges: EdgeTable,
-    candidate: I32,
+    candidate: U16,
     drawn: DrawnZones,
     places: Places,
     zone: I64 | I32,
@@ -289,7 +290,7 @@ def listed_m(
     """Signed distance of pairs with lists: into the zone's plane, nearest edge, back to the ground; float64 (P,)."""
     dlon = _turned(places.lon_deg - edges.meridian_deg.take(zone))
     point = project(latitude_terms(places.lat_deg), dlon, edges.origin_m.take(zone))
-    signed, ask = nearest(edges, candidate, point, start, count, work)
+    signed, ask = nearest(edges, candidate, edges.first.take(zone), point, start, count, work)
     shrink = point.real * point.real
     shrink *= edges.scale_per_m2.take(zone)
     np.subtract(1.0, shrink, out=shrink)

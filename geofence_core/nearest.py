@@ -15,7 +15,7 @@ from math import sqrt
 
 import numpy as np
 
-from geofence_core.arrays import C128, F64, I32, I64, U8, Bool, expand, indices
+from geofence_core.arrays import C128, F64, I32, I64, U8, U16, Bool, expand, indices
 from geofence_core.edges import ASK, ASK_M, INSIDE, SOFT, EdgeTable
 
 POINTS = 1 << 14
@@ -60,7 +60,9 @@ def give_back(work: Work) -> None:
         _spare.append(work)
 
 
-def nearest(edges: EdgeTable, candidate: I32, point: C128, start: I64 | I32, count: U8, work: Work) -> tuple[F64, I64]:
+def nearest(
+    edges: EdgeTable, candidate: U16, base: I64, point: C128, start: I64 | I32, count: U8, work: Work
+) -> tuple[F64, I64]:
     """Signed distance of points to their lists of edges.
 
     Parameters
@@ -68,7 +70,9 @@ def nearest(edges: EdgeTable, candidate: I32, point: C128, start: I64 | I32, cou
     edges
         The table the lists point into.
     candidate
-        int32 (C,): edges of all lists.
+        uint16 or uint32 (C,): edges of all lists, counted from ``base``.
+    base
+        int64 (n,): first vertex of the zone of each point.
     point
         complex128 (n,), plane coordinates, metre; n up to `POINTS`; each in the plane of its list's zone.
     start, count
@@ -92,7 +96,7 @@ def nearest(edges: EdgeTable, candidate: I32, point: C128, start: I64 | I32, cou
     order = np.argsort(count, kind="stable")
     point = point.take(order)
     begin = start.take(order)
-    winner = _winners(edges, candidate, point, begin, count.take(order), work)
+    winner = _winners(edges, candidate, base.take(order), point, begin, count.take(order), work)
     signed, ask = _distance(edges, point, winner, work)
     out = np.empty(n)
     out[order] = signed
@@ -102,7 +106,7 @@ def nearest(edges: EdgeTable, candidate: I32, point: C128, start: I64 | I32, cou
 _NOBODY = np.zeros(0, dtype=np.int64)
 
 
-def _winners(edges: EdgeTable, candidate: I32, point: C128, begin: I64 | I32, count: U8, work: Work) -> I64:
+def _winners(edges: EdgeTable, candidate: U16, base: I64, point: C128, begin: I64 | I32, count: U8, work: Work) -> I64:
     n = point.size
     per_length = np.bincount(count)
     at_least = (n - per_length.cumsum() + per_length).tolist()
@@ -114,7 +118,7 @@ def _winners(edges: EdgeTable, candidate: I32, point: C128, begin: I64 | I32, co
         i, e, to, at = work.index[:m], work.edge[:m], work.to[:m], work.at[:m]
         length, held, across, lower = work.length[:m], work.held[:m], work.across[:m], work.lower[:m]
         np.add(begin[low:], k, out=i)
-        e[:] = candidate.take(i)
+        np.add(candidate.take(i), base[low:], out=e)
         edges.at.take(e, out=at, mode="clip")
         np.subtract(point[low:], at, out=to)
         edges.unit.take(e, out=at, mode="clip")
@@ -134,7 +138,7 @@ def _winners(edges: EdgeTable, candidate: I32, point: C128, begin: I64 | I32, co
             np.minimum(across, best[low:], out=best[low:])
             np.putmask(winner[low:], lower, e)
     if steps < longest:
-        _ragged(edges, candidate, point, begin, count, steps, best, winner)
+        _ragged(edges, candidate, base, point, begin, count, steps, best, winner)
     return winner
 
 
@@ -152,12 +156,20 @@ def _steps(at_least: list[int]) -> tuple[int, int]:
 
 
 def _ragged(
-    edges: EdgeTable, candidate: I32, point: C128, begin: I64 | I32, count: U8, done: int, best: F64, winner: I64
+    edges: EdgeTable,
+    candidate: U16,
+    base: I64,
+    point: C128,
+    begin: I64 | I32,
+    count: U8,
+    done: int,
+    best: F64,
+    winner: I64,
 ) -> None:
     low = int(np.searchsorted(count, done, side="right"))
     left = count[low:].astype(np.int64) - done
     own, index = expand(begin[low:].astype(np.int64) + done, left)
-    e = candidate.take(index)
+    e = candidate.take(index) + base[low:].take(own)
     to = point[low:].take(own)
     to -= edges.at.take(e)
     to *= edges.unit.take(e)
@@ -203,7 +215,7 @@ def _distance(edges: EdgeTable, point: C128, winner: I64, work: Work) -> tuple[F
         gap = point[corner] - edges.at[e + last]
         d = np.sqrt(gap.real * gap.real + gap.imag * gap.imag)
         code = edges.code[e]
-        code = np.where(last, code >> 2, code & 3)
+        code = (np.where(last, code >> 2, code) & 3).astype(np.uint8)
         inside = np.where(code == SOFT, across[corner] > 0.0, code == INSIDE)
         signed[corner] = np.where(inside, -d, d)
         ask[corner] = code == ASK

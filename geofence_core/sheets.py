@@ -20,8 +20,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from geofence_core.arrays import F64, I32, I64, expand, indices
-from geofence_core.cells import IN, Cells, Lattice, Splitting, split
+from geofence_core.arrays import F64, I32, I64, U16, expand, indices
+from geofence_core.cells import IN, Cells, Lattice, Splitting, relative, split
 from geofence_core.drawn import DrawnZones
 from geofence_core.edges import EdgeTable, margin_deg
 from geofence_core.grids import OUTSIDE_FLOOR_M, Places, listed_m, small
@@ -51,7 +51,8 @@ class Sheet:
     ``west_deg south_deg`` corner; ``lon_scale lat_scale`` leaves per degree; ``columns rows`` tiles, the empty rim
     included. ``tile`` int32 (rows * columns,): which block of leaves, 0 for none. Leaf i has the rows ``first[i]`` to
     ``first[i + 1]``, int32. Per row: ``entry`` int32. Per entry: ``zone_start_count`` int32 (., 4), one gather for all
-    three: zone, first candidate, number of candidates (0: deep inside), unused. ``candidate`` int32.
+    three: zone, first candidate, number of candidates (0: deep inside), unused. ``candidate`` uint16 or
+    uint32, edges counted from the first vertex of the zone.
     """
 
     west_deg: float
@@ -64,7 +65,7 @@ class Sheet:
     first: I32
     entry: I32
     zone_start_count: I32
-    candidate: I32
+    candidate: U16
 
     @property
     def nbytes(self) -> int:
@@ -91,7 +92,7 @@ class Sheets:
 
 def build_sheets(edges: EdgeTable, band_m: float) -> Sheets:
     """Cut the surroundings of all indexed zones into cells of one lattice."""
-    zones = indices(edges.is_indexed & (np.diff(edges.ptr) > 0))
+    zones = indices(edges.is_indexed & (edges.number > 0))
     if not zones.size:
         return Sheets(band_m=band_m, sheets=(), block=np.zeros(0, dtype=np.int32))
     dlon, dlat = margin_deg(edges.south_deg[zones], edges.north_deg[zones], band_m + 1e-3)
@@ -175,7 +176,7 @@ def _sheet(
     how = Splitting(levels=level_of + LEAF_BITS, floor=level_of, few=FEW, band_m=band_m, drop_out=True)
     none = np.zeros(own.size, dtype=np.int64)
     found = split(edges, lattice, zones[own], rx0[own] + k % across[own], ry0[own] + k // across[own], none, how)
-    return _directory(found, level_of, columns, rows, west0, south0, width, height)
+    return _directory(edges, found, level_of, columns, rows, west0, south0, width, height)
 
 
 def _spread(n: int, zones: I64, values: F64) -> F64:
@@ -185,7 +186,15 @@ def _spread(n: int, zones: I64, values: F64) -> F64:
 
 
 def _directory(
-    cells: Cells, power: I64, columns: int, rows: int, west: float, south: float, width: float, height: float
+    edges: EdgeTable,
+    cells: Cells,
+    power: I64,
+    columns: int,
+    rows: int,
+    west: float,
+    south: float,
+    width: float,
+    height: float,
 ) -> Sheet:
     """Paint settled cells onto leaves and sort their rows by leaf, then zone."""
     side = 1 << LEAF_BITS
@@ -226,7 +235,7 @@ def _directory(
         zone_start_count=np.stack(
             [zone, cells.ptr[:-1][useful], number[useful], np.zeros(zone.size, dtype=np.int64)], axis=1
         )[by_zone].astype(np.int32),
-        candidate=cells.candidate.astype(np.int32),
+        candidate=relative(edges, cells),
     )
     for name in SHEET_ARRAYS:
         getattr(sheet, name).flags.writeable = False
