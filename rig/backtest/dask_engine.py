@@ -2,6 +2,7 @@
 
 import contextlib
 import queue
+import re
 import secrets
 import time
 import warnings
@@ -15,18 +16,26 @@ import distributed
 from rig.backtest import dask_worker, frames, index
 from rig.backtest.chunks import Cut
 from rig.backtest.engines import TICK_S
-from rig.backtest.errors import JudgeLostError
+from rig.backtest.errors import HistoryError, JudgeLostError
 from rig.backtest.judge import Judged, Rules
 
-CONNECT_S: Final = 10.0
+_ADDRESS: Final = re.compile(r"(tcp|tls|ws|wss|ucx)://.+:[0-9]+")
+
+CONNECT_S: Final = 5.0
 """How long a scheduler may take to answer at first, second."""
 
 ANSWER_S: Final = 20.0
 """How long a scheduler that was there may take to answer, second."""
 
+FETCH_S: Final = 5.0
+"""How long what was judged may be on its way, second: some 100 kB. Behind that the cluster is asked how it is."""
+
 PATIENCE_S: Final = 60.0
 """How long a run waits without any worker, or without a word from the scheduler, second. A cluster manager replaces
 workers in less; longer would look like a hang."""
+
+_CLOSE_S: Final = 2.0
+"""How long to take leave may take, second."""
 
 _AHEAD: Final = 2
 """Chunks per thread of the cluster that are on their way: one is judged while the next is sent."""
@@ -72,6 +81,8 @@ class DaskCluster:
         return []
 
     def __enter__(self) -> Self:
+        if not _ADDRESS.fullmatch(self._address):
+            raise HistoryError(f"--dask: expected an address as tcp://host:8786, got {self._address!r}")
         try:
             connect: Any = distributed.Client
             self._client = connect(self._address, timeout=CONNECT_S, set_as_default=False, name="tagrig-backtest")
@@ -84,15 +95,16 @@ class DaskCluster:
             self._wait_for_workers()
             self._send_index()
         except BaseException:
-            self._client.close(timeout=TICK_S)
+            self._client.close(timeout=_CLOSE_S)
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError, ValueError, TimeoutError):
-            self._client.cancel(list(self._futures.values()))
-            self._ask(self._client.unregister_worker_plugin, self._plugin.name)
-        self._client.close(timeout=2.0)
+        if self._client.status == "running":
+            with contextlib.suppress(OSError, ValueError, TimeoutError, JudgeLostError):
+                self._client.cancel(list(self._futures.values()))
+                self._ask(self._client.unregister_worker_plugin, self._plugin.name)
+        self._client.close(timeout=_CLOSE_S)
 
     def judge(self, cuts: Iterator[Cut], on_tick: Callable[[], None]) -> Iterator[tuple[Judged, int]]:
         """Judge on all workers."""
@@ -110,7 +122,7 @@ class DaskCluster:
                 number = cut.chunk.number
                 below[number] = cut.complete_below
                 self._futures[number] = self._submit(cut)
-                self._futures[number].add_done_callback(lambda _, number=number: arrived.put(number))
+                self._watch(number, arrived)
                 on_tick()
             if due not in done and due in below:
                 try:
@@ -120,8 +132,14 @@ class DaskCluster:
                         limit = self._limit()
                         heard_s = time.monotonic()
                 else:
-                    done[number] = self._answer(number)
                     heard_s = time.monotonic()
+                    judged = self._find_answer(number)
+                    if judged is None:
+                        # the worker was lost after it had judged: the scheduler has it judged again
+                        limit = self._limit()
+                        self._watch(number, arrived)
+                    else:
+                        done[number] = judged
                 on_tick()
             while due in done:
                 yield done.pop(due), below.pop(due)
@@ -139,14 +157,26 @@ class DaskCluster:
                 pure=False,
             )
 
-    def _answer(self, number: int) -> Judged:
-        future = self._futures.pop(number)
+    def _watch(self, number: int, arrived: "queue.SimpleQueue[int]") -> None:
+        self._futures[number].add_done_callback(lambda _: arrived.put(number))
+
+    def _find_answer(self, number: int) -> Judged | None:
+        """Fetch what a chunk says; None where it is not there after all."""
+        future = self._futures[number]
+        if future.status in {"lost", "pending"}:
+            return None
         if future.status != "finished":
             why = future.exception() if future.status == "error" else f"its task is {future.status}"
             raise JudgeLostError(
                 f"chunk {number} could not be judged at {self._address}: {why}. Next: see the logs of the cluster"
             )
-        data, worker, peak = self._ask(future.result)
+        try:
+            data, worker, peak = future.result(timeout=FETCH_S)
+        except TimeoutError:
+            return None
+        except OSError as exc:
+            raise JudgeLostError(f"the Dask scheduler at {self._address} does not answer: {exc}") from exc
+        del self._futures[number]
         self._peaks[worker] = max(peak, self._peaks.get(worker, 0))
         judged = frames.unpack(data)
         assert isinstance(judged, Judged)

@@ -29,6 +29,9 @@ must not be tried for ever, one that was killed by chance should not end a run o
 TICK_S = 0.25
 """How often a waiting run looks up, second: to show progress, and for a signal."""
 
+_END_S = 2.0
+"""How long a worker may take to end by itself once its pipes are closed, second."""
+
 _LOG_TAIL_BYTES = 2_000
 
 
@@ -227,6 +230,9 @@ class Processes:
         with contextlib.suppress(OSError):
             assert worker.stdin is not None
             worker.stdin.close()
+        # its pipe ends before it does; what it died of is only known behind that
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            worker.wait(_END_S)
         worker.kill()
         code = worker.wait()
         assert worker.stdout is not None
