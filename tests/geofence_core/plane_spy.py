@@ -37,12 +37,13 @@ class PlaneSpy:
     def on(cls, monkeypatch: pytest.MonkeyPatch) -> "PlaneSpy":
         spy, kernel = cls(), grids.nearest
 
-        def overheard(edges: EdgeTable, candidate: Any, point: Any, start: Any, count: Any, work: Any) -> Any:
+        def overheard(edges: EdgeTable, *rest: Any) -> Any:
             if edges is not spy._edges:
                 spy._meet(edges)
+            (point,) = (a for a in rest if isinstance(a, np.ndarray) and a.dtype == np.complex128)
             straight = replace(edges, bend_m=np.zeros_like(edges.bend_m))
-            spy._heard.append((point.copy(), kernel(straight, candidate, point, start, count, work)[0].copy()))
-            return kernel(edges, candidate, point, start, count, work)
+            spy._heard.append((point.copy(), kernel(straight, *rest)[0].copy()))
+            return kernel(edges, *rest)
 
         monkeypatch.setattr(grids, "nearest", overheard)
         return spy
@@ -50,7 +51,8 @@ class PlaneSpy:
     def _meet(self, edges: EdgeTable) -> None:
         """Lay out the zone's boundary as the kernel knows it."""
         assert edges.n_zones == 1
-        starts = edges.edge.astype(np.int64)
+        # The last vertex of a chain starts no edge, so none that has a length ends beyond its chain.
+        starts = np.flatnonzero(edges.length_m > 0.0)
         ends = np.stack([edges.at[starts], edges.at[starts + 1]], axis=1)
         segments = np.stack([ends.real, ends.imag], axis=-1)
         self._edges = edges
