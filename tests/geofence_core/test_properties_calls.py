@@ -27,7 +27,7 @@ def same(a: np.ndarray, b: np.ndarray) -> bool:
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(small_bands)
 def test_exact_bound_side_and_nan(given_scene: Scene) -> None:
     z, lat, lon = given_scene.table, given_scene.lat, given_scene.lon
@@ -47,7 +47,7 @@ def test_exact_bound_side_and_nan(given_scene: Scene) -> None:
     assert (np.abs(quick[~near]) <= np.abs(exact[~near])).all()
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(small_bands, st.floats(0, 1))
 def test_near_is_dense_filtered(given_scene: Scene, share: float) -> None:
     z, lat, lon = given_scene.table, given_scene.lat, given_scene.lon
@@ -69,7 +69,7 @@ def test_near_is_dense_filtered(given_scene: Scene, share: float) -> None:
             assert same(signed, dense[fix, wanted])
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(scenes, st.integers(1, 6))
 def test_own_zones_and_single_fixes_read_like_dense(given_scene: Scene, wearers: int) -> None:
     z, lat, lon = given_scene.table, given_scene.lat, given_scene.lon
@@ -100,7 +100,7 @@ def answers(z: gc.ZoneTable, lat: np.ndarray, lon: np.ndarray) -> list[np.ndarra
     return [z.signed_distance_m(lat, lon), z.signed_distance_m(lat, lon, exact=True), z.contains(lat, lon), spread]
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(scenes, seeds, st.lists(st.integers(0, 80), max_size=5))
 def test_order_and_cuts_change_no_bit(given_scene: Scene, seed: int, cuts: list[int]) -> None:
     z, lat, lon = given_scene.table, given_scene.lat, given_scene.lon

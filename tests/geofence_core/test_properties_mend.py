@@ -56,7 +56,7 @@ def area(seed: int, kind: str, size_m: float) -> tuple[np.random.Generator, Rand
     return rng, random_zone(rng, kind, *random_place(rng), size_m)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(seeds, st.sampled_from(["polygon", "holes", "multipolygon"]), sizes, st.lists(st.integers(0, 2), min_size=1))
 def test_damaged_rings(seed: int, kind: str, size_m: float, which: list[int]) -> None:
     """Each damage is named with its ring; the mended zone reads to the bit like the undamaged one."""
@@ -85,7 +85,7 @@ def test_damaged_rings(seed: int, kind: str, size_m: float, which: list[int]) ->
     assert np.abs(want - got)[np.abs(want) <= good.band_m].max(initial=0.0) < 1e-7
 
 
-@settings(max_examples=40)
+@settings(max_examples=12)
 @given(seeds, sizes)
 def test_an_undamaged_zone_is_not_mended(seed: int, size_m: float) -> None:
     """Loading with ``mend=True`` changes nothing that is valid: same bits, no report."""
