@@ -1,5 +1,8 @@
 """Each wearer's own zones: the pairs (wearer, zone) that an order makes, and the calls that look at nothing else."""
 
+import copy
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -63,8 +66,32 @@ class AssignedZones:
         self._zone = zone
         self._pair = order
         self._ptr = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=n_wearers))]).astype(np.int64)
+        self._freeze()
+
+    def _freeze(self) -> None:
         for array in (self._owner, self._zone, self._pair, self._ptr):
             array.flags.writeable = False
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Arrays come out of a pickle writable."""
+        vars(self).update(state)
+        self._freeze()
+
+    def over(self, zones: ZoneTable) -> "AssignedZones":
+        """Return the same pairs over another table of as many zones, for example one that `ZoneTable.replace` made.
+
+        Nothing is sorted anew; a `FenceState` goes on with it.
+
+        Raises
+        ------
+        AssignmentError
+            The number of zones differs.
+        """
+        if len(zones) != len(self._zones):
+            raise AssignmentError(f"expected a table of {len(self._zones)} zones, got {len(zones)}")
+        other = copy.copy(self)
+        vars(other).update(_zones=zones)
+        return other
 
     def __len__(self) -> int:
         """Return K, the number of assigned pairs."""

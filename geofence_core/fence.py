@@ -134,6 +134,10 @@ class SingleFence:
         self._others = np.flatnonzero(~mine)
         self._far: dict[tuple[int, int], tuple[list[tuple[int, float]], list[_ZoneCells]]] = {}
 
+    def __reduce__(self) -> tuple[type["SingleFence"], tuple[ZoneIndex, I64]]:
+        """Leave the unpacked cells behind."""
+        return type(self), (self._index, self._zones)
+
     def check(self, lat_deg: float, lon_deg: float) -> list[tuple[int, float]]:
         """Judge one fix.
 

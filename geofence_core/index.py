@@ -12,38 +12,86 @@ Grids and sheets point into the same edges, so a pair gets the same bits whichev
 first asked for; two threads that ask at once make it twice, and either serves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from geofence_core import judge
+from geofence_core import judge, saved
 from geofence_core.arrays import F64, I64, indices
 from geofence_core.balls import CHUNK_PAIRS, near_by_balls
 from geofence_core.build import ZoneArrays, build
 from geofence_core.drawn import DrawnZones
 from geofence_core.edges import EdgeTable, build_edges
 from geofence_core.ellipsoid import frames
+from geofence_core.errors import ColumnError
 from geofence_core.grids import Places, ZoneGrids, build_grids, far_cell, far_m, pairs_m
 from geofence_core.nearest import borrow, give_back
-from geofence_core.shapes import ZoneShape
+from geofence_core.saved import PARTS, Part, Saved
+from geofence_core.shapes import DrawnShapes, Mend
 from geofence_core.sheets import Sheets, build_sheets, query
+from geofence_core.sweep import SweepIndex, sweep_index
 
 Pairs = tuple[I64, I64, F64]
 
 
 class ZoneIndex:
-    """Indexes of one table of Z zones; what they hold never changes."""
+    """Indexes of one table of Z zones; what they hold never changes.
 
-    def __init__(self, shapes: Sequence[ZoneShape], band_m: float, edges: EdgeTable | None = None) -> None:
-        self._shapes = shapes
+    Parameters
+    ----------
+    shapes, band_m
+        The zones.
+    edges, parts
+        Indexes that are there already; the others are made when they are first asked for.
+    place
+        The file they are mapped from (`Saved.place`).
+    """
+
+    def __init__(
+        self,
+        shapes: DrawnShapes,
+        band_m: float,
+        edges: EdgeTable | None = None,
+        parts: Mapping[str, Part] | None = None,
+        place: tuple[str, int] | None = None,
+    ) -> None:
+        self.shapes = shapes
         self.band_m = band_m
-        self.edges = build_edges(shapes) if edges is None else edges
+        self.place = place
+        self.edges = build_edges(tuple(shapes)) if edges is None else edges
         self.drawn = DrawnZones(shapes)
         self.other = indices(~self.edges.is_indexed)
         self._row_of_other = np.full(len(shapes), -1, dtype=np.int64)
         self._row_of_other[self.other] = np.arange(self.other.size)
         self.others = build([shapes[z] for z in self.other.tolist()])
+        # As if they had been made here: `cached_property` keeps its values under its name.
+        vars(self).update(parts or {})
+
+    @classmethod
+    def of_saved(cls, found: Saved) -> "ZoneIndex":
+        """Return the index of a saved table."""
+        return cls(found.shapes, found.band_m, found.edges, found.parts, found.place)
+
+    @property
+    def made(self) -> dict[str, Part]:
+        """The parts that have been made."""
+        return {name: vars(self)[name] for name in PARTS if name in vars(self)}
+
+    def as_saved(self, parts: Iterable[str], mends: tuple[Mend, ...] = ()) -> Saved:
+        """Return what a file of this table holds; makes the parts that are asked for."""
+        wanted = set(parts)
+        if unknown := wanted - set(PARTS):
+            raise ColumnError(f"parts: expected some of {', '.join(PARTS)}, got {sorted(unknown)}")
+        found: dict[str, Part] = {name: getattr(self, name) for name in PARTS if name in wanted}
+        return Saved(shapes=self.shapes, mends=mends, band_m=self.band_m, edges=self.edges, parts=found)
+
+    def __reduce__(self) -> tuple[Callable[..., "ZoneIndex"], tuple[Any, ...]]:
+        """Pickle as the file it is mapped from, while that is there; otherwise with all arrays made so far."""
+        if self.place is not None and saved.is_there(self.place):
+            return _reopened, self.place
+        return _unpacked, (saved.pack(self.as_saved(self.made)),)
 
     @cached_property
     def grids(self) -> ZoneGrids:
@@ -63,13 +111,19 @@ class ZoneIndex:
     @cached_property
     def exact(self) -> ZoneArrays:
         """All zones by balls, for distances beyond the band."""
-        return build(self._shapes) if self.other.size < len(self._shapes) else self.others
+        return build(tuple(self.shapes)) if self.other.size < len(self.shapes) else self.others
+
+    @cached_property
+    def sweep(self) -> SweepIndex:
+        """Boundaries as drawn, for segments."""
+        return sweep_index(tuple(self.shapes))
 
     @property
     def nbytes(self) -> int:
-        """Memory in bytes of what has been made."""
-        made = [vars(self)[name] for name in ("grids", "sheets", "inside_sheets", "exact") if name in vars(self)]
-        return self.edges.nbytes + self.others.nbytes + sum(int(part.nbytes) for part in made)
+        """Memory in bytes of the zones as drawn and of what has been made."""
+        made = [*self.made.values(), *(vars(self)[name] for name in ("exact",) if name in vars(self))]
+        whole = self.shapes.arrays.nbytes + self.edges.nbytes + self.others.nbytes
+        return whole + sum(int(part.nbytes) for part in made)
 
     def pairs_m(self, places: Places, fix: I64, zone: I64, band_m: float) -> F64:
         """Signed distance of P pairs ``fix zone``; exact up to the larger of ``band_m`` and the table's band.
@@ -161,7 +215,7 @@ class ZoneIndex:
 
     def dense_m(self, places: Places, exact: bool) -> F64:
         """Signed distance of every fix to every zone; float64 (N, Z)."""
-        n, zones = places.lat_deg.size, len(self._shapes)
+        n, zones = places.lat_deg.size, len(self.shapes)
         if exact or self.other.size:
             fix = np.repeat(np.arange(n), zones)
             zone = np.tile(np.arange(zones), n)
@@ -182,6 +236,14 @@ class ZoneIndex:
             v = np.abs(far_cell(places.lat_deg[a : a + step])[:, None] - grids.lat_deg)
             out[a : a + step] = far_m(grids.half_lon_deg, grids.half_lat_deg, grids.lon_m, grids.limit_m, u, v)
         return out
+
+
+def _reopened(path: str, check: int) -> ZoneIndex:
+    return ZoneIndex.of_saved(saved.reread(path, check))
+
+
+def _unpacked(data: bytes) -> ZoneIndex:
+    return ZoneIndex.of_saved(saved.unpack(data))
 
 
 def places_of(lat_deg: F64, lon_deg: F64) -> Places:
