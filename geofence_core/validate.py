@@ -286,6 +286,8 @@ def _check_area(shape: ZoneShape, mend: bool, mends: list[Mend]) -> ZoneShape:
 
 
 def _check_ring(zone_id: str, ring: int, xy: F64, mend: bool, mends: list[Mend]) -> F64:
+    if not len(xy):
+        raise ZoneGeometryError(zone_id, ring, None, "the ring has no positions; next: draw it or remove it")
     if not (xy[0] == xy[-1]).all():
         if not mend:
             raise ZoneGeometryError(
