@@ -10,7 +10,7 @@ from geofence_core.errors import AssignmentError, ColumnError, GeofenceError, Zo
 from geofence_core.evaluate import FenceState, FixColumns, TransitionKind, Transitions, evaluate
 from geofence_core.fence import SingleFence
 from geofence_core.pairs import Band, PairTable, PairTransitions, TrackColumns, evaluate_pairs
-from geofence_core.proximity import MovingColumns, Proximity, proximity
+from geofence_core.proximity import Moving, MovingColumns, Proximity, ProximityOne, proximity, proximity_one
 from geofence_core.shapes import Mend, ZoneShape
 from geofence_core.zones import FixZoneIds, FixZones, ZoneTable
 
@@ -26,10 +26,12 @@ __all__ = [
     "FixZones",
     "GeofenceError",
     "Mend",
+    "Moving",
     "MovingColumns",
     "PairTable",
     "PairTransitions",
     "Proximity",
+    "ProximityOne",
     "SingleFence",
     "TrackColumns",
     "TransitionKind",
@@ -41,5 +43,6 @@ __all__ = [
     "evaluate",
     "evaluate_pairs",
     "proximity",
+    "proximity_one",
     "separation_m",
 ]

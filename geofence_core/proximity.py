@@ -7,6 +7,7 @@
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,11 @@ import numpy.typing as npt
 from geofence_core.arrays import F64, I64, float_column, int_column
 from geofence_core.ellipsoid import Frames, arc_m, frames
 from geofence_core.errors import ColumnError
-from geofence_core.gaussian import p_within
+from geofence_core.gaussian import SETTLED, p_within, p_within_one
+from geofence_core.pairplane import WORK, Near, Side, judge, judge_one, moments
+
+CHUNK = 1 << 12
+"""Pairs judged at once; no unit. Their scratch memory, 0.5 MB, stays in the cache; fewer pay more calls a pair."""
 
 _FLOATS = (
     "lat_deg",
@@ -85,6 +90,33 @@ class MovingColumns:
         )
 
 
+class Moving(NamedTuple):
+    """One row of `MovingColumns`, for `proximity_one`; NaN where unknown."""
+
+    t_ns: int
+    lat_deg: float
+    lon_deg: float
+    velocity_east_mps: float
+    velocity_north_mps: float
+    var_east_m2: float
+    cov_east_north_m2: float
+    var_north_m2: float
+    growth_mps: float
+
+    def columns(self) -> MovingColumns:
+        """Return columns of one row."""
+        return MovingColumns(np.array([self.t_ns], dtype=np.int64), *(np.array([v]) for v in self[1:]))
+
+
+class ProximityOne(NamedTuple):
+    """One row of `Proximity`."""
+
+    separation_m: float
+    closing_mps: float
+    time_to_ring_s: float
+    p_within: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Proximity:
     """What holds between the two sides of each pair at one time; float64 (P,), NaN where unknown.
@@ -126,54 +158,129 @@ def proximity(
 
     Notes
     -----
-    Method: offset of b in a's azimuthal plane (direction from the plane, length from `ellipsoid.arc_m`), velocities and
-    covariance of b turned into it, constant velocity, Gaussian errors that are independent of each other (errors of
-    receivers near each other are not, so ``p_within`` is spread more than the truth at short range). Separation as good
-    as `arc_m`; carrying a position over v t moves it within the plane, which errs by less than 1e-4 of v t up to 30 km.
-    ``p_within``: see `gaussian.p_within`.
+    Method: `pairplane.judge` up to 5 degrees apart; beyond, next to the poles and over the antimeridian the offset of b
+    in a's azimuthal plane (direction from the plane, length from `ellipsoid.arc_m`). Velocities and covariance of both
+    are turned into one plane; constant velocity; Gaussian errors that are independent of each other (errors of
+    receivers near each other are not, so ``p_within`` is spread more than the truth at short range).
+
+    Error of the separation, measured over the whole Earth: 1e-8 of it up to 10 km, 3e-8 (0.8 mm) at 30 km, 2e-6 at
+    300 km, 7e-6 at 550 km, beyond that of `arc_m`. Carrying a position over v t moves it within the plane, which errs
+    by less than 1e-4 of v t up to 30 km. ``p_within``: see `gaussian.p_within`.
+
+    Cost: 45 ns a pair; 0.1 us more where the ring is within 6 standard deviations; 0.6 us for pairs that are not for
+    the plane. Any cut into calls gives the same bits.
 
     Missing values: a NaN velocity leaves only what needs none: the separation if the position is already at ``at_ns``.
     """
     n = len(a)
     if len(b) != n:
         raise ColumnError(f"expected as many rows in b as in a, got {len(b)} and {n}")
-    ring = np.broadcast_to(np.asarray(ring_m, dtype=np.float64), (n,))
-    if (ring < 0).any():
-        raise ColumnError(f"ring_m: expected metres, 0 or more, got {float(np.nanmin(ring))}")
-    at_a = frames(_fresh(a, at_ns, max_age_ns), a.lon_deg)
-    at_b = frames(_fresh(b, at_ns, max_age_ns), b.lon_deg)
+    given = np.asarray(ring_m, dtype=np.float64)
+    ring = np.broadcast_to(given, (n,))
+    if (given < 0).any():
+        raise ColumnError(f"ring_m: expected metres, 0 or more, got {float(np.nanmin(given))}")
+    out = Proximity(*(np.empty(n) for _ in range(4)))
+    work = np.empty((WORK, min(n, CHUNK)))
+    side_a, side_b = _side(a, at_ns, max_age_ns), _side(b, at_ns, max_age_ns)
+    far: list[I64] = []
+    near: list[Near] = []
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        for start in range(0, n, CHUNK):
+            part = slice(start, min(start + CHUNK, n))
+            rings = ring[part] if given.ndim else float(given)
+            filled = (out.separation_m[part], out.closing_mps[part], out.time_to_ring_s[part], out.p_within[part])
+            beyond, open_ = judge(
+                side_a.take(part), side_b.take(part), at_ns, rings, SETTLED, filled, work[:, : part.stop - start]
+            )
+            far.append(beyond + start)
+            near.append(open_._replace(row=open_.row + start))
+    some = Near(*(np.concatenate(column) for column in zip(*near, strict=True))) if near else None
+    if some is not None and some.row.size:
+        out.p_within[some.row] = p_within(*moments(side_a, side_b, some), ring[some.row])
+    rows = np.concatenate(far) if far else np.zeros(0, dtype=np.int64)
+    if rows.size:
+        found = _anywhere(side_a.take(rows), side_b.take(rows), at_ns, ring[rows])
+        for column, values in zip(
+            (out.separation_m, out.closing_mps, out.time_to_ring_s, out.p_within), found, strict=True
+        ):
+            column[rows] = values
+    return out
+
+
+def proximity_one(a: Moving, b: Moving, *, at_ns: int, ring_m: float, max_age_ns: int | None = None) -> ProximityOne:
+    """Judge one pair; what `proximity` gives for it, without the overhead of arrays.
+
+    Parameters
+    ----------
+    a, b, at_ns, ring_m, max_age_ns
+        As in `proximity`.
+
+    Raises
+    ------
+    ColumnError
+        The ring is negative.
+
+    Notes
+    -----
+    The same bits as in `proximity`, but for ``p_within`` between 0 and 1, which differs by less than 1e-14. Cost: 4 us
+    where the ring is far off, 9 us near it; 0.2 ms for what `proximity` does not judge in the pair's plane.
+    """
+    if ring_m < 0:
+        raise ColumnError(f"ring_m: expected metres, 0 or more, got {ring_m}")
+    if max_age_ns is None or (a.t_ns >= at_ns - max_age_ns and b.t_ns >= at_ns - max_age_ns):
+        judged = judge_one(a, b, at_ns, ring_m, SETTLED)
+        if judged is not None:
+            separation, closing, time, rest = judged
+            p = float(rest) if isinstance(rest, bool) else p_within_one(*rest, ring_m)
+            return ProximityOne(separation, closing, time, p)
+    one = proximity(a.columns(), b.columns(), at_ns=at_ns, ring_m=ring_m, max_age_ns=max_age_ns)
+    return ProximityOne(
+        float(one.separation_m[0]), float(one.closing_mps[0]), float(one.time_to_ring_s[0]), float(one.p_within[0])
+    )
+
+
+def _side(side: MovingColumns, at_ns: int, max_age_ns: int | None) -> Side:
+    """Columns as arrays; a position that is too old has no latitude."""
+    lat = side.lat_deg if max_age_ns is None else np.where(side.t_ns >= at_ns - max_age_ns, side.lat_deg, np.nan)
+    return Side(
+        side.t_ns,
+        lat,
+        side.lon_deg,
+        side.velocity_east_mps,
+        side.velocity_north_mps,
+        side.var_east_m2,
+        side.cov_east_north_m2,
+        side.var_north_m2,
+        side.growth_mps,
+    )
+
+
+def _anywhere(a: Side, b: Side, at_ns: int, ring: F64) -> tuple[F64, F64, F64, F64]:
+    """Judge pairs wherever they are, from vectors: the four columns of `Proximity`."""
+    at_a = frames(a.lat_deg, a.lon_deg)
+    at_b = frames(b.lat_deg, b.lon_deg)
     ee, en, ne, nn = _turn(at_a, at_b)
     age_a_s = (at_ns - a.t_ns).astype(np.float64) * 1e-9
     age_b_s = (at_ns - b.t_ns).astype(np.float64) * 1e-9
 
     east, north = _offset_m(at_a, at_b)
-    v_east = ee * b.velocity_east_mps + ne * b.velocity_north_mps
-    v_north = en * b.velocity_east_mps + nn * b.velocity_north_mps
-    east = east + _moved(v_east, age_b_s) - _moved(a.velocity_east_mps, age_a_s)
-    north = north + _moved(v_north, age_b_s) - _moved(a.velocity_north_mps, age_a_s)
-    v_east = v_east - a.velocity_east_mps
-    v_north = v_north - a.velocity_north_mps
+    v_east = ee * b.v_east + ne * b.v_north
+    v_north = en * b.v_east + nn * b.v_north
+    east = east + _moved(v_east, age_b_s) - _moved(a.v_east, age_a_s)
+    north = north + _moved(v_north, age_b_s) - _moved(a.v_north, age_a_s)
+    v_east = v_east - a.v_east
+    v_north = v_north - a.v_north
 
     apart2 = east * east + north * north
     apart = np.sqrt(apart2)
     dot = east * v_east + north * v_north
     closing = -dot / np.where(apart > 0, apart, np.inf)
-    grown = np.square(_moved(a.growth_mps, age_a_s)) + np.square(_moved(b.growth_mps, age_b_s))
-    var_east = a.var_east_m2 + _form(ee, ne, b, ee, ne) + grown
-    cov = a.cov_east_north_m2 + _form(ee, ne, b, en, nn)
-    var_north = a.var_north_m2 + _form(en, nn, b, en, nn) + grown
-    return Proximity(
-        separation_m=apart,
-        closing_mps=closing,
-        time_to_ring_s=_time_to_ring_s(apart2, dot, v_east, v_north, ring),
-        p_within=p_within(east, north, var_east, cov, var_north, ring),
-    )
-
-
-def _fresh(side: MovingColumns, at_ns: int, max_age_ns: int | None) -> F64:
-    if max_age_ns is None:
-        return side.lat_deg
-    return np.where(side.t_ns >= at_ns - max_age_ns, side.lat_deg, np.nan)
+    grown = np.square(_moved(a.growth, age_a_s)) + np.square(_moved(b.growth, age_b_s))
+    var_east = a.var_east + _form(ee, ne, b, ee, ne) + grown
+    cov = a.cov + _form(ee, ne, b, en, nn)
+    var_north = a.var_north + _form(en, nn, b, en, nn) + grown
+    time = _time_to_ring_s(apart2, dot, v_east, v_north, ring)
+    return apart, closing, time, p_within(east, north, var_east, cov, var_north, ring)
 
 
 def _moved(velocity_mps: F64, age_s: F64) -> F64:
@@ -204,9 +311,9 @@ def _offset_m(a: Frames, b: Frames) -> tuple[F64, F64]:
     return east * scale, north * scale
 
 
-def _form(p: F64, q: F64, b: MovingColumns, r: F64, s: F64) -> F64:
+def _form(p: F64, q: F64, b: Side, r: F64, s: F64) -> F64:
     """Return (p, q) C_b (r, s)^T."""
-    return p * r * b.var_east_m2 + (p * s + q * r) * b.cov_east_north_m2 + q * s * b.var_north_m2
+    return p * r * b.var_east + (p * s + q * r) * b.cov + q * s * b.var_north
 
 
 def _time_to_ring_s(apart2: F64, dot: F64, v_east: F64, v_north: F64, ring: F64) -> F64:
