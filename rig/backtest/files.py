@@ -142,11 +142,18 @@ class InputText:
 
     def read(self, size: int) -> bytes:
         """Return about ``size`` bytes, none only at the end."""
-        while True:
-            piece = self._source.read(size)
+        parts: list[bytes] = []
+        n = 0
+        # whole blocks: what is behind is paid per block
+        while n < size:
+            piece = self._source.read(size - n)
             if self._is_between and piece.isascii():
-                return piece
-            text = self._decoder.decode(piece, final=not piece)
-            self._is_between = not self._decoder.getstate()[0]
-            if text or not piece:
-                return text.encode()
+                parts.append(piece)
+            else:
+                text = self._decoder.decode(piece, final=not piece)
+                self._is_between = not self._decoder.getstate()[0]
+                parts.append(text.encode())
+            n += len(parts[-1])
+            if not piece:
+                break
+        return b"".join(parts)

@@ -200,7 +200,7 @@ class _ProgressLine:
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=progress.bytes_done, description=words)
         elif now_ns >= self._due_ns:
-            self._due_ns += _PROGRESS_AFTER_NS
+            self._due_ns = now_ns + _PROGRESS_AFTER_NS
             if sys.stderr.isatty():
                 self._bar = Progress(
                     BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.description}"),
