@@ -17,6 +17,7 @@ make one sheet per block of 4 degrees, found through a map of blocks.
 
 import math
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,6 +45,44 @@ POOL = 8
 """Chunks whose near pairs are collected before their lists are walked: full buffers cost fewer calls per pair."""
 
 
+Box = tuple[F64, F64, F64, F64]
+"""West, east, south, north, float64 (Z,), degree."""
+
+
+class Frame(NamedTuple):
+    """Rectangle of tiles with one tile of rim on every side; degrees, and tiles in number."""
+
+    west_deg: float
+    south_deg: float
+    width_deg: float
+    height_deg: float
+    columns: int
+    rows: int
+
+    @classmethod
+    def round(cls, box: Box, stretch: int) -> "Frame":
+        """Lay tiles round zones."""
+        west, east, south, north = box
+        width, height = stretch / TILES_PER_DEG, 1.0 / TILES_PER_DEG
+        west0, south0 = (math.floor(west.min() / width) - 1) * width, (math.floor(south.min() / height) - 1) * height
+        columns = math.floor((east.max() - west0) / width) + 2
+        return cls(west0, south0, width, height, columns, math.floor((north.max() - south0) / height) + 2)
+
+    @classmethod
+    def of_block(cls, west: float, south: float, stretch: int) -> "Frame":
+        """Lay tiles over a block of `BLOCK_DEG`."""
+        width, height = stretch / TILES_PER_DEG, 1.0 / TILES_PER_DEG
+        columns, rows = round(BLOCK_DEG / width) + 2, round(BLOCK_DEG / height) + 2
+        return cls(west - width, south - height, width, height, columns, rows)
+
+    def holds(self, box: Box) -> bool:
+        """Whether zones lie within, off the rim."""
+        west, east, south, north = box
+        x, y = self.west_deg + self.width_deg, self.south_deg + self.height_deg
+        wide, high = (self.columns - 2) * self.width_deg, (self.rows - 2) * self.height_deg
+        return bool((west >= x).all() and (east < x + wide).all() and (south >= y).all() and (north < y + high).all())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
     """One rectangle of tiles, arrays read-only.
@@ -66,6 +105,14 @@ class Sheet:
     entry: I32
     zone_start_count: I32
     candidate: U16
+
+    @property
+    def frame(self) -> Frame:
+        """Where its tiles lie."""
+        side = 1 << LEAF_BITS
+        return Frame(
+            self.west_deg, self.south_deg, side / self.lon_scale, side / self.lat_scale, self.columns, self.rows
+        )
 
     @property
     def nbytes(self) -> int:
@@ -92,19 +139,38 @@ class Sheets:
 
 def build_sheets(edges: EdgeTable, band_m: float) -> Sheets:
     """Cut the surroundings of all indexed zones into cells of one lattice."""
-    zones = indices(edges.is_indexed & (edges.number > 0))
+    zones, box = _reach(edges, band_m)
     if not zones.size:
         return Sheets(band_m=band_m, sheets=(), block=np.zeros(0, dtype=np.int32))
-    dlon, dlat = margin_deg(edges.south_deg[zones], edges.north_deg[zones], band_m + 1e-3)
-    west, east = edges.west_deg[zones] - dlon, edges.east_deg[zones] + dlon
-    south, north = edges.south_deg[zones] - dlat, edges.north_deg[zones] + dlat
+    west, east, south, north = box
     if west.min() >= -180.0 and east.max() < 180.0:
         stretch = _lon_stretch((south.min() + north.max()) / 2)
         tiles = (north.max() - south.min()) * TILES_PER_DEG * ((east.max() - west.min()) * TILES_PER_DEG / stretch)
         if tiles <= TILES_LIMIT:
-            sheet = _sheet(edges, band_m, zones, (west, east, south, north), stretch, None)
+            sheet = zones_sheet(edges, band_m, zones, box, Frame.round(box, stretch))
             return Sheets(band_m=band_m, sheets=(sheet,), block=np.zeros(0, dtype=np.int32))
-    return _blocks(edges, band_m, zones, (west, east, south, north))
+    return _blocks(edges, band_m, zones, box)
+
+
+def sheets_like(edges: EdgeTable, sheets: Sheets) -> Sheets | None:
+    """Build sheets of a few zones in the rectangles of others; None where the zones do not lie within those."""
+    zones, box = _reach(edges, sheets.band_m)
+    if not zones.size:
+        return Sheets(band_m=sheets.band_m, sheets=(), block=sheets.block)
+    if sheets.block.size:
+        return _blocks(edges, sheets.band_m, zones, box)
+    if not sheets.sheets or not sheets.sheets[0].frame.holds(box):
+        return None
+    sheet = zones_sheet(edges, sheets.band_m, zones, box, sheets.sheets[0].frame)
+    return Sheets(band_m=sheets.band_m, sheets=(sheet,), block=sheets.block)
+
+
+def _reach(edges: EdgeTable, band_m: float) -> tuple[I64, Box]:
+    """Return the indexed zones and their boxes with the band."""
+    zones = indices(edges.is_indexed & (edges.number > 0))
+    dlon, dlat = margin_deg(edges.south_deg[zones], edges.north_deg[zones], band_m + 1e-3)
+    west, east = edges.west_deg[zones] - dlon, edges.east_deg[zones] + dlon
+    return zones, (west, east, edges.south_deg[zones] - dlat, edges.north_deg[zones] + dlat)
 
 
 def _lon_stretch(lat_deg: float) -> int:
@@ -112,7 +178,7 @@ def _lon_stretch(lat_deg: float) -> int:
     return 1 << max(0, round(math.log2(1.0 / max(math.cos(math.radians(lat_deg)), 0.06))))
 
 
-def _blocks(edges: EdgeTable, band_m: float, zones: I64, box: tuple[F64, F64, F64, F64]) -> Sheets:
+def _blocks(edges: EdgeTable, band_m: float, zones: I64, box: Box) -> Sheets:
     west, east, south, north = box
     n_lon = 360 // BLOCK_DEG
     x0, x1 = (np.floor((c + 180.0) / BLOCK_DEG).astype(np.int64) for c in (west, east))
@@ -131,31 +197,15 @@ def _blocks(edges: EdgeTable, band_m: float, zones: I64, box: tuple[F64, F64, F6
         moved = (west[z] + turn, east[z] + turn, south[z], north[z])
         corner = ((one % n_lon) * BLOCK_DEG - 180.0, (one // n_lon) * BLOCK_DEG - 90.0)
         stretch = _lon_stretch(corner[1] + BLOCK_DEG / 2)
-        sheets.append(_sheet(edges, band_m, zones[z], moved, stretch, corner, turn))
+        sheets.append(zones_sheet(edges, band_m, zones[z], moved, Frame.of_block(*corner, stretch), turn))
         block[one] = len(sheets)
     return Sheets(band_m=band_m, sheets=tuple(sheets), block=block)
 
 
-def _sheet(
-    edges: EdgeTable,
-    band_m: float,
-    zones: I64,
-    box: tuple[F64, F64, F64, F64],
-    stretch: int,
-    corner: tuple[float, float] | None,
-    turn: F64 | None = None,
-) -> Sheet:
-    """Build one sheet; ``corner``: of its block, if it is one; ``turn``: degrees zones are moved round the globe."""
+def zones_sheet(edges: EdgeTable, band_m: float, zones: I64, box: Box, frame: Frame, turn: F64 | None = None) -> Sheet:
+    """Build one sheet; ``box``: of each zone with the band; ``turn``: degrees they are moved round the globe."""
     west, east, south, north = box
-    width, height = stretch / TILES_PER_DEG, 1.0 / TILES_PER_DEG
-    # One tile of rim on every side.
-    if corner is None:
-        west0, south0 = (math.floor(west.min() / width) - 1) * width, (math.floor(south.min() / height) - 1) * height
-        columns = math.floor((east.max() - west0) / width) + 2
-        rows = math.floor((north.max() - south0) / height) + 2
-    else:
-        west0, south0 = corner[0] - width, corner[1] - height
-        columns, rows = round(BLOCK_DEG / width) + 2, round(BLOCK_DEG / height) + 2
+    west0, south0, width, height, columns, rows = frame
     n = edges.n_zones
     x0, x1 = (np.clip(np.floor((c - west0) / width).astype(np.int64), 1, columns - 2) for c in (west, east))
     y0, y1 = (np.clip(np.floor((c - south0) / height).astype(np.int64), 1, rows - 2) for c in (south, north))
@@ -176,7 +226,7 @@ def _sheet(
     how = Splitting(levels=level_of + LEAF_BITS, floor=level_of, few=FEW, band_m=band_m, drop_out=True)
     none = np.zeros(own.size, dtype=np.int64)
     found = split(edges, lattice, zones[own], rx0[own] + k % across[own], ry0[own] + k // across[own], none, how)
-    return _directory(edges, found, level_of, columns, rows, west0, south0, width, height)
+    return _directory(edges, found, level_of, frame)
 
 
 def _spread(n: int, zones: I64, values: F64) -> F64:
@@ -185,18 +235,9 @@ def _spread(n: int, zones: I64, values: F64) -> F64:
     return out
 
 
-def _directory(
-    edges: EdgeTable,
-    cells: Cells,
-    power: I64,
-    columns: int,
-    rows: int,
-    west: float,
-    south: float,
-    width: float,
-    height: float,
-) -> Sheet:
+def _directory(edges: EdgeTable, cells: Cells, power: I64, frame: Frame) -> Sheet:
     """Paint settled cells onto leaves and sort their rows by leaf, then zone."""
+    west, south, width, height, columns, rows = frame
     side = 1 << LEAF_BITS
     number = np.diff(cells.ptr)
     useful = indices((number > 0) | (cells.side == IN))
