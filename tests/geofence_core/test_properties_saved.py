@@ -3,6 +3,7 @@
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,6 @@ seeds = st.integers(0, 2**32 - 1)
 scenes = st.builds(scene, seeds, st.integers(1, 8), st.just(60))
 CUTS = [0, 1, 130, 131, 300, 400]
 
-saves = pytest.mark.skipif(not hasattr(gc.ZoneTable, "save"), reason="tables cannot be saved yet")
 replaces = pytest.mark.skipif(not hasattr(gc.ZoneTable, "replace"), reason="zones cannot be replaced yet")
 
 
@@ -36,6 +36,12 @@ def answers(z: gc.ZoneTable, lat: np.ndarray, lon: np.ndarray) -> list[bytes]:
         *z.crossed(lat[:-1], lon[:-1], lat[1:], lon[1:]),
     ]
     return [column.tobytes() for column in found]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tracker_runs() -> None:
+    """Spawning starts Python's resource tracker, which keeps a pipe for as long as the process lives."""
+    resource_tracker.ensure_running()
 
 
 shared: dict[str, gc.ZoneTable] = {}
@@ -60,7 +66,6 @@ def test_forked_processes_share_a_table() -> None:
     shared.clear()
 
 
-@saves
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_processes_open_one_saved_table(tmp_path: Path, method: str) -> None:
     given_scene = scene(12, 9, 400)
@@ -72,7 +77,6 @@ def test_processes_open_one_saved_table(tmp_path: Path, method: str) -> None:
         assert b"".join(pool.map(ask_opened, *zip(*parts, strict=True))) == want
 
 
-@saves
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(scenes)
 def test_an_opened_table_reads_like_the_one_that_was_saved(tmp_path: Path, given_scene: Scene) -> None:

@@ -24,6 +24,7 @@ JTS_VALID_BUT_REFUSED = {
     "A - hole touches hole at repeated point on hole (valid)": REPEATED,
     "mA - shell touches shell at repeated point (valid)": REPEATED,
     "A - empty shell and holes (valid)": "the geometry is empty",
+    "A - non-empty shell and empty hole (valid)": "the ring has no positions",
 }
 """A vertex that stands twice is most often a slip of the pen: refused, and removed by ``mend=True``."""
 
@@ -61,6 +62,7 @@ NOTHING_LEFT = "nothing of the zone is left"
 NOTHING_TO_MEND = {
     "general-TestValid.xml": {
         "A - empty shell and holes (valid)": "the geometry is empty",
+        "A - non-empty shell and empty hole (valid)": "the ring has no positions",
         "A - zero-area polygon (too few distinct points)": "1 positions enclose nothing",
         "A - zero-area polygon with multiple points (self-intersection)": "the ring encloses no area",
         "A - polygon with too few points (too few distinct points)": "3 positions enclose nothing",
