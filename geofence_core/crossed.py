@@ -64,10 +64,10 @@ class CrossedZones(NamedTuple):
 
 
 class FindHolders(Protocol):
-    """Zones that hold fixes: `ZoneTable.near`, of which only ``fix_ptr`` and ``zone_idx`` are used."""
+    """Zones that hold fixes: `ZoneTable.containing`."""
 
-    def __call__(self, lat_deg: F64, lon_deg: F64, within_m: float) -> tuple[I64, I64, F64]:
-        """Return ``fix_ptr, zone_idx, signed_distance_m``."""
+    def __call__(self, lat_deg: F64, lon_deg: F64) -> tuple[I64, I64]:
+        """Return ``fix_ptr, zone_idx``, zones rising."""
         ...
 
 
@@ -258,7 +258,7 @@ def _held(
     new[2::2] = (row[1:] != row[:-1] + 1) | (lat0[1:] != lat1[:-1]) | (lon0[1:] != lon1[:-1])
     first = indices(new)
     lat, lon = (np.stack(pair, axis=1).ravel()[first] for pair in ((lat0, lat1), (lon0, lon1)))
-    ptr, zone, _ = holders(lat, lon, 0.0)
+    ptr, zone = holders(lat, lon)
     stretch = (np.cumsum(new) - 1).reshape(n, 2)
     found = []
     for place in (stretch[:, 0], stretch[:, 1]):

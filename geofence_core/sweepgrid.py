@@ -54,9 +54,10 @@ class Axis:
         """Cell of each coordinate; what lies beyond the grid (and NaN) counts to its outermost, empty cells."""
         place = deg - self.low_deg
         place *= self.per_deg
-        np.fmax(place, 0.0, out=place)
-        np.fmin(place, BINS - 1.0, out=place)
-        return self.cell.take(place.astype(np.intp))
+        with np.errstate(invalid="ignore"):
+            number = place.astype(np.intp)
+        # What no integer can hold becomes some integer: it is no position, or looked at again.
+        return self.cell.take(number, mode="clip")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -273,9 +273,7 @@ class ZoneTable:
         bool (N, Z); True on the boundary; False for NaN. Equals ``signed_distance_m(...) <= 0``.
         """
         at = _places(lat_deg, lon_deg)
-        out = np.zeros((at.lat_deg.size, len(self)), dtype=bool)
-        out[self._zone_index.containing(at)] = True
-        return out
+        return self._zone_index.dense_inside(at)
 
     def containing(self, lat_deg: npt.ArrayLike, lon_deg: npt.ArrayLike) -> FixZoneIds:
         """Return only the zones each fix is in, without distances; never an (N, Z) array.
@@ -349,7 +347,7 @@ class ZoneTable:
         CrossedZones
             One row for each zone that shares at least a point with the segment.
         """
-        return crossed(self._zone_index.sweep, self.near, lat0_deg, lon0_deg, lat1_deg, lon1_deg)
+        return crossed(self._zone_index.sweep, self.containing, lat0_deg, lon0_deg, lat1_deg, lon1_deg)
 
 
 def _places(lat_deg: npt.ArrayLike, lon_deg: npt.ArrayLike) -> Places:
