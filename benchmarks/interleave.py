@@ -18,10 +18,16 @@ from benchmarks.workloads import F64
 MIN_ROUNDS, MAX_ROUNDS = 5, 25
 """A median of fewer than five follows one hiccup; more than 25 no longer narrow it."""
 
+MIN_LONG_ROUNDS = 3
+"""The same where a round takes more than a second, in which hiccups level out."""
+
 HOPELESS = 2.0
 """A peer this many times slower than the fastest of its kind will not become the fastest by luck."""
 
-SHOWN_ROUNDS = 2
+SLOW_S = 0.2
+"""A call this long is warm after its first moments, and is not made twice before the rounds; second."""
+
+SHOWN_ROUNDS = 1
 """Rounds of peers that are shown, not counted."""
 
 FixCall = Callable[[float, float], Any]
@@ -94,10 +100,12 @@ def interleave(
     names = list(contenders)
     once: dict[str, float] = {}
     for name, call in contenders.items():
-        call()
-        t0 = time.perf_counter()
-        call()
-        once[name] = time.perf_counter() - t0
+        for _ in range(2):
+            t0 = time.perf_counter()
+            call()
+            once[name] = time.perf_counter() - t0
+            if once[name] > SLOW_S:
+                break
     per_item = {name: once[name] / items[name] for name in names}
     full = {"ours"}.union(
         *([n for n in group if per_item[n] <= HOPELESS * min(per_item[m] for m in group)] for group in groups)
@@ -105,7 +113,8 @@ def interleave(
     # A clock reading costs 0.1 us and a switch of contender evicts caches: short calls run a millisecond.
     repeat = {name: max(1, round(1e-3 / once[name])) for name in names}
     round_s = sum(once[name] * repeat[name] for name in full)
-    rounds = times * int(np.clip(seconds / round_s, MIN_ROUNDS, MAX_ROUNDS))
+    least = MIN_ROUNDS if round_s < 1.0 else MIN_LONG_ROUNDS
+    rounds = times * int(np.clip(seconds / round_s, least, MAX_ROUNDS))
     taken: dict[str, list[float]] = {name: [] for name in names}
     with _no_collection():
         for round_ in range(rounds):

@@ -118,14 +118,20 @@ def test_cold(kind: str, contest_of_fixes: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("kind", INSIDE)
 def test_inside_only(kind: str, contest_of_fixes: Callable[..., Any]) -> None:
-    zones = wearer_zones(kind)
+    """Through `SingleFence.inside`, at places where the tag has been before."""
+    fence, zones = fence_of(kind), wearer_zones(kind)
     peer = peers.Shapely(zones)
     blocks = stream(kind, PLACES, PER_PLACE)
-    calls = {
-        "ours": zones.table.contains,
+    calls: dict[str, Callable[[float, float], Any]] = {
+        "ours": fence.inside,
         "shapely prepared": lambda lat, lon: peers.fix_inside(peer, lat, lon),
     }
-    for block in blocks:
-        agree.same_sides(calls["ours"](*block[0])[0], calls["shapely prepared"](*block[0]))
+
+    def visit(block: Sequence[tuple[float, float]]) -> None:
+        for lat, lon in block:
+            want = np.flatnonzero(peers.fix_inside(peer, lat, lon)).tolist()
+            assert fence.inside(lat, lon) == want
+            assert np.flatnonzero(zones.table.contains(lat, lon)[0]).tolist() == want
+
     gates = [Gate(budget=INSIDE[kind], against=["shapely prepared"])]
-    contest_of_fixes(f"one fix, {kind} zones, inside only", calls, gates, blocks)
+    contest_of_fixes(f"one fix, {kind} zones, inside only", calls, gates, blocks, visit)

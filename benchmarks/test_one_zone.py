@@ -17,6 +17,9 @@ from benchmarks.gate import Gate, budget
 from benchmarks.workloads import Fixes, one_zone, over
 
 FIXES = 100_000
+SLOW_FIXES = 10_000
+"""The peers' share at 512 vertices and more, where they take 1 to 30 us a fix; times are per fix."""
+
 CHECKED = 5_000
 """So many fixes are compared before anybody is timed: some recipes take 30 us a fix."""
 
@@ -54,9 +57,12 @@ BAND_RECIPES: dict[str, Recipe] = RECIPES | {"shapely dwithin": peers.one_dwithi
 BEST: dict[str, Recipe] = {"shapely dwithin + tree": peers.one_dwithin_tree}
 
 
-def bound(recipes: dict[str, Recipe], peer: peers.Shapely, fixes: Fixes) -> dict[str, Callable[[], Any]]:
-    """Recipes that wait for nothing but the call."""
-    return {name: lambda recipe=recipe: recipe(peer, fixes) for name, recipe in recipes.items()}
+def bound(recipes: dict[str, Recipe], vertices: int) -> tuple[dict[str, Callable[[], Any]], dict[str, int]]:
+    """Recipes that wait for nothing but the call, and how many fixes each judges."""
+    peer = peers.Shapely(one_zone(vertices))
+    fixes = over(vertices, FIXES)[: FIXES if vertices < 512 else SLOW_FIXES]
+    calls = {name: lambda recipe=recipe: recipe(peer, fixes) for name, recipe in recipes.items()}
+    return calls, dict.fromkeys(calls, len(fixes)) | {"ours": FIXES}
 
 
 @pytest.mark.parametrize("vertices", INSIDE)
@@ -100,13 +106,8 @@ def test_signed(vertices: int, contest: Callable[..., Any]) -> None:
     gates = [Gate(budget=SIGNED[vertices], against=list(BAND_RECIPES))]
     if vertices in BEST_SIGNED:
         gates.append(Gate(budget=BEST_SIGNED[vertices], against=list(BEST)))
-    contest(
-        f"one zone, {vertices} vertices, signed 250 m",
-        ours,
-        bound(recipes, peers.Shapely(zones), fixes),
-        gates,
-        items=len(fixes),
-    )
+    rivals, items = bound(recipes, vertices)
+    contest(f"one zone, {vertices} vertices, signed 250 m", ours, rivals, gates, items=items)
 
 
 @pytest.mark.parametrize("vertices", EXACT)
@@ -117,13 +118,9 @@ def test_exact_everywhere(vertices: int, contest: Callable[..., Any]) -> None:
         return zones.table.signed_distance_m(fixes.lat_deg, fixes.lon_deg, exact=True)
 
     check(ours(), RECIPES, vertices, fixes, exact=True)
-    contest(
-        f"one zone, {vertices} vertices, exact everywhere",
-        ours,
-        bound(RECIPES, peers.Shapely(zones), fixes),
-        [Gate(budget=EXACT[vertices], against=list(RECIPES))],
-        items=len(fixes),
-    )
+    rivals, items = bound(RECIPES, vertices)
+    gates = [Gate(budget=EXACT[vertices], against=list(RECIPES))]
+    contest(f"one zone, {vertices} vertices, exact everywhere", ours, rivals, gates, items=items)
 
 
 @pytest.mark.parametrize("n", FEW)

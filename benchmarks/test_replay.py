@@ -1,6 +1,6 @@
 """A history against an agency's zones, on one thread: as 1 Hz tracks, and scattered as after a shuffle.
 
-Inside: which fix is in which zone, `ZoneTable.near` with 0 m. Signed: all zones within 250 m, with distances. 10 and
+Inside: which fix is in which zone, `ZoneTable.containing`. Signed: all zones within 250 m, with distances. 10 and
 1,000 zones, and with ``TAGRIG_BENCH=full`` 10,000. Peers: shapely (boxes by a tree or by NumPy, prepared side; for
 distances prepared "within the band", then distance, through trees of edges for large zones) on one thread; sedonadb on
 all cores, its table of fixes made beforehand.
@@ -77,7 +77,7 @@ def history(stream: str, n: int) -> Fixes:
 
 def inside_pairs(zones: ZoneSet, fixes: Fixes) -> tuple[I64, I64]:
     """Ours: fix and zone of every fix that is in a zone."""
-    found = zones.table.near(fixes.lat_deg, fixes.lon_deg, 0.0)
+    found = zones.table.containing(fixes.lat_deg, fixes.lon_deg)
     return np.repeat(np.arange(len(fixes)), np.diff(found.fix_ptr)), found.zone_idx
 
 
@@ -110,7 +110,7 @@ def test_inside(n_zones: int, stream: str, contest: Callable[..., Any]) -> None:
     ]
     contest(
         f"replay, {n_zones:,} zones, {stream}, inside",
-        lambda: zones.table.near(fixes.lat_deg, fixes.lon_deg, 0.0),
+        lambda: zones.table.containing(fixes.lat_deg, fixes.lon_deg),
         rivals,
         gates,
         items=len(fixes),
