@@ -15,7 +15,6 @@ import distributed
 
 from rig.backtest import dask_worker, frames, index
 from rig.backtest.chunks import Cut
-from rig.backtest.engines import TICK_S
 from rig.backtest.errors import HistoryError, JudgeLostError
 from rig.backtest.judge import Judged, Rules
 
@@ -126,7 +125,7 @@ class DaskCluster:
                 on_tick()
             if due not in done and due in below:
                 try:
-                    number = arrived.get(timeout=TICK_S)
+                    number = arrived.get(timeout=index.TICK_S)
                 except queue.Empty:
                     if time.monotonic() - heard_s > self._patience_s / 2:
                         limit = self._limit()
@@ -194,7 +193,7 @@ class DaskCluster:
             if threads:
                 return sum(threads.values())
             with contextlib.suppress(TimeoutError):
-                self._client.wait_for_workers(1, timeout=max(end_s - time.monotonic(), TICK_S))
+                self._client.wait_for_workers(1, timeout=max(end_s - time.monotonic(), index.TICK_S))
         raise JudgeLostError(
             f"the cluster at {self._address} had no worker for {self._patience_s:.0f} s. Next: start workers, run again"
         )

@@ -8,7 +8,6 @@ import contextlib
 import os
 import queue
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import IO, Protocol, Self
 
 from geofence_core import ZoneTable
-from rig.backtest import frames
+from rig.backtest import frames, index
 from rig.backtest.chunks import Cut
 from rig.backtest.errors import JudgeLostError
 from rig.backtest.judge import Judged, Rules, judge_chunk
@@ -25,9 +24,6 @@ from rig.backtest.judge import Judged, Rules, judge_chunk
 ATTEMPTS = 3
 """How often a chunk is given to a worker before the run ends: one that kills its workers (it takes too much memory)
 must not be tried for ever, one that was killed by chance should not end a run of hours."""
-
-TICK_S = 0.25
-"""How often a waiting run looks up, second: to show progress, and for a signal."""
 
 _END_S = 2.0
 """How long a worker may take to end by itself once its pipes are closed, second."""
@@ -173,7 +169,7 @@ class Processes:
                 on_tick()
             if due not in done and due in below:
                 with contextlib.suppress(queue.Empty):
-                    answer = self._answers.get(timeout=TICK_S)
+                    answer = self._answers.get(timeout=index.TICK_S)
                     if isinstance(answer, _Lost):
                         raise JudgeLostError(answer.why)
                     done[answer.number] = answer
@@ -207,15 +203,11 @@ class Processes:
         with self._lock:
             if self._stopping:
                 return None
-            worker = subprocess.Popen(
-                [sys.executable, "-P", "-m", "rig.backtest.worker", str(self._index_path)],
+            worker = index.start_python(
+                ["-m", "rig.backtest.worker", str(self._index_path)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=log,
-                # Ctrl-C is for the run, which ends its workers
-                start_new_session=True,
-                # its modules are ours: from the same places, and none from the folder we happen to run in
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+                stderr=log.fileno(),
             )
             self._workers[slot] = worker
         assert worker.stdin is not None
@@ -242,11 +234,8 @@ class Processes:
         log.seek(0, os.SEEK_END)
         log.seek(max(0, log.tell() - _LOG_TAIL_BYTES))
         tail = log.read().decode(errors="replace").strip()
-        if code < 0:
-            how = f"the last one was killed by signal {-code}"
-            hint = " (the kernel does so when memory runs out)" if code == -9 else ""
-            return f"{how}{hint}. Next: fewer --jobs or smaller --chunk-fixes{_indented(tail)}"
-        return f"the last one ended with exit code {code}{_indented(tail)}"
+        hint = ". Next: fewer --jobs or smaller --chunk-fixes" if code < 0 else ""
+        return f"the last one: {index.how_it_ended(code)}{hint}{index.indented(tail)}"
 
 
 def _ask(worker: subprocess.Popen[bytes], data: bytes) -> Judged | None:
@@ -263,7 +252,3 @@ def _ask(worker: subprocess.Popen[bytes], data: bytes) -> Judged | None:
     judged = frames.unpack(answer)
     assert isinstance(judged, Judged)
     return judged
-
-
-def _indented(text: str) -> str:
-    return "".join(f"\n    {line}" for line in text.splitlines())

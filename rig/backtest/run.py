@@ -18,7 +18,7 @@ from rig.backtest.judge import Rules
 from rig.backtest.memory import MemoryWatch
 from rig.backtest.outputs import Outputs
 from rig.backtest.sequence import REORDER_FIXES, Sequencer
-from rig.backtest.sources import need_pyarrow, open_sources
+from rig.backtest.sources import need_distributed, need_pyarrow, open_sources
 from rig.backtest.stitch import Stitcher, ZoneTotals
 
 MAX_GAP_NS = 600 * 1_000_000_000
@@ -47,6 +47,8 @@ class Settings:
 class Progress:
     """How far a run is; looked at while it goes."""
 
+    is_judging: bool = False
+    """The index is made; before that, nothing is read."""
     bytes_done: int = 0
     bytes_total: int = 0
     fixes_done: int = 0
@@ -132,6 +134,8 @@ def run_backtest(
         Workers died, or the cluster cannot be reached or has lost all workers.
     """
     need_pyarrow()
+    if settings.dask_address is not None:
+        need_distributed()
     devices, tally = DeviceNames(), Tally()
     sources = open_sources(settings.inputs, settings.format_name, settings.columns, devices, tally)
     reading = _Reading(sources, tally)
@@ -145,19 +149,25 @@ def run_backtest(
         outputs = stack.enter_context(
             Outputs(settings.crossings, settings.dwell, settings.totals, zones, devices, timed=timed)
         )
-        engine = stack.enter_context(_engine(zones, settings, rules, stack))
-        watch = stack.enter_context(MemoryWatch(engine.pids))
+        helpers: list[int] = []
+        watch = stack.enter_context(MemoryWatch(lambda: helpers))
 
-        def tick() -> None:
+        def tick(pids: Sequence[int]) -> None:
+            helpers[:] = pids
             progress.bytes_done = reading.position_bytes
             progress.peak_bytes = watch.peak_pss_bytes
             on_progress(progress)
 
+        folder = Path(tempfile.mkdtemp(prefix="tagrig-backtest-"))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        path = index.make(zones, folder, tick)
+        engine = stack.enter_context(_engine(path, settings, rules))
+        progress.is_judging = True
         cuts = chunker.run(sequencer.run(reading.batches()))
-        for judged, complete_below in engine.judge(cuts, tick):
+        for judged, complete_below in engine.judge(cuts, lambda: tick(engine.pids())):
             outputs.write(*stitcher.take(judged, complete_below))
             progress.fixes_done += judged.n_fixes
-            tick()
+            tick(engine.pids())
         outputs.write(*stitcher.finish())
         totals = stitcher.totals()
         outputs.commit(totals)
@@ -176,17 +186,13 @@ def run_backtest(
     )
 
 
-def _engine(zones: gc.ZoneTable, settings: Settings, rules: Rules, stack: contextlib.ExitStack) -> Engine:
-    if settings.jobs == 1 and settings.dask_address is None:
-        return InProcess(zones, rules)
-    folder = Path(tempfile.mkdtemp(prefix="tagrig-backtest-"))
-    stack.callback(shutil.rmtree, folder, ignore_errors=True)
-    path = folder / "zones.index"
-    index.save(zones, path)
+def _engine(path: Path, settings: Settings, rules: Rules) -> Engine:
     if settings.dask_address is not None:
         from rig.backtest.dask_engine import DaskCluster
 
         return DaskCluster(settings.dask_address, path, rules)
+    if settings.jobs == 1:
+        return InProcess(index.load(path), rules)
     return Processes(path, rules, settings.jobs)
 
 

@@ -78,3 +78,19 @@ def need_pyarrow() -> None:
         raise MissingExtraError(
             "tables (CSV, Parquet) need the package 'pyarrow'. Next: pip install 'tagrig[backtest]'"
         ) from exc
+
+
+def need_distributed() -> None:
+    """Raise where distributed is missing.
+
+    Raises
+    ------
+    MissingExtraError
+        With what to install.
+    """
+    try:
+        import distributed  # noqa: F401
+    except ModuleNotFoundError as exc:
+        raise MissingExtraError(
+            "--dask needs the package 'distributed'. Next: pip install 'tagrig[backtest,dask]'"
+        ) from exc

@@ -196,7 +196,7 @@ class _ProgressLine:
     def show(self, progress: run.Progress) -> None:
         """Take note of how far the run is."""
         now_ns = self._clock.mono_ns()
-        words = self._words(progress, now_ns)
+        words = self._words(progress, now_ns) if progress.is_judging else "making the index of the zones"
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=progress.bytes_done, description=words)
         elif now_ns >= self._due_ns:

@@ -101,12 +101,11 @@ class TestProcesses:
 
     def test_a_chunk_that_kills_its_workers_ends_the_run(self, history: tuple[Path, Path], tmp_path: Path) -> None:
         zones = gc.ZoneTable.from_geojson(history[0])
-        path = tmp_path / "index"
-        index.save(zones, path)
+        path = index.make(zones, tmp_path, lambda _: None)
         path.write_bytes(path.read_bytes()[:-100])
         with (
             Processes(path, Rules(max_gap_ns=None), 2) as engine,
-            pytest.raises(JudgeLostError, match=f"chunk 0 was given to {ATTEMPTS} workers; .*exit code 1"),
+            pytest.raises(JudgeLostError, match=rf"chunk [01] was given to {ATTEMPTS} workers; .*exit code 1"),
         ):
             list(engine.judge(iter(_cuts(history, tmp_path)), lambda: None))
         assert children(os.getpid()) == []
@@ -122,7 +121,7 @@ class TestProcesses:
                     os.kill(worker, signal.SIGKILL)
         _, errors = process.communicate(timeout=10)
         assert process.returncode == 3, errors
-        assert f"was given to {ATTEMPTS} workers; the last one was killed by signal 9" in errors
+        assert f"was given to {ATTEMPTS} workers; the last one: it was killed by signal 9" in errors
         assert "Traceback" not in errors
         assert list(tmp_path.iterdir()) == []
 
@@ -262,8 +261,7 @@ class TestDask:
         self, history: tuple[Path, Path], cluster: Cluster, tmp_path: Path
     ) -> None:
         cluster.add_worker()
-        path = tmp_path / "index"
-        index.save(gc.ZoneTable.from_geojson(history[0]), path)
+        path = index.make(gc.ZoneTable.from_geojson(history[0]), tmp_path, lambda _: None)
         begin = time.monotonic()
         with DaskCluster(cluster.address, path, Rules(max_gap_ns=None), patience_s=2.0) as engine:
             judged = engine.judge(iter(_cuts(history, tmp_path)), lambda: None)
@@ -276,8 +274,7 @@ class TestDask:
     def test_a_cluster_without_workers_is_an_error_in_bounded_time(
         self, history: tuple[Path, Path], cluster: Cluster, tmp_path: Path
     ) -> None:
-        path = tmp_path / "index"
-        index.save(gc.ZoneTable.from_geojson(history[0]), path)
+        path = index.make(gc.ZoneTable.from_geojson(history[0]), tmp_path, lambda _: None)
         with (
             pytest.raises(JudgeLostError, match="had no worker for 1 s"),
             DaskCluster(cluster.address, path, Rules(max_gap_ns=None), patience_s=1.0),
@@ -288,8 +285,7 @@ class TestDask:
         self, history: tuple[Path, Path], cluster: Cluster, tmp_path: Path
     ) -> None:
         cluster.add_worker()
-        path = tmp_path / "index"
-        index.save(gc.ZoneTable.from_geojson(history[0]), path)
+        path = index.make(gc.ZoneTable.from_geojson(history[0]), tmp_path, lambda _: None)
         with DaskCluster(cluster.address, path, Rules(max_gap_ns=None), patience_s=2.0) as engine:
             judged = engine.judge(iter(_cuts(history, tmp_path)), lambda: None)
             next(judged)
