@@ -36,9 +36,10 @@ CHUNK = 1 << 14
 POOL = 1 << 17
 """Segments whose remainder is judged at once."""
 
-CHUNK_CELLS = 1 << 18
-CHUNK_ITEMS = 1 << 17
-"""Cells walked, and (segment, item) pairs looked at, at once; bounds the temporaries to about 60 MB."""
+CHUNK_CELLS = 1 << 16
+CHUNK_ITEMS = 1 << 14
+"""Cells walked, and (segment, item) pairs looked at, at once; bounds the temporaries to about 20 MB, the pairs'
+to a cache of 1 MB."""
 
 QUIET_DEG = 1e-7
 """A segment whose box is further than this from the boxes of all edges ends in the zones that it starts in; degree.
@@ -144,22 +145,19 @@ def _judge(index: SweepIndex, holders: FindHolders, part: list[F64], rows: I64) 
     k = indices(index.grid.count(index.within, *box) > 0)
     ways = ways.take(k)
     kept = ways.segment[group_starts(ways.segment)]
-    near = _candidates(index, ways, (box[0][k], box[1][k], box[2][k], box[3][k]))
     # All longitudes meet at a pole: a zone there may hold it without an edge near this one.
     noisy = (np.abs(lat0) == 90.0) | (np.abs(lat1) == 90.0)
-    for way, _ in near:
-        noisy[ways.segment[way]] = True
+    found, round_way, item = _near_rims(index, ways, (box[0][k], box[1][k], box[2][k], box[3][k]), noisy)
     held = _held(holders, (lat0[kept], lon0[kept], lat1[kept], lon1[kept]), rows[kept], noisy[kept])
     starts, ends = (kept[place] * index.zones + zone for place, zone in held)
-    found = [(starts, np.zeros(starts.size), np.zeros(starts.size)), (ends, np.ones(ends.size), np.ones(ends.size))]
-    (way, edge), (round_way, item) = near
-    pair, first, last = edge_spans(index.edges, ways, way, edge)
-    found.append((ways.segment[way[pair]] * index.zones + index.edges.zone[edge[pair]], *_open(first, last)))
+    found += [(starts, np.zeros(starts.size), np.zeros(starts.size)), (ends, np.ones(ends.size), np.ones(ends.size))]
     key = ways.segment[round_way] * index.zones + index.rounds.zone[item]
     # One that starts and ends in the zone needs no more.
     k = indices(~(_in_sorted(key, starts) & _in_sorted(key, ends)))
-    row, first, last = round_spans(index.rounds, _lines(ways, round_way[k], item[k]))
-    found.append((key[k[row]], *_open(first, last)))
+    for a in range(0, k.size, CHUNK_ITEMS):
+        some = k[a : a + CHUNK_ITEMS]
+        row, first, last = round_spans(index.rounds, _lines(ways, round_way[some], item[some]))
+        found.append((key[some[row]], *_open(first, last)))
 
     key, entry, exit_ = (np.concatenate(column) for column in zip(*found, strict=True))
     order = np.argsort(key, kind="stable")
@@ -208,13 +206,22 @@ def _wrap(lon: F64) -> F64:
     return np.where(lon < -180.0, lon + 360.0, lon)
 
 
-def _candidates(index: SweepIndex, ways: Ways, box: CellBoxes) -> tuple[tuple[I64, I64], tuple[I64, I64]]:
-    """Pairs of way and edge, and of way and round item, that may meet; none for ways without a length."""
-    edges = index.edges.zone.size
+def _near_rims(
+    index: SweepIndex, ways: Ways, box: CellBoxes, noisy: Bool
+) -> tuple[list[tuple[I64, F64, F64]], I64, I64]:
+    """Look at what lies along the ways that have a length.
+
+    Returns
+    -------
+    met, way, item
+        Where ways meet edges (key, first, last); int64 twice: pairs of way and round item that may meet. Segments that
+        come near either are marked in ``noisy``.
+    """
+    edges, zones = index.edges, index.zones
     moving = (ways.x0 != ways.x1) | (ways.y0 != ways.y1)
     k = indices(moving & (index.grid.count(index.rims, *box) > 0))
     west, east, south, north = (side[k] for side in box)
-    drawn: list[tuple[I64, I64]] = [(k[:0], k[:0])]
+    met: list[tuple[I64, F64, F64]] = []
     rounds: list[tuple[I64, I64]] = [(k[:0], k[:0])]
     for some in chunks((east - west + north - south).astype(np.int64), CHUNK_CELLS):
         row = k[some]
@@ -224,18 +231,21 @@ def _candidates(index: SweepIndex, ways: Ways, box: CellBoxes) -> tuple[tuple[I6
         for few in chunks(count, CHUNK_ITEMS):
             which, entry = expand(start[few], count[few])
             way, item = row.take(owner[few].take(which)), index.item.take(entry).astype(np.int64)
-            j = indices(item < edges)
-            drawn.append(boxes_meet(index.edges, ways, way.take(j), item.take(j), QUIET_DEG))
-            j = indices(item >= edges)
+            j = indices(item < edges.zone.size)
+            near, edge = boxes_meet(edges, ways, way.take(j), item.take(j), QUIET_DEG)
+            noisy[ways.segment.take(near)] = True
+            pair, first, last = edge_spans(edges, ways, near, edge)
+            met.append((ways.segment[near[pair]] * zones + edges.zone[edge[pair]], *_open(first, last)))
+            j = indices(item >= edges.zone.size)
             if j.size:
                 # A pair met in several cells is asked once.
-                way, item = np.divmod(
-                    np.unique(way[j] * index.rounds.zone.size + item[j] - edges), index.rounds.zone.size
-                )
+                n = index.rounds.zone.size
+                way, item = np.divmod(np.unique(way[j] * n + item[j] - edges.zone.size), n)
                 j = may_meet(index.rounds, _lines(ways, way, item))
+                noisy[ways.segment[way[j]]] = True
                 rounds.append((way[j], item[j]))
-    pairs = tuple((np.concatenate(w), np.concatenate(i)) for w, i in (zip(*c, strict=True) for c in (drawn, rounds)))
-    return pairs[0], pairs[1]
+    way, item = (np.concatenate(column) for column in zip(*rounds, strict=True))
+    return met, way, item
 
 
 def _lines(ways: Ways, way: I64, item: I64) -> Lines:

@@ -54,35 +54,37 @@ def edge_spans(edges: Edges, ways: Ways, way: I64, edge: I64) -> tuple[I64, F64,
     Method: orientation of each end against the other line, differences first (so a zone of a metre keeps its digits).
     A sign that cannot be told from zero counts as a touch: 3e-14 degree, 3e-9 m. The fraction errs by that much of way.
     """
-    x0, y0, x1, y1 = ways.x0[way], ways.y0[way], ways.x1[way], ways.y1[way]
-    ax, ay, bx, by = edges.lon_a[edge], edges.lat_a[edge], edges.lon_b[edge], edges.lat_b[edge]
-    # The edge's ends seen from the way's start (0) and end (1).
+    x0, y0, x1, y1 = (column.take(way) for column in ways[1:])
+    ax, ay, bx, by = (column.take(edge) for column in (edges.lon_a, edges.lat_a, edges.lon_b, edges.lat_b))
+    # The edge's ends seen from the way's start (0) and end (1). Most pairs: both ends on one side of the way.
+    a, a_touches = _orientation(ax - x0, ay - y0, ax - x1, ay - y1)
+    b, b_touches = _orientation(bx - x0, by - y0, bx - x1, by - y1)
+    k = indices(((a > 0) != (b > 0)) | a_touches | b_touches)
+    x0, y0, x1, y1 = (column.take(k) for column in (x0, y0, x1, y1))
+    ax, ay, bx, by = (column.take(k) for column in (ax, ay, bx, by))
     ax0, ay0, bx0, by0 = ax - x0, ay - y0, bx - x0, by - y0
-    ax1, ay1, bx1, by1 = ax - x1, ay - y1, bx - x1, by - y1
     start, start_touches = _orientation(ax0, ay0, bx0, by0)
-    end, end_touches = _orientation(ax1, ay1, bx1, by1)
-    a, a_touches = _orientation(ax0, ay0, ax1, ay1)
-    b, b_touches = _orientation(bx0, by0, bx1, by1)
+    end, end_touches = _orientation(ax - x1, ay - y1, bx - x1, by - y1)
     met = ((start > 0) != (end > 0)) | start_touches | end_touches
-    met &= ((a > 0) != (b > 0)) | a_touches | b_touches
     # Ends that touch each other's lines may still lie apart along them.
     met &= (np.minimum(ax, bx) <= np.maximum(x0, x1)) & (np.maximum(ax, bx) >= np.minimum(x0, x1))
     met &= (np.minimum(ay, by) <= np.maximum(y0, y1)) & (np.maximum(ay, by) >= np.minimum(y0, y1))
-    k = indices(met)
-    start, end = start[k], end[k]
+    r = indices(met)
+    start, end = start[r], end[r]
     gap = start - end
-    one_line = (start_touches & end_touches)[k] | (gap == 0.0)
+    one_line = (start_touches & end_touches)[r] | (gap == 0.0)
     first = np.clip(start / np.where(gap == 0.0, 1.0, gap), 0.0, 1.0)
     last = first.copy()
     j = indices(one_line)
     if j.size:
-        r = k[j]
-        dx, dy = x1[r] - x0[r], y1[r] - y0[r]
+        # Where the edge's ends lie along the way.
+        i = r[j]
+        dx, dy = (x1 - x0)[i], (y1 - y0)[i]
         length2 = dx * dx + dy * dy
-        at_a = np.clip((ax0[r] * dx + ay0[r] * dy) / length2, 0.0, 1.0)
-        at_b = np.clip((bx0[r] * dx + by0[r] * dy) / length2, 0.0, 1.0)
+        at_a = np.clip((ax0[i] * dx + ay0[i] * dy) / length2, 0.0, 1.0)
+        at_b = np.clip((bx0[i] * dx + by0[i] * dy) / length2, 0.0, 1.0)
         first[j], last[j] = np.minimum(at_a, at_b), np.maximum(at_a, at_b)
-    return k, first, last
+    return k[r], first, last
 
 
 def _orientation(px: F64, py: F64, qx: F64, qy: F64) -> tuple[F64, Bool]:

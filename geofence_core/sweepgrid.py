@@ -9,7 +9,7 @@
       |   |  |#|.|#| <==== line |        counts summed from the corner say at once whether a box of cells is empty:
     --+---+--+-+-+-+---+-------+--       four look-ups
 
-A line is halved until its pieces cover single rows, columns or 2 x 2 cells; pieces over empty cells drop out.
+A line is cut until its pieces cover single rows, columns or 2 x 2 cells; pieces over empty cells drop out.
 """
 
 from dataclasses import dataclass
@@ -32,8 +32,11 @@ towns is one cell, which long lines cannot be told apart in; at 1 a town is one 
 CellBoxes = tuple[I32, I32, I32, I32]
 """Boxes of cells: first column and past the last, first row and past the last; int32 (N,) each."""
 
+PARTS = 64
+"""Most parts a piece of a line is cut into at once; no unit. Bounds the memory of long lines over empty country."""
+
 DEPTH = 40
-"""Most halvings of a line; 2**40 pieces of half the globe are 20 micrometres."""
+"""Most times a piece is cut, into two or more; 2**-40 of half the globe is 20 micrometres."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,9 +156,13 @@ class Grid:
             k = indices(~small & counts)
             if not k.size:
                 break
-            middle = 0.5 * (t0[k] + t1[k])
-            t0, t1 = np.stack([t0[k], middle], axis=1).ravel(), np.stack([middle, t1[k]], axis=1).ravel()
-            owner = owner[k].repeat(2)
+            # Into pieces of about two cells at once: nearly all of them end here.
+            parts = np.minimum(np.maximum(wide[k], high[k]) // 2 + 1, PARTS).astype(np.int64)
+            which, place = expand(np.zeros(k.size, dtype=np.int64), parts)
+            step = ((t1[k] - t0[k]) / parts).take(which)
+            start = t0[k].take(which)
+            t0, t1 = start + place * step, start + (place + 1) * step
+            owner = owner[k].take(which)
         own, cell = (np.concatenate(column) for column in zip(*done, strict=True))
         return own, cell
 
