@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geofence_core.arrays import F64, I64, Bool, chunks, expand, float_column, group_starts, indices
-from geofence_core.edgespan import Ways, boxes_meet, edge_spans
+from geofence_core.edgespan import Ways, boxes, boxes_meet, edge_spans
 from geofence_core.roundspan import Lines, may_meet, round_spans
 from geofence_core.sweep import SweepIndex
 from geofence_core.sweepgrid import CellBoxes
@@ -221,6 +221,7 @@ def _near_rims(
     moving = (ways.x0 != ways.x1) | (ways.y0 != ways.y1)
     k = indices(moving & (index.grid.count(index.rims, *box) > 0))
     west, east, south, north = (side[k] for side in box)
+    around = boxes(ways, QUIET_DEG)
     met: list[tuple[I64, F64, F64]] = []
     rounds: list[tuple[I64, I64]] = [(k[:0], k[:0])]
     for some in chunks((east - west + north - south).astype(np.int64), CHUNK_CELLS):
@@ -232,7 +233,7 @@ def _near_rims(
             which, entry = expand(start[few], count[few])
             way, item = row.take(owner[few].take(which)), index.item.take(entry).astype(np.int64)
             j = indices(item < edges.zone.size)
-            near, edge = boxes_meet(edges, ways, way.take(j), item.take(j), QUIET_DEG)
+            near, edge = boxes_meet(edges, around, way.take(j), item.take(j))
             noisy[ways.segment.take(near)] = True
             pair, first, last = edge_spans(edges, ways, near, edge)
             met.append((ways.segment[near[pair]] * zones + edges.zone[edge[pair]], *_open(first, last)))

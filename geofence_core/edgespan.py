@@ -23,13 +23,22 @@ class Ways(NamedTuple):
         return Ways(self.segment[rows], self.x0[rows], self.y0[rows], self.x1[rows], self.y1[rows])
 
 
-def boxes_meet(edges: Edges, ways: Ways, way: I64, edge: I64, slack_deg: float) -> tuple[I64, I64]:
-    """Keep the pairs of way and edge whose boxes are no further apart than the slack."""
-    for w0, w1, a, b in ((ways.x0, ways.x1, edges.lon_a, edges.lon_b), (ways.y0, ways.y1, edges.lat_a, edges.lat_b)):
-        low, high = np.minimum(w0, w1) - slack_deg, np.maximum(w0, w1) + slack_deg
+Boxes = tuple[tuple[F64, F64], tuple[F64, F64]]
+
+
+def boxes(ways: Ways, slack_deg: float) -> Boxes:
+    """Boxes round ways, widened by the slack: west and east, south and north; float64 (N,), degree."""
+    x, y = ((ways.x0, ways.x1), (ways.y0, ways.y1))
+    west, east = np.minimum(*x) - slack_deg, np.maximum(*x) + slack_deg
+    return (west, east), (np.minimum(*y) - slack_deg, np.maximum(*y) + slack_deg)
+
+
+def boxes_meet(edges: Edges, around: Boxes, way: I64, edge: I64) -> tuple[I64, I64]:
+    """Keep the pairs of way and edge whose boxes meet."""
+    for (low, high), a, b in zip(around, (edges.lon_a, edges.lat_a), (edges.lon_b, edges.lat_b), strict=True):
         at_a, at_b = a.take(edge), b.take(edge)
         k = indices((np.minimum(at_a, at_b) <= high.take(way)) & (np.maximum(at_a, at_b) >= low.take(way)))
-        way, edge = way[k], edge[k]
+        way, edge = way.take(k), edge.take(k)
     return way, edge
 
 
