@@ -32,14 +32,14 @@ MEMORY = {
     "large": budget("memory_large_zone"),
 }
 RESIDENT = budget("resident_own_zone")
-OPEN = budget("open_1000_zones")
+OPEN = budget("open_saved")
 REPLACE = budget("replace_one_zone")
 
 
 def zone_set(kind: str) -> ZoneSet:
-    """2,000 own zones of 33 edges; 400 shared zones, two of them counties; one zone of 5,000 vertices."""
+    """1,000 own zones of 33 edges; 400 shared zones, two of them counties; one zone of 5,000 vertices."""
     if kind == "own":
-        return own_zones(250)[0]
+        return own_zones(125)[0]
     return shared_zones(400) if kind == "shared" else one_zone(5_000)
 
 
@@ -103,7 +103,7 @@ def resident():
 
 from benchmarks.test_build import index
 from benchmarks.workloads import own_zones
-few, zones = own_zones(2)[0], own_zones(500)[0]
+few, zones = own_zones(2)[0], own_zones(250)[0]
 index("own", few)  # code and allocator are warm
 zones.table.shapes
 before = resident()
@@ -113,13 +113,13 @@ print(resident() - before)
 
 
 def test_resident(benchmark: Any) -> None:
-    """Growth of a fresh process by 4,000 own zones, shapes not counted."""
+    """Growth of a fresh process by 2,000 own zones, shapes not counted."""
 
     def grown() -> float:
         done = subprocess.run(
             [sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]
         )
-        return float(done.stdout) / (500 * OWN)
+        return float(done.stdout) / (250 * OWN)
 
     per = benchmark.pedantic(grown, rounds=1)
     RESIDENT.check(per, mode="memory, own zone (33 edges), resident", ours=f"{per / 1000:.3g} kB")
@@ -127,14 +127,14 @@ def test_resident(benchmark: Any) -> None:
 
 def test_open(contest: Callable[..., Any], tmp_path: Path) -> None:
     """A restart: the saved index opened and asked, against building it."""
-    zones = shared_zones(1_000)
+    zones = zone_set("shared")
     path = tmp_path / "zones.index"
     zones.table.save(path)
     fixes = (np.array([53.2]), np.array([-2.4]))
     want, got = (table.near(*fixes, 5_000.0) for table in (zones.table, gc.ZoneTable.open(path)))
     assert all(np.array_equal(a, b) for a, b in zip(want, got, strict=True))
     contest(
-        "open a saved index, 1,000 zones (per zone)",
+        "open a saved index, 400 zones (per zone)",
         lambda: gc.ZoneTable.open(path).near(*fixes, BAND_M),
         {"our build": lambda: index("shared", zones)},
         [Gate(budget=OPEN, against=["our build"])],
@@ -143,15 +143,15 @@ def test_open(contest: Callable[..., Any], tmp_path: Path) -> None:
 
 
 def test_replace(contest: Callable[..., Any]) -> None:
-    """One zone of 1,000 moved by a metre, against building all."""
-    zones = shared_zones(1_000)
+    """One zone of 400 moved by a metre, against building all."""
+    zones = zone_set("shared")
     moved = shapely.transform(zones.polygons[1], lambda xy: xy + np.array([0.0, 1e-5]))
     at = np.array([[moved.representative_point().y, moved.representative_point().x]])
     changed = zones.table.replace("1", moved)
     assert changed.contains(at[:, 0], at[:, 1])[0, 1]
     assert changed.ids == zones.table.ids
     contest(
-        "one of 1,000 zones replaced",
+        "one of 400 zones replaced",
         lambda: zones.table.replace("1", moved),
         {"our build": lambda: index("shared", zones)},
         [Gate(budget=REPLACE, against=["our build"])],
