@@ -7,6 +7,7 @@
       |<------------ pre-alert ------->|    beyond its ring + exit margin
 """
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum, unique
 
@@ -14,8 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from geofence_core.arrays import F64, I8, I32, I64, float_column, int_column
-from geofence_core.ellipsoid import separation_m
+from geofence_core.ellipsoid import A_M, CHORD_LIMIT_M, E2, frame, separation_m
 from geofence_core.errors import AssignmentError, ColumnError
+
+FEW = 8
+"""Pairs up to which they are judged one by one in plain Python; a call on arrays costs as much as some twenty pairs."""
 
 
 @unique
@@ -160,16 +164,22 @@ def evaluate_pairs(
         A pair names a device that is not in ``tracks``.
     ColumnError
         ``band_state`` has another length, or a margin or age is negative.
+
+    Notes
+    -----
+    Cost: 0.25 us a pair, at least 100 us a call; 15 us and 8 us a pair up to `FEW` of them, with the same bits.
     """
     before = np.asarray(band_state, dtype=np.int8)
     if before.shape != (len(pairs),):
         raise ColumnError(f"band_state: expected {len(pairs)} values, one per pair, got shape {before.shape}")
     if not 0.0 <= exit_margin_m < np.inf or max_age_ns < 0:
         raise ColumnError(f"expected exit_margin_m and max_age_ns of 0 or more, got {exit_margin_m}, {max_age_ns}")
-    a = _devices(pairs.wearer_idx, len(tracks), "wearer_idx")
-    b = _devices(pairs.protected_idx, len(tracks), "protected_idx")
     # Compared as times, not as ages: the difference to "never" would overflow.
     oldest_ns = now_ns - max_age_ns
+    if len(pairs) <= FEW:
+        return _few(pairs, before, tracks, oldest_ns, exit_margin_m)
+    a = _devices(pairs.wearer_idx, len(tracks), "wearer_idx")
+    b = _devices(pairs.protected_idx, len(tracks), "protected_idx")
     current = (tracks.t_ns[a] >= oldest_ns) & (tracks.t_ns[b] >= oldest_ns)
     apart_m = np.full(len(pairs), np.nan)
     known = np.flatnonzero(current)
@@ -183,6 +193,62 @@ def evaluate_pairs(
     after.flags.writeable = False
     changed = np.flatnonzero(after != before)
     return after, PairTransitions(changed, before[changed], after[changed], apart_m[changed])
+
+
+def _few(
+    pairs: PairTable, before: I8, tracks: TrackColumns, oldest_ns: int, margin_m: float
+) -> tuple[I8, PairTransitions]:
+    """`evaluate_pairs` without arrays, where their overhead would be most of the cost."""
+    devices = [np.asarray(column).tolist() for column in (pairs.wearer_idx, pairs.protected_idx)]
+    for column, name in zip(devices, ("wearer_idx", "protected_idx"), strict=True):
+        if column and not (min(column) >= 0 and max(column) < len(tracks)):
+            _devices(getattr(pairs, name), len(tracks), name)
+    rings = [np.asarray(column).tolist() for column in (pairs.contact_m, pairs.alarm_m, pairs.pre_alert_m)]
+    t_ns, lat, lon = tracks.t_ns, tracks.lat_deg, tracks.lon_deg
+    after: list[int] = []
+    changed: list[int] = []
+    apart: list[float] = []
+    for i, (a, b, *ring, known) in enumerate(zip(*devices, *rings, before.tolist(), strict=True)):
+        separation = math.nan
+        if t_ns[a] >= oldest_ns and t_ns[b] >= oldest_ns:
+            separation = separation_one_m(float(lat[a]), float(lon[a]), float(lat[b]), float(lon[b]))
+        held: int = Band.UNKNOWN.value
+        if separation == separation:
+            nearest = sum(separation <= r for r in ring)
+            furthest = sum(separation <= r + margin_m for r in ring)
+            held = nearest if known == Band.UNKNOWN else min(max(known, nearest), furthest)
+        after.append(held)
+        if held != known:
+            changed.append(i)
+            apart.append(separation)
+    bands = np.array(after, dtype=np.int8)
+    bands.flags.writeable = False
+    rows = np.array(changed, dtype=np.int64)
+    return bands, PairTransitions(rows, before[rows], bands[rows], np.array(apart, dtype=np.float64))
+
+
+def separation_one_m(lat_a_deg: float, lon_a_deg: float, lat_b_deg: float, lon_b_deg: float) -> float:
+    """`ellipsoid.separation_m` of one pair, the same bits; 8 us."""
+    ax, ay, az, *_ = frame(lat_a_deg, lon_a_deg)
+    bx, by, bz, *_ = frame(lat_b_deg, lon_b_deg)
+    dx, dy, dz = bx - ax, by - ay, bz - az
+    chord2 = dx * dx + dy * dy + dz * dz
+    if not 0.0 < chord2 <= CHORD_LIMIT_M * CHORD_LIMIT_M:
+        return float(separation_m(lat_a_deg, lon_a_deg, lat_b_deg, lon_b_deg)[0])
+    sx, sy, sz = ax + bx, ay + by, az + bz
+    up = sz * sz
+    out = (1 - E2) ** 2 * (sx * sx + sy * sy)
+    sin2 = up / (up + out)
+    w2 = 1.0 - E2 * sin2
+    across = math.sqrt(w2) / A_M
+    along = across * w2 / (1 - E2)
+    flat = 1.0 - sin2
+    north2 = min(dz * dz / flat, chord2) if flat > 0.0 else chord2 if dz else 0.0
+    bend = north2 * along + (chord2 - north2) * across
+    q = bend * bend / chord2
+    return math.sqrt(chord2) * (
+        1.0 + q * (1 / 24 + q * (3 / 640 + q * (5 / 7168 + q * (35 / 294912 + q * 63 / 2883584))))
+    )
 
 
 def _band(pairs: PairTable, apart_m: F64, margin_m: float) -> I8:

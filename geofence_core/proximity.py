@@ -194,16 +194,16 @@ def proximity(
             )
             far.append(beyond + start)
             near.append(open_._replace(row=open_.row + start))
-    some = Near(*(np.concatenate(column) for column in zip(*near, strict=True))) if near else None
-    if some is not None and some.row.size:
-        out.p_within[some.row] = p_within(*moments(side_a, side_b, some), ring[some.row])
-    rows = np.concatenate(far) if far else np.zeros(0, dtype=np.int64)
-    if rows.size:
-        found = _anywhere(side_a.take(rows), side_b.take(rows), at_ns, ring[rows])
-        for column, values in zip(
-            (out.separation_m, out.closing_mps, out.time_to_ring_s, out.p_within), found, strict=True
-        ):
-            column[rows] = values
+        some = Near(*(np.concatenate(column) for column in zip(*near, strict=True))) if near else None
+        if some is not None and some.row.size:
+            out.p_within[some.row] = p_within(*moments(side_a, side_b, some), ring[some.row])
+        rows = np.concatenate(far) if far else np.zeros(0, dtype=np.int64)
+        if rows.size:
+            found = _anywhere(side_a.take(rows), side_b.take(rows), at_ns, ring[rows])
+            for column, values in zip(
+                (out.separation_m, out.closing_mps, out.time_to_ring_s, out.p_within), found, strict=True
+            ):
+                column[rows] = values
     return out
 
 

@@ -7,7 +7,8 @@ import pytest
 from pyproj import Geod
 
 import geofence_core as gc
-from geofence_core import Band
+from geofence_core import Band, pairs
+from geofence_core.pairs import separation_one_m
 from rig.truth.geometry import separation_m as true_separation_m
 from tests.geofence_core.drawing import metres
 
@@ -134,3 +135,52 @@ def test_what_does_not_fit_is_refused() -> None:
         gc.evaluate_pairs(pair(), pair().unknown(), tracks(5), 0, max_age_ns=-1)
     with pytest.raises(gc.ColumnError, match="lat_deg"):
         gc.TrackColumns(np.zeros(1, np.int64), np.zeros(2), np.zeros(1))
+
+
+def test_one_separation_has_the_bits_of_many() -> None:
+    for length in (0.5, 1e3, 1e5, 2.4e6, 2.6e6, 1.5e7):
+        ways = lengths_on_the_globe(length, 300)
+        many = gc.separation_m(*ways)
+        assert [separation_one_m(*way) for way in zip(*(c.tolist() for c in ways), strict=True)] == many.tolist()
+    odd = [
+        (90, 0, 90, 120),
+        (-90, 5, -89.9, 50),
+        (0, 180, 0, -180),
+        (10, 179.999, 10, -179.999),
+        (7, 8, 7, 8),
+        (0, 0, 0, 9),
+    ]
+    for place in odd:
+        assert separation_one_m(*place) == gc.separation_m(*place)[0]
+    assert math.isnan(separation_one_m(math.nan, 0.0, 0.0, 0.0))
+    assert math.isnan(separation_one_m(91.0, 0.0, 0.0, 0.0))
+
+
+def test_few_pairs_are_judged_as_many_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    for margin in (0.0, 50.0):
+        for n in (0, 1, 3, 8):
+            lat, lon = np.asarray(metres(53.0, -2.0, rng.uniform(0, 1_500, 6), rng.uniform(0, 1_500, 6)))
+            lat[rng.random(6) < 0.1] = np.nan
+            where = gc.TrackColumns(rng.integers(0, 12, 6) * S, lat, lon)
+            idx = rng.integers(0, 6, (2, n))
+            table = gc.PairTable.of(*idx, [50.0] * n, rng.uniform(60, 500, n), rng.uniform(500, 1_500, n))
+            before = rng.integers(-1, 4, n).astype(np.int8)
+            got = []
+            for few in (pairs.FEW, -1):
+                monkeypatch.setattr(pairs, "FEW", few)
+                after, found = gc.evaluate_pairs(table, before, where, 12 * S, max_age_ns=10 * S, exit_margin_m=margin)
+                assert not after.flags.writeable
+                got.append((after, found.pair_idx, found.band_before, found.band_after, found.separation_m))
+            monkeypatch.undo()
+            for few, many in zip(*got, strict=True):
+                assert few.dtype == many.dtype
+                assert np.array_equal(few, many, equal_nan=few.dtype == np.float64)
+
+
+@pytest.mark.parametrize("n", [1, 30])
+@pytest.mark.parametrize("bad", [-1, 5])
+def test_a_device_that_is_not_there_is_named(n: int, bad: int) -> None:
+    table = gc.PairTable.of([0] * n, [1] * (n - 1) + [bad], [1.0] * n, [2.0] * n, [3.0] * n)
+    with pytest.raises(gc.AssignmentError, match=rf"protected_idx\[{n - 1}\] is {bad}, but there are 2 devices"):
+        gc.evaluate_pairs(table, table.unknown(), tracks(5), 0, max_age_ns=S)
