@@ -38,9 +38,10 @@ ASK_M = 3e-3
 """Nearer to its boundary than this, a fix's side is decided on the numbers as drawn; metre. Must exceed twice the gap
 between drawn edge and pieces (`BEND_LIMIT_M`, and 1e-4 for pieces of 1 km that are not straight in the plane)."""
 
-LINE_REACH_LIMIT_M = 10_000.0
-"""Largest radius of a circle, or half width of a corridor, that is judged in a plane; metre. Larger ones would carry
-an error of the plane over their whole reach: 4e-4 m at this size."""
+RADIUS_LIMIT_M = 10_000.0
+HALF_WIDTH_LIMIT_M = 500.0
+"""Largest circle and widest corridor that are judged in a plane; metre. The plane's error over their reach is 2e-5 m
+and 6e-5 m at these sizes, and grows with its third and second power."""
 
 SOFT, INSIDE, OUTSIDE, ASK = 0, 1, 2, 3
 """What a corner says when it is the nearest point: the sign of across decides; inside; outside; look at the drawing
@@ -199,7 +200,8 @@ def _indexed(shapes: Sequence[ZoneShape], chains: Chains, box: tuple[F64, F64, F
     equatorward = np.where((south <= 0) & (north >= 0), 0.0, np.minimum(np.abs(south), np.abs(north)))
     half = (east - west) / 2 * metres_per_degree_lon(equatorward)
     indexed: Bool = (poleward < LATITUDE_LIMIT_DEG) & (half <= strip_half_width_m(poleward))
-    indexed &= reach <= LINE_REACH_LIMIT_M
+    is_circle = np.array([s.kind == "circle" for s in shapes], dtype=bool)
+    indexed &= reach <= np.where(is_circle, RADIUS_LIMIT_M, HALF_WIDTH_LIMIT_M)
     indexed &= np.bincount(chains.zone, chains.artificial, minlength=len(shapes)) == 0
     return indexed
 

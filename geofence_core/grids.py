@@ -24,6 +24,16 @@ from geofence_core.nearest import POINTS, Work, nearest
 CELLS_PER_EDGE = 2.0
 """Cells of a grid per edge of its zone: more of them shorten the lists and cost memory (README, speed)."""
 
+EXACT_CELLS_PER_EDGE = 16.0
+"""The same for distances that are exact everywhere: cells far from a boundary have long lists unless they are small."""
+
+EXACT_MARGIN_M = (1_000.0, 15_000.0)
+"""Least and most that is added round a zone where distances are exact everywhere; metre. Beyond it other methods
+answer; further out the plane of the zone would err by more than 2 mm per 100 m."""
+
+CELLS_PER_EDGE_ALONE = 24.0
+"""Where a table has one zone only, memory is no matter."""
+
 LEVELS_LIMIT = 9
 """Most splits of a grid, 262,144 cells: 2 MB."""
 
@@ -93,11 +103,24 @@ class ZoneGrids:
         return sum(int(getattr(self, f.name).nbytes) for f in fields(self) if f.name != "band_m")
 
 
-def build_grids(edges: EdgeTable, band_m: float, cells_per_edge: float = CELLS_PER_EDGE) -> ZoneGrids:
-    """Cut every indexed zone's surroundings into cells."""
+def build_grids(edges: EdgeTable, band_m: float) -> ZoneGrids:
+    """Cut every indexed zone and its band into cells."""
+    cells_per_edge = CELLS_PER_EDGE if edges.n_zones > 1 else CELLS_PER_EDGE_ALONE
+    return _build(edges, band_m, band_m + np.zeros(edges.n_zones), cells_per_edge)
+
+
+def build_exact_grids(edges: EdgeTable, band_m: float) -> ZoneGrids:
+    """Cut every indexed zone, its band, and as much again on each side into cells that all have a list."""
+    width = (edges.east_deg - edges.west_deg) * metres_per_degree_lon(np.minimum(np.abs(edges.south_deg), 89.0))
+    height = (edges.north_deg - edges.south_deg) * LAT_M
+    margin = np.maximum(np.clip(np.maximum(width, height), *EXACT_MARGIN_M), 1.01 * band_m)
+    return _build(edges, np.inf, margin, EXACT_CELLS_PER_EDGE)
+
+
+def _build(edges: EdgeTable, band_m: float, margin_m: F64, cells_per_edge: float) -> ZoneGrids:
     n = edges.n_zones
     ok = edges.is_indexed
-    dlon, dlat = margin_deg(edges.south_deg, edges.north_deg, band_m + 1e-3)
+    dlon, dlat = margin_deg(edges.south_deg, edges.north_deg, margin_m + 1e-3)
     west, east = np.where(ok, edges.west_deg - dlon, 0.0), np.where(ok, edges.east_deg + dlon, 0.0)
     south, north = np.where(ok, edges.south_deg - dlat, 0.0), np.where(ok, edges.north_deg + dlat, 0.0)
     count = edges.number.astype(np.int64)
@@ -105,6 +128,12 @@ def build_grids(edges: EdgeTable, band_m: float, cells_per_edge: float = CELLS_P
     levels[count <= FEW] = np.minimum(levels[count <= FEW], 3)
     levels[~ok] = 0
     size = np.int64(1) << levels
+    if n == 1:
+        # A rim of cells beyond the band: fixes outside are moved into it instead of being sorted out.
+        levels[ok] = np.maximum(levels[ok], 2)
+        size = np.int64(1) << levels
+        rim_lon, rim_lat = (east - west) / (size - 2), (north - south) / (size - 2)
+        west, east, south, north = west - rim_lon, east + rim_lon, south - rim_lat, north + rim_lat
     lattice = Lattice(west, south, east - west, north - south)
     zone = indices(ok & (count > 0))
     none = np.zeros(zone.size, dtype=np.int64)
@@ -225,29 +254,16 @@ def _pairs(
 ) -> None:
     middle_lon, middle_lat = grids.lon_deg.take(zone), grids.lat_deg.take(zone)
     half_lon, half_lat = grids.half_lon_deg.take(zone), grids.half_lat_deg.take(zone)
-    u = _turned(lon - middle_lon)
+    u = turned(lon - middle_lon)
     v = lat - middle_lat
     here = indices((np.abs(u) < half_lon) & (np.abs(v) < half_lat))
-    du = np.abs(_turned(far_cell(lon) - middle_lon))
+    du = np.abs(turned(far_cell(lon) - middle_lon))
     dv = np.abs(far_cell(lat) - middle_lat)
     out[:] = far_m(half_lon, half_lat, grids.lon_m.take(zone), grids.limit_m, du, dv)
     if not here.size:
         return
     z = zone.take(here)
-    half = grids.half.take(z)
-    column = u.take(here)
-    column *= grids.lon_scale.take(z)
-    column += half
-    row = v.take(here)
-    row *= grids.lat_scale.take(z)
-    row += half
-    size = grids.size.take(z)
-    last = size - 1
-    x = np.minimum(column.astype(np.int32), last)
-    cell = np.minimum(row.astype(np.int32), last).astype(np.int64)
-    cell *= size
-    cell += x
-    cell += grids.base.take(z)
+    cell = _cell(grids, z, u.take(here), v.take(here))
     count = grids.count.take(cell)
     deep = here.take(indices((count == 0) & (grids.side.take(cell) == IN)))
     out[deep] = -grids.limit_m
@@ -262,7 +278,58 @@ def _pairs(
         settle(d, grids.limit_m, out, at)
 
 
-def _turned(dlon: F64) -> F64:
+def _cell(grids: ZoneGrids, zone: I64, u: F64, v: F64) -> I64:
+    """Cell of pairs within their grids; ``u v`` degrees from the middle, overwritten."""
+    half = grids.half.take(zone)
+    u *= grids.lon_scale.take(zone)
+    u += half
+    v *= grids.lat_scale.take(zone)
+    v += half
+    size = grids.size.take(zone)
+    last = size - 1
+    x = np.minimum(u.astype(np.int32), last)
+    cell = np.minimum(v.astype(np.int32), last).astype(np.int64)
+    cell *= size
+    cell += x
+    cell += grids.base.take(zone)
+    return cell
+
+
+def exact_pairs_m(
+    edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places: Places, zone: I64, limit_m: float, work: Work
+) -> tuple[I64, F64]:
+    """Signed distance of pairs within the grids of `build_exact_grids`; up to ``limit_m`` the bits of `pairs_m`.
+
+    Returns
+    -------
+    row, signed_m
+        int64 (M,), the pairs that are within; float64 (M,), metre, negative inside.
+
+    Notes
+    -----
+    Measured against geodesics: 1e-6 of the distance, and `edges.BEND_LIMIT_M` where two edges are equally near.
+    """
+    rows: list[I64] = []
+    found: list[F64] = []
+    for a in range(0, zone.size, POINTS):
+        z = zone[a : a + POINTS]
+        lat, lon = places.lat_deg[a : a + POINTS], places.lon_deg[a : a + POINTS]
+        u = turned(lon - grids.lon_deg.take(z))
+        v = lat - grids.lat_deg.take(z)
+        here = indices((np.abs(u) < grids.half_lon_deg.take(z)) & (np.abs(v) < grids.half_lat_deg.take(z)))
+        if here.size:
+            z = z.take(here)
+            cell = _cell(grids, z, u.take(here), v.take(here))
+            at = Places(lat.take(here), lon.take(here))
+            start, count = grids.start.take(cell), grids.count.take(cell)
+            found.append(listed_m(edges, grids.candidate, drawn, at, z, start, count, work, limit_m))
+            rows.append(here + a)
+    if not rows:
+        return np.zeros(0, dtype=np.int64), np.zeros(0)
+    return np.concatenate(rows), np.concatenate(found)
+
+
+def turned(dlon: F64) -> F64:
     """Differences of longitudes the short way round, in place; NaN stays NaN."""
     if dlon.size and not (dlon.max() <= 180.0 and dlon.min() >= -180.0):
         dlon -= 360.0 * np.rint(dlon / 360.0)
@@ -286,15 +353,29 @@ def listed_m(
     start: I32,
     count: U8,
     work: Work,
+    exact_from_m: float = np.inf,
 ) -> F64:
-    """Signed distance of pairs with lists: into the zone's plane, nearest edge, back to the ground; float64 (P,)."""
-    dlon = _turned(places.lon_deg - edges.meridian_deg.take(zone))
+    """Signed distance of pairs with lists: into the zone's plane, nearest edge, back to the ground; float64 (P,).
+
+    The plane stretches with the square of the distance from its meridian. Distances are shrunk by the stretch at the
+    fix, those above ``exact_from_m`` by its mean along the way to the boundary.
+    """
+    dlon = turned(places.lon_deg - edges.meridian_deg.take(zone))
     point = project(latitude_terms(places.lat_deg), dlon, edges.origin_m.take(zone))
-    signed, ask = nearest(edges, candidate, edges.first.take(zone), point, start, count, work)
+    signed, ask, foot_x = nearest(
+        edges, candidate, edges.first.take(zone), point, start, count, work, feet=exact_from_m < np.inf
+    )
+    scale = edges.scale_per_m2.take(zone)
     shrink = point.real * point.real
-    shrink *= edges.scale_per_m2.take(zone)
+    if foot_x.size:
+        along = (shrink + point.real * foot_x + foot_x * foot_x) / 3.0
+    shrink *= scale
     np.subtract(1.0, shrink, out=shrink)
-    signed *= shrink
+    shrink *= signed
+    if foot_x.size:
+        far = indices((np.abs(shrink) > exact_from_m) & (edges.reach_m.take(zone) == 0.0))
+        shrink[far] = signed[far] * (1.0 - along[far] * scale[far])
+    signed = shrink
     if ask.size:
         _ask(edges, drawn, places, zone, dlon, ask, signed)
     reach = edges.reach_m.take(zone)

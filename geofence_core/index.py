@@ -6,7 +6,7 @@
       own zones      | grids: one per zone                   | balls, then the fix's own plane
       shared zones   | sheets: one directory for all         |
       beyond band    | side, and a lower bound               |
-      exact beyond   | balls, as the others                  |
+      exact beyond   | exact grids; further out balls        |
 
 Grids and sheets point into the same edges, so a pair gets the same bits whichever was asked. Each is made when it is
 first asked for; two threads that ask at once make it twice, and either serves.
@@ -19,21 +19,34 @@ from typing import Any
 import numpy as np
 
 from geofence_core import judge, saved
-from geofence_core.arrays import F64, I64, indices
+from geofence_core.arrays import F64, I64, Bool, indices
 from geofence_core.balls import CHUNK_PAIRS, near_by_balls
 from geofence_core.build import ZoneArrays, build
+from geofence_core.column import column_exact_m, column_inside, column_m
 from geofence_core.drawn import DrawnZones
 from geofence_core.edges import EdgeTable, build_edges
 from geofence_core.ellipsoid import frames
 from geofence_core.errors import ColumnError
-from geofence_core.grids import Places, ZoneGrids, build_grids, far_cell, far_m, pairs_m
-from geofence_core.nearest import borrow, give_back
+from geofence_core.grids import (
+    Places,
+    ZoneGrids,
+    build_exact_grids,
+    build_grids,
+    exact_pairs_m,
+    far_cell,
+    far_m,
+    pairs_m,
+)
+from geofence_core.nearest import Work, borrow, give_back
 from geofence_core.saved import PARTS, Part, Saved
 from geofence_core.shapes import DrawnShapes, Mend
 from geofence_core.sheets import Sheets, build_sheets, query
 from geofence_core.sweep import SweepIndex, sweep_index
 
 Pairs = tuple[I64, I64, F64]
+
+WIDER = 1e-5
+"""Share by which two methods may differ about a distance: 2 mm per 100 m is half of it."""
 
 
 class ZoneIndex:
@@ -109,6 +122,16 @@ class ZoneIndex:
         return build_sheets(self.edges, 0.0)
 
     @cached_property
+    def inside_grid(self) -> ZoneGrids:
+        """The grid of a table's only zone for the side alone."""
+        return build_grids(self.edges, 0.0)
+
+    @cached_property
+    def exact_grids(self) -> ZoneGrids:
+        """A grid per zone whose cells all have a list."""
+        return build_exact_grids(self.edges, self.band_m)
+
+    @cached_property
     def exact(self) -> ZoneArrays:
         """All zones by balls, for distances beyond the band."""
         return build(tuple(self.shapes)) if self.other.size < len(self.shapes) else self.others
@@ -136,25 +159,33 @@ class ZoneIndex:
             out = np.empty(zone.size)
             mine = indices(self.edges.is_indexed.take(zone))
             part = Places(at.lat_deg.take(mine), at.lon_deg.take(mine))
-            out[mine] = pairs_m(self.edges, self.grids, self.drawn, part, zone.take(mine), work)
+            out[mine] = self._indexed_m(part, zone.take(mine), band_m, work)
             theirs = indices(~self.edges.is_indexed.take(zone))
             if theirs.size:
                 out[theirs] = self._by_balls(
                     self.others, at, theirs, self._row_of_other.take(zone.take(theirs)), band_m
                 )
         else:
-            out = pairs_m(self.edges, self.grids, self.drawn, at, zone, work)
+            out = self._indexed_m(at, zone, band_m, work)
         give_back(work)
-        if band_m > self.band_m:
-            self._beyond(at, zone, band_m, out)
         return out
 
-    def _beyond(self, at: Places, zone: I64, band_m: float, out: F64) -> None:
-        """Replace bounds beyond the table's band by distances."""
-        rows = indices((np.abs(out) > self.band_m) & self.edges.is_indexed.take(zone))
-        if rows.size:
-            d = self._by_balls(self.exact, at, rows, zone.take(rows), band_m)
-            out[rows] = np.copysign(np.maximum(np.abs(d), self.grids.limit_m), out[rows])
+    def _indexed_m(self, at: Places, zone: I64, band_m: float, work: Work) -> F64:
+        if band_m <= self.band_m:
+            return pairs_m(self.edges, self.grids, self.drawn, at, zone, work)
+        rows, d = exact_pairs_m(self.edges, self.exact_grids, self.drawn, at, zone, self.grids.limit_m, work)
+        return d if rows.size == zone.size else self._with_rest(at, zone, rows, d, band_m)
+
+    def _with_rest(self, at: Places, zone: I64, rows: I64, signed: F64, band_m: float) -> F64:
+        """Add the pairs that lie outside the exact grids."""
+        out = np.empty(zone.size)
+        out[rows] = signed
+        left = np.ones(zone.size, dtype=bool)
+        left[rows] = False
+        rest = indices(left)
+        d = self._by_balls(self.exact, at, rest, zone.take(rest), band_m)
+        out[rest] = np.copysign(np.maximum(np.abs(d), self.grids.limit_m), d)
+        return out
 
     @staticmethod
     def _by_balls(arrays: ZoneArrays, at: Places, rows: I64, zone: I64, band_m: float) -> F64:
@@ -202,27 +233,60 @@ class ZoneIndex:
         return fix[order], zone[order], signed[order]
 
     def _near_beyond(self, places: Places, within_m: float) -> Pairs:
-        fix, zone, signed = near_by_balls(self.exact, frames(places.lat_deg, places.lon_deg), within_m, within_m)
-        rows = indices(self.edges.is_indexed.take(zone))
-        at = Places(places.lat_deg.take(fix.take(rows)), places.lon_deg.take(fix.take(rows)))
-        work = borrow()
-        d = pairs_m(self.edges, self.grids, self.drawn, at, zone.take(rows), work)
-        give_back(work)
-        beyond = np.copysign(np.maximum(np.abs(signed.take(rows)), self.grids.limit_m), d)
-        signed[rows] = np.where(np.abs(d) <= self.band_m, d, beyond)
+        # Which pairs, by balls; a little more than asked for, because the values come from the planes.
+        wide_m = within_m * (1.0 + WIDER) + 1.0
+        fix, zone, _ = near_by_balls(self.exact, frames(places.lat_deg, places.lon_deg), wide_m, 0.0)
+        signed = self.pairs_m(places, fix, zone, within_m)
         keep = indices(signed <= within_m)
         return fix.take(keep), zone.take(keep), signed.take(keep)
 
     def dense_m(self, places: Places, exact: bool) -> F64:
         """Signed distance of every fix to every zone; float64 (N, Z)."""
         n, zones = places.lat_deg.size, len(self.shapes)
+        if zones == 1 and not self.other.size:
+            return self._column_m(places, exact)[:, None]
         if exact or self.other.size:
             fix = np.repeat(np.arange(n), zones)
             zone = np.tile(np.arange(zones), n)
             return self.pairs_m(places, fix, zone, np.inf if exact else self.band_m).reshape(n, zones)
         out = self._far(places)
         fix, zone, signed = self.near(places, self.band_m)
-        out[fix, zone] = signed
+        fix *= zones
+        fix += zone
+        out.ravel()[fix] = signed
+        return out
+
+    def _column_m(self, places: Places, exact: bool) -> F64:
+        if not _all_present(places):
+            out = np.full(places.lat_deg.size, np.nan)
+            present = indices(~np.isnan(places.lat_deg))
+            out[present] = self._column_m(Places(places.lat_deg[present], places.lon_deg[present]), exact)
+            return out
+        work = borrow()
+        if exact:
+            limit_m = self.grids.limit_m
+            rows, out = column_exact_m(self.edges, self.exact_grids, self.drawn, places, 0, limit_m, work)
+            if rows.size < places.lat_deg.size:
+                zone = np.zeros(places.lat_deg.size, dtype=np.int64)
+                out = self._with_rest(places, zone, rows, out, np.inf)
+        else:
+            out = column_m(self.edges, self.grids, self.drawn, places, 0, work)
+        give_back(work)
+        return out
+
+    def dense_inside(self, places: Places) -> Bool:
+        """Whether each zone holds each fix; bool (N, Z)."""
+        n, zones = places.lat_deg.size, len(self.shapes)
+        if zones == 1 and not self.other.size and _all_present(places):
+            work = borrow()
+            column = column_inside(self.edges, self.inside_grid, self.drawn, places, 0, work)
+            give_back(work)
+            return column[:, None]
+        out = np.zeros((n, zones), dtype=bool)
+        fix, zone = self.containing(places)
+        fix *= zones
+        fix += zone
+        out.ravel()[fix] = True
         return out
 
     def _far(self, places: Places) -> F64:
@@ -244,6 +308,10 @@ def _reopened(path: str, check: int) -> ZoneIndex:
 
 def _unpacked(data: bytes) -> ZoneIndex:
     return ZoneIndex.of_saved(saved.unpack(data))
+
+
+def _all_present(places: Places) -> bool:
+    return not places.lat_deg.size or bool(places.lat_deg.min() == places.lat_deg.min())
 
 
 def places_of(lat_deg: F64, lon_deg: F64) -> Places:

@@ -61,8 +61,16 @@ def give_back(work: Work) -> None:
 
 
 def nearest(
-    edges: EdgeTable, candidate: U16, base: I64, point: C128, start: I64 | I32, count: U8, work: Work
-) -> tuple[F64, I64]:
+    edges: EdgeTable,
+    candidate: U16,
+    base: I64,
+    point: C128,
+    start: I64 | I32,
+    count: U8,
+    work: Work,
+    *,
+    feet: bool = False,
+) -> tuple[F64, I64, F64]:
     """Signed distance of points to their lists of edges.
 
     Parameters
@@ -79,12 +87,15 @@ def nearest(
         integers (n,): list i is ``candidate[start[i] : start[i] + count[i]]``; counts of 1 and more, uint8 or uint16.
     work
         Buffers.
+    feet
+        Whether the nearest points are wanted too.
 
     Returns
     -------
-    signed_m, ask
+    signed_m, ask, foot_x_m
         float64 (n,), metre, negative left of the nearest edge; int64: the points whose side is not to be trusted,
-        because they are within `edges.ASK_M` of an edge or nearest to a corner where rings touch.
+        because they are within `edges.ASK_M` of an edge or nearest to a corner where rings touch; float64 (n,), x of
+        the nearest points, empty unless wanted.
 
     Notes
     -----
@@ -100,10 +111,23 @@ def nearest(
     signed, ask = _distance(edges, point, winner, work)
     out = np.empty(n)
     out[order] = signed
-    return out, order.take(indices(ask)) if ask.any() else _NOBODY
+    foot_x = _NO_FEET
+    if feet:
+        foot_x = np.empty(n)
+        foot_x[order] = _feet_x(edges, point, winner)
+    return out, order.take(indices(ask)) if ask.any() else _NOBODY, foot_x
 
 
 _NOBODY = np.zeros(0, dtype=np.int64)
+_NO_FEET = np.zeros(0)
+
+
+def _feet_x(edges: EdgeTable, point: C128, winner: I64) -> F64:
+    at, unit = edges.at.take(winner), edges.unit.take(winner)
+    along = ((point - at) * unit).real
+    held = np.clip(along, 0.0, edges.length_m.take(winner))
+    x: F64 = at.real + held * unit.real
+    return x
 
 
 def _winners(edges: EdgeTable, candidate: U16, base: I64, point: C128, begin: I64 | I32, count: U8, work: Work) -> I64:

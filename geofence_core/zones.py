@@ -370,7 +370,8 @@ def _from_shapely(geometry: shapely.Geometry, zone_id: str, purpose: str) -> Zon
         raise ZoneGeometryError(zone_id, None, None, f"purpose must be one of {', '.join(PURPOSES)}, got {purpose!r}")
     # A part without positions is a set without points: leaving it out changes nothing.
     parts = [p for p in shapely.get_parts(geometry) if not shapely.is_empty(p)]
-    oriented = [shapely.orient_polygons(p, exterior_cw=False) for p in parts]
+    with np.errstate(invalid="ignore"):  # vertices that are NaN are refused later, by name
+        oriented = [shapely.orient_polygons(p, exterior_cw=False) for p in parts]
     polygons = tuple(
         tuple(np.array(ring.coords, dtype=np.float64)[:, :2] for ring in (p.exterior, *p.interiors)) for p in oriented
     )

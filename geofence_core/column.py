@@ -1,0 +1,136 @@
+"""Every fix against one zone: the grid's numbers are scalars, so a fix costs no gather until its cell is known."""
+
+import numpy as np
+
+from geofence_core.arrays import F64, I32, I64, U8, Bool, indices
+from geofence_core.cells import IN, MIXED
+from geofence_core.drawn import DrawnZones
+from geofence_core.edges import EdgeTable
+from geofence_core.grids import Places, ZoneGrids, far_cell, far_m, listed_m, settle, turned
+from geofence_core.nearest import POINTS, Work
+
+
+def column_m(edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places: Places, zone: int, work: Work) -> F64:
+    """Signed distance of N fixes to one indexed zone.
+
+    Parameters
+    ----------
+    edges, grids, drawn
+        The zones.
+    places
+        N fixes.
+    zone
+        Its index.
+    work
+        Buffers.
+
+    Returns
+    -------
+    float64 (N,), metre, the same bits as `grids.pairs_m`.
+    """
+    n = places.lat_deg.size
+    out = np.empty(n)
+    for a in range(0, n, POINTS):
+        lat, lon, part = places.lat_deg[a : a + POINTS], places.lon_deg[a : a + POINTS], out[a : a + POINTS]
+        cell = _cells(grids, lat, lon, zone, work)
+        count = grids.count.take(cell)
+        listed = indices(count)
+        if listed.size == lat.size:
+            d = _listed(edges, grids, drawn, lat, lon, zone, cell, count, work)
+            if d.max() <= grids.limit_m:
+                np.maximum(d, -grids.limit_m, out=part)
+                continue
+        elif listed.size:
+            cell_at, count_at = cell.take(listed), count.take(listed)
+            d = _listed(edges, grids, drawn, lat.take(listed), lon.take(listed), zone, cell_at, count_at, work)
+        _far(grids, lat, lon, zone, part)
+        deep = grids.side.take(cell) == IN
+        deep &= count == 0
+        np.putmask(part, deep, -grids.limit_m)
+        if listed.size:
+            settle(d, grids.limit_m, part, listed)
+    return out
+
+
+def column_inside(edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places: Places, zone: int, work: Work) -> Bool:
+    """Side of N fixes against one indexed zone; bool (N,); `column_m` not above 0, from grids without a band."""
+    n = places.lat_deg.size
+    out = np.empty(n, dtype=bool)
+    for a in range(0, n, POINTS):
+        lat, lon, part = places.lat_deg[a : a + POINTS], places.lon_deg[a : a + POINTS], out[a : a + POINTS]
+        cell = _cells(grids, lat, lon, zone, work)
+        side = grids.side.take(cell)
+        np.equal(side, IN, out=part)
+        mixed = indices(side == MIXED)
+        if mixed.size:
+            cell = cell.take(mixed)
+            count = grids.count.take(cell)
+            part[mixed] = _listed(edges, grids, drawn, lat.take(mixed), lon.take(mixed), zone, cell, count, work) <= 0.0
+    return out
+
+
+def column_exact_m(
+    edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places: Places, zone: int, limit_m: float, work: Work
+) -> tuple[I64, F64]:
+    """Signed distance of the fixes within a grid of `build_exact_grids`; as `grids.exact_pairs_m`, the same bits."""
+    rows: list[I64] = []
+    found: list[F64] = []
+    for a in range(0, places.lat_deg.size, POINTS):
+        lat, lon = places.lat_deg[a : a + POINTS], places.lon_deg[a : a + POINTS]
+        u = np.abs(turned(lon - grids.lon_deg[zone]))
+        v = np.abs(lat - grids.lat_deg[zone])
+        here = indices((u < grids.half_lon_deg[zone]) & (v < grids.half_lat_deg[zone]))
+        if not here.size:
+            continue
+        if here.size < lat.size:
+            lat, lon = lat.take(here), lon.take(here)
+        cell = _cells(grids, lat, lon, zone, work)
+        count = grids.count.take(cell)
+        found.append(_listed(edges, grids, drawn, lat, lon, zone, cell, count, work, limit_m))
+        rows.append(here + a)
+    if not rows:
+        return np.zeros(0, dtype=np.int64), np.zeros(0)
+    return np.concatenate(rows), np.concatenate(found)
+
+
+def _cells(grids: ZoneGrids, lat: F64, lon: F64, zone: int, work: Work) -> I32:
+    """Find the cells of fixes; those outside the grid, and those without a position, get one of its rim."""
+    n = lat.size
+    half, size = float(grids.half[zone]), int(grids.size[zone])
+    u = turned(np.subtract(lon, grids.lon_deg[zone], out=work.held[:n]))
+    v = np.subtract(lat, grids.lat_deg[zone], out=work.along[:n])
+    for value, scale in ((u, grids.lon_scale[zone]), (v, grids.lat_scale[zone])):
+        value *= scale
+        value += half
+        np.fmax(value, 0.0, out=value)
+        np.minimum(value, size - 0.5, out=value)
+    cell: I32 = v.astype(np.int32)
+    cell *= size
+    cell += u.astype(np.int32)
+    cell += int(grids.base[zone])
+    return cell
+
+
+def _far(grids: ZoneGrids, lat: F64, lon: F64, zone: int, out: F64) -> None:
+    du = np.abs(turned(far_cell(lon) - grids.lon_deg[zone]))
+    dv = np.abs(far_cell(lat) - grids.lat_deg[zone])
+    half_lon, half_lat = grids.half_lon_deg[zone], grids.half_lat_deg[zone]
+    out[:] = far_m(half_lon, half_lat, grids.lon_m[zone], grids.limit_m, du, dv)
+
+
+def _listed(
+    edges: EdgeTable,
+    grids: ZoneGrids,
+    drawn: DrawnZones,
+    lat: F64,
+    lon: F64,
+    zone: int,
+    cell: I32,
+    count: U8,
+    work: Work,
+    exact_from_m: float = np.inf,
+) -> F64:
+    same = np.full(cell.size, zone)
+    return listed_m(
+        edges, grids.candidate, drawn, Places(lat, lon), same, grids.start.take(cell), count, work, exact_from_m
+    )
