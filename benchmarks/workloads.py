@@ -144,8 +144,8 @@ def shared_zones(n: int) -> ZoneSet:
     """An agency's zones; from 1,000 up one in 200 is a county of 1,500 to 5,000 vertices, up to 30 km."""
     rng = np.random.default_rng(n)
     few = n <= 10
-    radius_m = log_uniform(rng, 500, 4_000, n) if few else log_uniform(rng, 100, 2_000, n)
-    vertices = rng.integers(8, 513, n) if few else rng.integers(8, 64, n)
+    radius_m = log_uniform(rng, 1_000, 6_000, n) if few else log_uniform(rng, 100, 2_000, n)
+    vertices = log_uniform(rng, 16, 2_000, n).astype(np.int64) if few else rng.integers(8, 64, n)
     if not few:
         big = np.arange(0, n, 200)
         radius_m[big] = rng.uniform(10_000, 30_000, big.size)
