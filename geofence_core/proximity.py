@@ -164,8 +164,8 @@ def proximity(
     receivers near each other are not, so ``p_within`` is spread more than the truth at short range).
 
     Error of the separation, measured over the whole Earth: 1.5e-8 of it up to 10 km, 3.5e-8 (1 mm) at 30 km, 2e-6 at
-    300 km, 7e-6 at 550 km, beyond that of `arc_m`. Carrying a position over v t moves it within the plane, which errs by
-    less than 1e-4 of v t up to 30 km. ``p_within``: see `gaussian.p_within`.
+    300 km, 7e-6 at 550 km, beyond that of `arc_m`. Carrying a position over v t moves it within the plane, which errs
+    by less than 1e-4 of v t up to 30 km. ``p_within``: see `gaussian.p_within`.
 
     Cost: 60 to 90 ns a pair, a seventh of PROJ's geodesic alone; 0.1 us more where the ring is within 6 standard
     deviations; 0.6 us for pairs that are not for the plane. Any cut into calls gives the same bits.
