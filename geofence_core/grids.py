@@ -103,21 +103,23 @@ class ZoneGrids:
         return sum(int(getattr(self, f.name).nbytes) for f in fields(self) if f.name != "band_m")
 
 
-def build_grids(edges: EdgeTable, band_m: float) -> ZoneGrids:
-    """Cut every indexed zone and its band into cells."""
-    cells_per_edge = CELLS_PER_EDGE if edges.n_zones > 1 else CELLS_PER_EDGE_ALONE
-    return _build(edges, band_m, band_m + np.zeros(edges.n_zones), cells_per_edge)
+def build_grids(edges: EdgeTable, band_m: float, *, alone: bool | None = None) -> ZoneGrids:
+    """Cut every indexed zone and its band into cells; ``alone``: the zone is the only one of its table."""
+    alone = edges.n_zones == 1 if alone is None else alone
+    cells_per_edge = CELLS_PER_EDGE_ALONE if alone else CELLS_PER_EDGE
+    return _build(edges, band_m, band_m + np.zeros(edges.n_zones), cells_per_edge, alone)
 
 
-def build_exact_grids(edges: EdgeTable, band_m: float) -> ZoneGrids:
+def build_exact_grids(edges: EdgeTable, band_m: float, *, alone: bool | None = None) -> ZoneGrids:
     """Cut every indexed zone, its band, and as much again on each side into cells that all have a list."""
+    alone = edges.n_zones == 1 if alone is None else alone
     width = (edges.east_deg - edges.west_deg) * metres_per_degree_lon(np.minimum(np.abs(edges.south_deg), 89.0))
     height = (edges.north_deg - edges.south_deg) * LAT_M
     margin = np.maximum(np.clip(np.maximum(width, height), *EXACT_MARGIN_M), 1.01 * band_m)
-    return _build(edges, np.inf, margin, EXACT_CELLS_PER_EDGE)
+    return _build(edges, np.inf, margin, EXACT_CELLS_PER_EDGE, alone)
 
 
-def _build(edges: EdgeTable, band_m: float, margin_m: F64, cells_per_edge: float) -> ZoneGrids:
+def _build(edges: EdgeTable, band_m: float, margin_m: F64, cells_per_edge: float, alone: bool) -> ZoneGrids:
     n = edges.n_zones
     ok = edges.is_indexed
     dlon, dlat = margin_deg(edges.south_deg, edges.north_deg, margin_m + 1e-3)
@@ -128,7 +130,7 @@ def _build(edges: EdgeTable, band_m: float, margin_m: F64, cells_per_edge: float
     levels[count <= FEW] = np.minimum(levels[count <= FEW], 3)
     levels[~ok] = 0
     size = np.int64(1) << levels
-    if n == 1:
+    if alone:
         # A rim of cells beyond the band: fixes outside are moved into it instead of being sorted out.
         levels[ok] = np.maximum(levels[ok], 2)
         size = np.int64(1) << levels

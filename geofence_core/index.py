@@ -56,7 +56,7 @@ class ZoneIndex:
     ----------
     shapes, band_m
         The zones.
-    edges, parts
+    edges, parts, others
         Indexes that are there already; the others are made when they are first asked for.
     place
         The file they are mapped from (`Saved.place`).
@@ -69,6 +69,7 @@ class ZoneIndex:
         edges: EdgeTable | None = None,
         parts: Mapping[str, Part] | None = None,
         place: tuple[str, int] | None = None,
+        others: ZoneArrays | None = None,
     ) -> None:
         self.shapes = shapes
         self.band_m = band_m
@@ -78,7 +79,7 @@ class ZoneIndex:
         self.other = indices(~self.edges.is_indexed)
         self._row_of_other = np.full(len(shapes), -1, dtype=np.int64)
         self._row_of_other[self.other] = np.arange(self.other.size)
-        self.others = build([shapes[z] for z in self.other.tolist()])
+        self.others = build([shapes[z] for z in self.other.tolist()]) if others is None else others
         # As if they had been made here: `cached_property` keeps its values under its name.
         vars(self).update(parts or {})
 
@@ -144,9 +145,8 @@ class ZoneIndex:
     @property
     def nbytes(self) -> int:
         """Memory in bytes of the zones as drawn and of what has been made."""
-        made = [*self.made.values(), *(vars(self)[name] for name in ("exact",) if name in vars(self))]
         whole = self.shapes.arrays.nbytes + self.edges.nbytes + self.others.nbytes
-        return whole + sum(int(part.nbytes) for part in made)
+        return whole + sum(int(part.nbytes) for part in self.made.values())
 
     def pairs_m(self, places: Places, fix: I64, zone: I64, band_m: float) -> F64:
         """Signed distance of P pairs ``fix zone``; exact up to the larger of ``band_m`` and the table's band.

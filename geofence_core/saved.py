@@ -28,6 +28,7 @@ from typing import IO, Any, TypeVar, cast, get_args, get_origin, get_type_hints
 import numpy as np
 import numpy.typing as npt
 
+from geofence_core.build import ZoneArrays
 from geofence_core.edges import EdgeTable
 from geofence_core.errors import ZoneFileError
 from geofence_core.grids import ZoneGrids
@@ -49,8 +50,14 @@ PARTS: Mapping[str, type] = {
     "sheets": Sheets,
     "inside_sheets": Sheets,
     "sweep": SweepIndex,
+    "inside_grid": ZoneGrids,
+    "exact_grids": ZoneGrids,
+    "exact": ZoneArrays,
 }
 """Indexes a file may hold, beside the zones as drawn and their edges."""
+
+USUAL = ("grids", "sheets", "inside_sheets", "sweep")
+"""Those it holds unless others are asked for: all that calls without ``exact`` need."""
 
 _PRELUDE = struct.Struct("<8sIIQQII20xI")
 _ORDER = 0x0102_0304
@@ -58,7 +65,7 @@ _DTYPES = frozenset(("<c16", "<f8", "<f4", "<i8", "<u8", "<i4", "<u4", "<i2", "<
 _AGAIN = "save the zones again"
 
 Array = npt.NDArray[Any]
-Part = ZoneGrids | Sheets | SweepIndex
+Part = ZoneGrids | Sheets | SweepIndex | ZoneArrays
 # JSON has no static type: `Any` is confined to this module, which checks each value before it hands it on.
 Json = Any
 _T = TypeVar("_T")

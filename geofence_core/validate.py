@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from geofence_core import topology
-from geofence_core.arrays import F64
+from geofence_core.arrays import F64, Bool
 from geofence_core.errors import ZoneGeometryError
 from geofence_core.shapes import Mend, ZoneShape
 
@@ -63,30 +63,61 @@ def check_order(shapes: Sequence[ZoneShape], *, mend: bool = False) -> tuple[lis
     if len(result) < 3:
         return result, mends
     centres = np.array([_middle(s) for s in result])
-    for i, shape in enumerate(result):
-        others = np.median(np.delete(centres, i, axis=0), axis=0)
-        lon, lat = centres[i]
-        if abs(lon) > 90 or _km(lon, lat, *others) < SWAP_FAR_KM or _km(lat, lon, *others) > SWAP_NEAR_KM:
-            continue
-        if not mend:
-            raise ZoneGeometryError(
-                shape.zone_id,
-                None,
-                None,
-                f"lies {_km(lon, lat, *others):.0f} km from the other zones but would lie among them with latitude and "
-                "longitude exchanged; next: write [longitude, latitude], or load with mend=True",
-            )
-        result[i] = _swapped(shape)
+    done = 0
+    while done < len(result):
+        others = np.stack([_medians_of_others(column) for column in centres.T], axis=1)
+        found = np.flatnonzero(_fits_exchanged(centres, others)[done:])
+        if not found.size:
+            break
+        i = done + int(found[0])
+        result[i], changed = check_place(result[i], others[i], mend=mend)
+        mends += changed
         centres[i] = centres[i, ::-1]
-        mends.append(Mend(zone_id=shape.zone_id, ring=None, what="exchanged latitude and longitude"))
+        done = i + 1
     return result, mends
 
 
-def _km(lon_a: float, lat_a: float, lon_b: float, lat_b: float) -> float:
+def check_place(shape: ZoneShape, others: F64, *, mend: bool = False) -> tuple[ZoneShape, list[Mend]]:
+    """Check one zone against the middle of all others, float64 (2,), longitude and latitude, as `check_order` does."""
+    centre = _middle(shape)
+    if not _fits_exchanged(centre, others):
+        return shape, []
+    if not mend:
+        raise ZoneGeometryError(
+            shape.zone_id,
+            None,
+            None,
+            f"lies {_km(*centre, *others):.0f} km from the other zones but would lie among them with latitude and "
+            "longitude exchanged; next: write [longitude, latitude], or load with mend=True",
+        )
+    return _swapped(shape), [Mend(zone_id=shape.zone_id, ring=None, what="exchanged latitude and longitude")]
+
+
+def _fits_exchanged(centre: F64, others: F64) -> Bool:
+    """Whether zones are far from the others, but near with latitude and longitude exchanged; (..., 2) each."""
+    lon, lat = centre[..., 0], centre[..., 1]
+    to = others[..., 0], others[..., 1]
+    fits: Bool = (np.abs(lon) <= 90) & (_km(lon, lat, *to) >= SWAP_FAR_KM) & (_km(lat, lon, *to) <= SWAP_NEAR_KM)
+    return fits
+
+
+def _medians_of_others(values: F64) -> F64:
+    """Median of all values but one, for each; float64 (n,), n of 2 and more."""
+    order = np.argsort(values, kind="stable")
+    ranked = values[order]
+    rank = np.empty(values.size, dtype=np.int64)
+    rank[order] = np.arange(values.size)
+    low, high = (values.size - 2) // 2, (values.size - 1) // 2
+    middle: F64 = (ranked[low + (rank <= low)] + ranked[high + (rank <= high)]) / 2
+    return middle
+
+
+def _km(lon_a: F64, lat_a: F64, lon_b: F64, lat_b: F64) -> F64:
     lam = np.radians(lon_a - lon_b)
     a, b = np.radians(lat_a), np.radians(lat_b)
     hav = np.sin((a - b) / 2) ** 2 + np.cos(a) * np.cos(b) * np.sin(lam / 2) ** 2
-    return float(12_742.0 * np.arcsin(np.sqrt(min(hav, 1.0))))
+    km: F64 = 12_742.0 * np.arcsin(np.sqrt(np.minimum(hav, 1.0)))
+    return km
 
 
 def _all_positions(shape: ZoneShape) -> F64:

@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from geofence_core import geojson, saved
+from geofence_core import geojson, replace, saved
 from geofence_core.arrays import F64, I64, Bool, float_column
 from geofence_core.crossed import CrossedZones, crossed
 from geofence_core.errors import ColumnError, ZoneGeometryError
+from geofence_core.given import from_shapely
 from geofence_core.grids import Places
 from geofence_core.index import ZoneIndex, places_of
-from geofence_core.shapes import PURPOSES, DrawnShapes, Mend, ZoneShape
+from geofence_core.shapes import DrawnShapes, Mend, ZoneShape
 from geofence_core.validate import check, check_order
 
 BAND_M = 250.0
@@ -101,7 +102,7 @@ class ZoneTable:
         found = saved.read(path, verify=verify)
         return cls.of_index(ZoneIndex.of_saved(found), found.mends)
 
-    def save(self, path: str | PathLike[str], *, parts: Iterable[str] = tuple(saved.PARTS)) -> None:
+    def save(self, path: str | PathLike[str], *, parts: Iterable[str] | None = None) -> None:
         """Write the table with its indexes into one file for `open`.
 
         Parameters
@@ -111,7 +112,9 @@ class ZoneTable:
         parts
             Indexes to save beside the zones and their edges; what has not been made yet is made. Of ``grids`` (own
             zones, distances of given pairs), ``sheets`` (`near`), ``inside_sheets`` (`contains`), ``sweep``
-            (`crossed`). A table that lacks one makes it when it is first needed.
+            (`crossed`), ``inside_grid`` (`contains` of one zone), ``exact_grids`` and ``exact`` (distances with
+            ``exact=True``). Absent: the first four, and what has been made. A table that lacks one makes it when it is
+            first needed.
 
         Raises
         ------
@@ -120,7 +123,8 @@ class ZoneTable:
         ColumnError
             No such part.
         """
-        saved.write(path, self._zone_index.as_saved(parts, self._mends))
+        wanted = {*saved.USUAL, *self._zone_index.made} if parts is None else parts
+        saved.write(path, self._zone_index.as_saved(wanted, self._mends))
 
     @classmethod
     def from_geojson(
@@ -180,7 +184,7 @@ class ZoneTable:
                 f"expected as many ids and purposes as geometries, got {len(geometry_list)} geometries, "
                 f"{len(id_list)} ids, {len(purpose_list)} purposes"
             )
-        shapes = [_from_shapely(g, i, p) for g, i, p in zip(geometry_list, id_list, purpose_list, strict=True)]
+        shapes = [from_shapely(g, i, p) for g, i, p in zip(geometry_list, id_list, purpose_list, strict=True)]
         seen: set[str] = set()
         for zone_id in id_list:
             if zone_id in seen:
@@ -199,6 +203,39 @@ class ZoneTable:
         ordered, changed = check_order(good, mend=mend)
         mends += changed
         return cls(ordered, mends=mends, band_m=band_m)
+
+    def replace(
+        self, zone_id: str, geometry: Mapping[str, Any] | shapely.Geometry, *, mend: bool = False
+    ) -> "ZoneTable":
+        """Return a table in which one zone is drawn anew; this one stays as it is.
+
+        Parameters
+        ----------
+        zone_id
+            The zone; it keeps its ``zone_idx``.
+        geometry
+            A GeoJSON Feature or geometry, or a shapely Polygon or MultiPolygon. Purpose, name, a circle's ``radius_m``
+            and a corridor's ``half_width_m`` stay unless a Feature says otherwise.
+        mend
+            As in `from_geojson`; `mends` of the new table holds what was changed.
+
+        Returns
+        -------
+        ZoneTable
+            The same answers to the bit as a table made of all its zones. Indexes that were made are carried over,
+            those that were not are made when they are first needed. `AssignedZones.over` takes assignments along.
+
+        Raises
+        ------
+        KeyError
+            No such zone.
+        ZoneGeometryError
+            The zone is refused.
+        """
+        zone = self.idx(zone_id)
+        shape, changed = replace.checked(self._zone_index, zone, geometry, mend=mend)
+        mends = [*(m for m in self._mends if m.zone_id != zone_id), *changed]
+        return self.of_index(replace.replaced(self._zone_index, zone, shape), mends)
 
     def __len__(self) -> int:
         """Return the number of zones."""
@@ -357,23 +394,3 @@ def _places(lat_deg: npt.ArrayLike, lon_deg: npt.ArrayLike) -> Places:
 
 def _fix_ptr(fix: I64, n: int) -> I64:
     return np.concatenate([[0], np.cumsum(np.bincount(fix, minlength=n))]).astype(np.int64)
-
-
-def _from_shapely(geometry: shapely.Geometry, zone_id: str, purpose: str) -> ZoneShape:
-    if not isinstance(geometry, shapely.Polygon | shapely.MultiPolygon):
-        raise ZoneGeometryError(
-            zone_id, None, None, f"expected Polygon or MultiPolygon, got {getattr(geometry, 'geom_type', geometry)!r}"
-        )
-    if geometry.is_empty:
-        raise ZoneGeometryError(zone_id, None, None, "the geometry is empty; next: draw the zone or remove it")
-    if purpose not in PURPOSES:
-        raise ZoneGeometryError(zone_id, None, None, f"purpose must be one of {', '.join(PURPOSES)}, got {purpose!r}")
-    # A part without positions is a set without points: leaving it out changes nothing.
-    parts = [p for p in shapely.get_parts(geometry) if not shapely.is_empty(p)]
-    with np.errstate(invalid="ignore"):  # vertices that are NaN are refused later, by name
-        oriented = [shapely.orient_polygons(p, exterior_cw=False) for p in parts]
-    polygons = tuple(
-        tuple(np.array(ring.coords, dtype=np.float64)[:, :2] for ring in (p.exterior, *p.interiors)) for p in oriented
-    )
-    kind = "polygon" if len(polygons) == 1 else "multipolygon"
-    return ZoneShape(zone_id=zone_id, kind=kind, purpose=purpose, polygons=polygons)
