@@ -23,6 +23,7 @@ def same_distances(
     peer knows the distance (``far_is_exact``), a size between the band and that distance.
     """
     assert ours.shape == peer.shape
+    assert ours.size, "nothing to compare"
     want = peer / plane.scale(lon_deg)
     allowed = TOLERANCE_M + plane.bend_m(zones.polygons)[zone]
     if exact:
@@ -49,6 +50,7 @@ def same_inside_pairs(ours: tuple[I64, I64], peer: tuple[I64, I64], zones: ZoneS
     """Which fix is in which zone."""
     n = len(zones)
     a, b = (np.sort(fix.astype(np.int64) * n + zone) for fix, zone in (ours, peer))
+    assert b.size, "nothing to compare"
     odd = np.setxor1d(a, b)
     assert not odd.size, f"{odd.size} of {b.size} pairs differ, first fix {odd[0] // n}, zone {odd[0] % n}"
 

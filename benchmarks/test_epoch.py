@@ -99,6 +99,7 @@ def _peer(zones: ZoneSet) -> peers.Shapely:
     return _PEERS.setdefault(id(zones), peers.Shapely(zones))
 
 
+@pytest.mark.timeout(3600 if FULL else 120)
 @pytest.mark.parametrize("tags", OWN_SHAPELY)
 def test_own_zones(tags: int, contest: Callable[..., Any]) -> None:
     scene = OwnEpoch(tags)
