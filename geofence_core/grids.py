@@ -130,7 +130,8 @@ def _build(edges: EdgeTable, band_m: float, margin_m: F64, cells_per_edge: float
     levels[count <= FEW] = np.minimum(levels[count <= FEW], 3)
     levels[~ok] = 0
     size = np.int64(1) << levels
-    if alone:
+    has_rim = alone and band_m < np.inf
+    if has_rim:
         # A rim of cells beyond the band: fixes outside are moved into it instead of being sorted out.
         levels[ok] = np.maximum(levels[ok], 2)
         size = np.int64(1) << levels
@@ -143,6 +144,11 @@ def _build(edges: EdgeTable, band_m: float, margin_m: F64, cells_per_edge: float
     found = split(edges, lattice, zone, none, none, none, how)
     base = np.concatenate([[0], np.cumsum(size * size)]).astype(np.int64)
     start, number, side = _paint(found, levels, base)
+    if has_rim:
+        for cells in (number, side):
+            square = cells.reshape(int(size[0]), int(size[0]))
+            square[[0, -1]] = 0
+            square[:, [0, -1]] = 0
     poleward = np.minimum(np.maximum(np.abs(south), np.abs(north)) + 1.5 * FAR_LIMIT_DEG, 89.9)
     grids = ZoneGrids(
         band_m=band_m,

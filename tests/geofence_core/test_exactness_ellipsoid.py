@@ -30,7 +30,7 @@ def truth(zone: RandomZone, lat: np.ndarray, lon: np.ndarray) -> tuple[np.ndarra
 
 def reach_error_m(zone: RandomZone) -> float:
     """What the stated bounds allow for the way to a circle's centre or a corridor's line, which is not short."""
-    return {"circle": 1e-7, "corridor": 1e-6}.get(zone.kind, 0.0) * max(zone.reach_m - 1_000.0, 0.0)
+    return {"circle": 1e-7, "corridor": 1e-6}.get(zone.kind, 0.0) * zone.reach_m
 
 
 @pytest.mark.long

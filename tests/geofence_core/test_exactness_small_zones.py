@@ -52,6 +52,7 @@ def test_random_fixes(zone: DrawnZone, monkeypatch: pytest.MonkeyPatch) -> None:
         chunk += 1
     LOG.info("%s: %s, %s", zone.name, tally, spy)
     assert tally.in_band > 0.4 * tally.measured
+    assert tally.tied <= 1e-4 * tally.in_band
 
 
 @pytest.mark.long
