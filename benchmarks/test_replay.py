@@ -19,11 +19,11 @@ from benchmarks.sedona import Sedona
 from benchmarks.workloads import BAND_M, I64, Fixes, ZoneSet, shared_zones, tracks, uniform
 
 FIXES = {10: 200_000, 1_000: 100_000, 10_000: 50_000}
-SIGNED_FIXES = 20_000
+SIGNED_FIXES = 10_000
 """The peers' share of the signed replay, where they take 1 to 80 us a fix; times are per fix."""
 
-SEDONA_SIGNED_FIXES = 5_000
-"""sedonadb's share: 10 to 50 us a fix."""
+SEDONA_SIGNED_FIXES = 2_000
+"""sedonadb's share: 50 us a fix and more."""
 
 CHECKED = 10_000
 

@@ -19,11 +19,11 @@ import geofence_core as gc
 from benchmarks.gate import Budget, shown
 from benchmarks.workloads import BAND_M, shared_zones, tracks
 
-FIXES = 400_000
+FIXES = 200_000
 PART = 65_536
 """Fixes per call: in smaller parts threads wait for each other's turn with the interpreter."""
 
-ROUNDS = 7
+ROUNDS = 5
 LEAST_GAIN = 1.4
 """Less than this no machine is credited with: a core that is busy through and through would excuse anything."""
 
