@@ -109,48 +109,70 @@ def crossed(
     for values, name in ((lon0_deg, "lon0_deg"), (lat1_deg, "lat1_deg"), (lon1_deg, "lon1_deg")):
         columns.append(float_column(values, name, columns[0].size))
     n = columns[0].size
-    keys: list[I64] = [np.zeros(0, dtype=np.int64)]
-    entries, exits = [np.zeros(0)], [np.zeros(0)]
+    found = [_Rows(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0))]
     for a in range(0, n, POOL):
-        part = [column[a : a + POOL] for column in columns]
-        size = part[0].size
-        rows = [_may_touch(index, [c[b : b + CHUNK] for c in part]) + b for b in range(0, size, CHUNK)]
-        key, entry, exit_ = _judge(index, holders, part, np.concatenate(rows))
-        keys.append(key + a * max(index.zones, 1))
-        entries.append(entry)
-        exits.append(exit_)
-    segment, zone = np.divmod(np.concatenate(keys), max(index.zones, 1))
+        rows = _judge(index, holders, [column[a : a + POOL] for column in columns])
+        found.append(rows._replace(segment=rows.segment + a))
+    segment, zone, entry, exit_ = (np.concatenate(column) for column in zip(*found, strict=True))
     ptr = np.zeros(n + 1, dtype=np.int64)
     np.cumsum(np.bincount(segment, minlength=n), out=ptr[1:])
-    return CrossedZones(ptr, zone, np.concatenate(entries), np.concatenate(exits))
+    return CrossedZones(ptr, zone, entry, exit_)
 
 
-def _may_touch(index: SweepIndex, part: list[F64]) -> I64:
-    """Rule out segments whose box of cells meets no zone's box; what is left."""
-    y0, x0, y1, x1 = part
-    box = index.grid.boxes(x0, y0, x1, y1)
-    may = index.grid.count(index.within, *box) > 0
-    west, east = min(x0.min(), x1.min()), max(x0.max(), x1.max())
-    if not (west > -180.0 and east < 180.0 and east - west <= 180.0):
-        # May need unrolling; NaN is looked at later.
-        may |= (np.abs(x0) >= 180.0) | (np.abs(x1) >= 180.0) | (np.abs(x1 - x0) > 180.0)
-    return indices(may)
+Meetings = tuple[I64, F64, F64]
+"""Keys, first and last places of segments in zones."""
 
 
-def _judge(index: SweepIndex, holders: FindHolders, part: list[F64], rows: I64) -> tuple[I64, F64, F64]:
-    """Entries and exits of the rows; keys are segment * zones + zone, rising."""
+class _Rows(NamedTuple):
+    """Rows of the answer: segments rising, and zones within a segment."""
+
+    segment: I64
+    zone: I64
+    entry: F64
+    exit: F64
+
+
+def _judge(index: SweepIndex, holders: FindHolders, part: list[F64]) -> _Rows:
+    rows, box = _may_touch(index, part)
     lat0, lon0, lat1, lon1 = (column.take(rows) for column in part)
-    ways = _unroll(lat0, lon0, lat1, lon1)
-    box = index.grid.boxes(ways.x0, ways.y0, ways.x1, ways.y1)
-    k = indices(index.grid.count(index.within, *box) > 0)
-    ways = ways.take(k)
-    kept = ways.segment[group_starts(ways.segment)]
+    if box is None:
+        ways = _unroll(lat0, lon0, lat1, lon1)
+        box = index.grid.boxes(ways.x0, ways.y0, ways.x1, ways.y1)
+        k = indices(index.grid.count(index.within, *box) > 0)
+        ways, box = ways.take(k), (box[0][k], box[1][k], box[2][k], box[3][k])
+        kept = ways.segment[group_starts(ways.segment)]
+    else:
+        kept = np.arange(rows.size, dtype=np.int64)
+        ways = Ways(kept, lon0, lat0, lon1, lat1)
     # All longitudes meet at a pole: a zone there may hold it without an edge near this one.
     noisy = (np.abs(lat0) == 90.0) | (np.abs(lat1) == 90.0)
-    found, round_way, item = _near_rims(index, ways, (box[0][k], box[1][k], box[2][k], box[3][k]), noisy)
+    met, round_way, item = _near_rims(index, ways, box, noisy)
     held = _held(holders, (lat0[kept], lon0[kept], lat1[kept], lon1[kept]), rows[kept], noisy[kept])
-    starts, ends = (kept[place] * index.zones + zone for place, zone in held)
-    found += [(starts, np.zeros(starts.size), np.zeros(starts.size)), (ends, np.ones(ends.size), np.ones(ends.size))]
+    quiet = indices(~noisy[kept])
+    place, zone = held.zones(held.start[quiet])
+    still = _Rows(kept[quiet[place]], zone, np.zeros(zone.size), np.ones(zone.size))
+    loud = indices(noisy[kept])
+    if not loud.size:
+        return still._replace(segment=rows[still.segment])
+    keys = []
+    for stretch in (held.start[loud], held.end[loud]):
+        place, zone = held.zones(stretch)
+        keys.append(kept[loud[place]] * index.zones + zone)
+    moving = _merge(index, ways, met, keys[0], keys[1], round_way, item)
+    segment, zone, entry, exit_ = (np.concatenate(pair) for pair in zip(still, moving, strict=True))
+    order = np.argsort(segment, kind="stable")
+    return _Rows(rows[segment[order]], zone[order], entry[order], exit_[order])
+
+
+def _merge(
+    index: SweepIndex, ways: Ways, met: list[Meetings], starts: I64, ends: I64, round_way: I64, item: I64
+) -> _Rows:
+    """Put together what is known of segments that come near a boundary; keys are segment * zones + zone."""
+    found = [
+        *met,
+        (starts, np.zeros(starts.size), np.zeros(starts.size)),
+        (ends, np.ones(ends.size), np.ones(ends.size)),
+    ]
     key = ways.segment[round_way] * index.zones + index.rounds.zone[item]
     # One that starts and ends in the zone needs no more.
     k = indices(~(_in_sorted(key, starts) & _in_sorted(key, ends)))
@@ -158,16 +180,43 @@ def _judge(index: SweepIndex, holders: FindHolders, part: list[F64], rows: I64) 
         some = k[a : a + CHUNK_ITEMS]
         row, first, last = round_spans(index.rounds, _lines(ways, round_way[some], item[some]))
         found.append((key[some[row]], *_open(first, last)))
-
     key, entry, exit_ = (np.concatenate(column) for column in zip(*found, strict=True))
     order = np.argsort(key, kind="stable")
     key = key[order]
     begin = group_starts(key)
     if not begin.size:
-        return key, entry, exit_
+        return _Rows(key, key, entry, exit_)
     segment, zone = np.divmod(key[begin], index.zones)
-    entry, exit_ = np.minimum.reduceat(entry[order], begin), np.maximum.reduceat(exit_[order], begin)
-    return rows[segment] * index.zones + zone, entry, exit_
+    return _Rows(segment, zone, np.minimum.reduceat(entry[order], begin), np.maximum.reduceat(exit_[order], begin))
+
+
+def _may_touch(index: SweepIndex, part: list[F64]) -> tuple[I64, CellBoxes | None]:
+    """Rule out segments whose box of cells meets no zone's box; what is left, and the boxes of cells.
+
+    Where longitudes may need unrolling, or a value is missing or impossible, boxes are None and more is left.
+    """
+    n = part[0].size
+    left: list[I64] = []
+    boxes_left: list[CellBoxes] = []
+    plain = True
+    for a in range(0, n, CHUNK):
+        y0, x0, y1, x1 = (column[a : a + CHUNK] for column in part)
+        box = index.grid.boxes(x0, y0, x1, y1)
+        may = index.grid.count(index.within, *box) > 0
+        # These hand NaN on, as Python's min and max do not.
+        west, east = np.minimum(x0.min(), x1.min()), np.maximum(x0.max(), x1.max())
+        south, north = np.minimum(y0.min(), y1.min()), np.maximum(y0.max(), y1.max())
+        if not (west > -180.0 and east < 180.0 and east - west <= 180.0 and south >= -90.0 and north <= 90.0):
+            plain = False
+            may |= (np.abs(x0) >= 180.0) | (np.abs(x1) >= 180.0) | (np.abs(x1 - x0) > 180.0)
+        k = indices(may)
+        left.append(k + a)
+        boxes_left.append((box[0].take(k), box[1].take(k), box[2].take(k), box[3].take(k)))
+    rows = np.concatenate(left)
+    if not plain:
+        return rows, None
+    west_, east_, south_, north_ = (np.concatenate(side) for side in zip(*boxes_left, strict=True))
+    return rows, (west_, east_, south_, north_)
 
 
 def _in_sorted(key: I64, keys: I64) -> Bool:
@@ -206,9 +255,7 @@ def _wrap(lon: F64) -> F64:
     return np.where(lon < -180.0, lon + 360.0, lon)
 
 
-def _near_rims(
-    index: SweepIndex, ways: Ways, box: CellBoxes, noisy: Bool
-) -> tuple[list[tuple[I64, F64, F64]], I64, I64]:
+def _near_rims(index: SweepIndex, ways: Ways, box: CellBoxes, noisy: Bool) -> tuple[list[Meetings], I64, I64]:
     """Look at what lies along the ways that have a length.
 
     Returns
@@ -222,7 +269,7 @@ def _near_rims(
     k = indices(moving & (index.grid.count(index.rims, *box) > 0))
     west, east, south, north = (side[k] for side in box)
     around = boxes(ways, QUIET_DEG)
-    met: list[tuple[I64, F64, F64]] = []
+    met: list[Meetings] = []
     rounds: list[tuple[I64, I64]] = [(k[:0], k[:0])]
     for some in chunks((east - west + north - south).astype(np.int64), CHUNK_CELLS):
         row = k[some]
@@ -254,26 +301,37 @@ def _lines(ways: Ways, way: I64, item: I64) -> Lines:
     return Lines(item, y0, x0, ways.y1[way] - y0, ways.x1[way] - x0)
 
 
-def _held(
-    holders: FindHolders, ends_deg: tuple[F64, F64, F64, F64], row: I64, noisy: Bool
-) -> tuple[tuple[I64, I64], tuple[I64, I64]]:
-    """Zones that hold the starts, and the ends, of segments: which segment, which zone, rising.
+class _Held(NamedTuple):
+    """Zones of stretches of places (CSR), and the stretch in which each segment starts and ends."""
+
+    ptr: I64
+    zone: I64
+    start: I64
+    end: I64
+
+    def zones(self, stretch: I64) -> tuple[I64, I64]:
+        """Zones of some stretches: which of the stretches given, which zone."""
+        first = self.ptr.take(stretch)
+        owner, entry = expand(first, self.ptr.take(stretch + 1) - first)
+        return owner, self.zone.take(entry)
+
+
+def _held(holders: FindHolders, ends_deg: tuple[F64, F64, F64, F64], row: I64, noisy: Bool) -> _Held:
+    """Find the zones that hold the starts and ends of segments.
 
     Places are taken in the order start, end, start, end; one that is the place before it, or that follows it along a
     quiet segment, is in the same zones.
     """
     lat0, lon0, lat1, lon1 = ends_deg
     n = row.size
-    new = np.ones(2 * n, dtype=bool)
-    new[1::2] = noisy
-    new[2::2] = (row[1:] != row[:-1] + 1) | (lat0[1:] != lat1[:-1]) | (lon0[1:] != lon1[:-1])
-    first = indices(new)
-    lat, lon = (np.stack(pair, axis=1).ravel()[first] for pair in ((lat0, lat1), (lon0, lon1)))
-    ptr, zone = holders(lat, lon)
-    stretch = (np.cumsum(new) - 1).reshape(n, 2)
-    found = []
-    for place in (stretch[:, 0], stretch[:, 1]):
-        start = ptr[place]
-        owner, entry = expand(start, ptr[place + 1] - start)
-        found.append((owner, zone[entry]))
-    return found[0], found[1]
+    new = np.ones((n, 2), dtype=bool)
+    new[:, 1] = noisy
+    new[1:, 0] = (row[1:] != row[:-1] + 1) | (lat0[1:] != lat1[:-1]) | (lon0[1:] != lon1[:-1])
+    first = indices(new.ravel())
+    segment, end = first >> 1, (first & 1) == 1
+    ptr, zone = holders(
+        np.where(end, lat1.take(segment), lat0.take(segment)), np.where(end, lon1.take(segment), lon0.take(segment))
+    )
+    stretch = np.cumsum(new.ravel())
+    stretch -= 1
+    return _Held(ptr, zone, stretch[::2], stretch[1::2])

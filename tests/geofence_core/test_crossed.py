@@ -1,5 +1,6 @@
 """Zones swept between two fixes: against GEOS in longitude and latitude, against places along the way, and by hand."""
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -283,6 +284,11 @@ def test_what_is_no_position_touches_nothing() -> None:
     way[4, 0], way[5, 3] = 91.0, np.inf
     got = zones.crossed(*way.T)
     assert got.segment_ptr.tolist() == [0, 0, 0, 0, 0, 0, 0, 1]
+    for i in range(4):
+        for bad in (math.nan, math.inf, -math.inf, 400.0):
+            one = [0.0, 0.0, 1.0, 1.0]
+            one[i] = bad
+            assert rows(zones, *one) == []
     assert zones.crossed([], [], [], []).segment_ptr.tolist() == [0]
     with pytest.raises(gc.ColumnError, match="lon1_deg"):
         zones.crossed([0.0], [0.0], [0.0], [0.0, 1.0])
