@@ -15,6 +15,8 @@ from geofence_core.saved import Part
 from geofence_core.shapes import Mend, ZoneShape
 from geofence_core.sheets import Sheets, build_sheets, sheets_like
 from geofence_core.splice import middles_deg, splice_arrays, splice_edges, splice_grids, splice_shapes, splice_sheets
+from geofence_core.splicesweep import splice_sweep
+from geofence_core.sweep import sweep_index, sweep_like
 from geofence_core.validate import check, check_place
 
 
@@ -54,7 +56,7 @@ def replaced(index: ZoneIndex, zone: int, shape: ZoneShape) -> ZoneIndex:
     Notes
     -----
     Cost: the new zone is laid out and cut alone; the rest is copied once, 0.3 ns a byte. Only when a zone leaves the
-    rectangle of a sheet that covers all zones, the sheets are built anew.
+    rectangle that sheets or the grid of segments cover, those are built anew.
     """
     shapes = splice_shapes(index.shapes, zone, shape)
     alone = build_edges([shape])
@@ -73,6 +75,9 @@ def replaced(index: ZoneIndex, zone: int, shape: ZoneShape) -> ZoneIndex:
             parts[name] = build_sheets(edges, part.band_m) if like is None else splice_sheets(part, zone, like)
         elif isinstance(part, ZoneArrays):
             parts[name] = splice_arrays(part, zone, 1, build([shape]))
+        else:
+            swept = sweep_like([shape], part.grid)
+            parts[name] = sweep_index(tuple(shapes)) if swept is None else splice_sweep(part, zone, swept)
     row = int(np.searchsorted(index.other, zone))
     was, stays = not index.edges.is_indexed[zone], not alone.is_indexed[0]
     others = index.others

@@ -117,21 +117,42 @@ def sweep_index(shapes: Sequence[ZoneShape]) -> SweepIndex:
             lon=axis(np.concatenate([edges.lon_a, edges.lon_b, boxes[0], boxes[1]]), along),
             lat=axis(np.concatenate([edges.lat_a, edges.lat_b, boxes[2], boxes[3]]), along),
         )
-        item, cell = grid.walk(edges.lon_a, edges.lat_a, edges.lon_b, edges.lat_b, slack_deg=EDGE_SLACK_DEG)
-        round_, round_cell = _rims(rounds, grid)
-        if item.size + round_.size <= ENTRIES_PER_ITEM * items + CELLS_LIMIT or along <= 8:
+        item, cell = _entered(edges, rounds, grid)
+        if item.size <= ENTRIES_PER_ITEM * items + CELLS_LIMIT or along <= 8:
             break
         along //= 2
-    # A cell once per item, items in order: the halves of a walk meet in cells.
-    key = np.unique(np.append(cell, round_cell) * max(items, 1) + np.append(item, round_ + edges.zone.size))
-    count = np.bincount(key // max(items, 1), minlength=grid.cells)
+    return _index(len(shapes), grid, boxes, edges, rounds, item, cell)
+
+
+def sweep_like(shapes: Sequence[ZoneShape], grid: Grid) -> SweepIndex | None:
+    """Enter a few zones into the grid of others; None where they do not lie within it."""
+    edges, edge_boxes = _edges(shapes)
+    rounds, round_boxes = _rounds(shapes)
+    boxes = _within_the_map(np.concatenate([edge_boxes, round_boxes], axis=1))
+    if not (grid.lon.holds(boxes[:2]) and grid.lat.holds(boxes[2:])):
+        return None
+    return _index(len(shapes), grid, boxes, edges, rounds, *_entered(edges, rounds, grid))
+
+
+def _entered(edges: Edges, rounds: Rounds, grid: Grid) -> tuple[I64, I64]:
+    """Items and the cells they stand in; a pair may stand twice, since the halves of a walk meet in cells."""
+    item, cell = grid.walk(edges.lon_a, edges.lat_a, edges.lon_b, edges.lat_b, slack_deg=EDGE_SLACK_DEG)
+    round_, round_cell = _rims(rounds, grid)
+    return np.append(item, round_ + edges.zone.size), np.append(cell, round_cell)
+
+
+def _index(zones: int, grid: Grid, boxes: F64, edges: Edges, rounds: Rounds, item: I64, cell: I64) -> SweepIndex:
+    # A cell once per item, items in order.
+    items = max(edges.zone.size + rounds.zone.size, 1)
+    key = np.unique(cell * items + item)
+    count = np.bincount(key // items, minlength=grid.cells)
     return SweepIndex(
-        zones=len(shapes),
+        zones=zones,
         grid=grid,
         within=grid.sums(grid.covered(*boxes)),
         rims=grid.sums(count.reshape(grid.lat.size, grid.lon.size) > 0),
         ptr=np.append(0, np.cumsum(count)).astype(np.int32),
-        item=(key % max(items, 1)).astype(np.int32),
+        item=(key % items).astype(np.int32),
         edges=edges,
         rounds=rounds,
     )

@@ -62,6 +62,11 @@ class Axis:
         # What no integer can hold becomes some integer: it is no position, or looked at again.
         return self.cell.take(number, mode="clip")
 
+    def holds(self, deg: F64) -> bool:
+        """Whether coordinates lie off the outermost cells."""
+        cell = self.cells(deg)
+        return bool(((cell > 0) & (cell < self.size - 1)).all())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
@@ -91,6 +96,12 @@ class Grid:
         np.cumsum(counts, axis=0, out=out[1:, 1:])
         np.cumsum(out[1:, 1:], axis=1, out=out[1:, 1:])
         return out.ravel()
+
+    def unsummed(self, sums: I32) -> Bool:
+        """Cells that count, from their `sums`."""
+        table = sums.reshape(self.lat.size + 1, self.lon.size + 1)
+        counts: Bool = np.diff(np.diff(table, axis=0), axis=1) > 0
+        return counts
 
     def count(self, sums: I32, west: I32, east: I32, south: I32, north: I32) -> I32:
         """Cells that count within boxes of cells; int32 (N,)."""
