@@ -37,10 +37,10 @@ REPLACE = budget("replace_one_zone")
 
 
 def zone_set(kind: str) -> ZoneSet:
-    """1,000 own zones of 33 edges; 400 shared zones, two of them counties; one zone of 5,000 vertices."""
+    """504 own zones of 33 edges; 200 shared zones, one of them a county; one zone of 5,000 vertices."""
     if kind == "own":
-        return own_zones(125)[0]
-    return shared_zones(400) if kind == "shared" else one_zone(5_000)
+        return own_zones(63)[0]
+    return shared_zones(200) if kind == "shared" else one_zone(5_000)
 
 
 def index(kind: str, zones: ZoneSet) -> gc.ZoneTable | gc.AssignedZones:
@@ -134,7 +134,7 @@ def test_open(contest: Callable[..., Any], tmp_path: Path) -> None:
     want, got = (table.near(*fixes, 5_000.0) for table in (zones.table, gc.ZoneTable.open(path)))
     assert all(np.array_equal(a, b) for a, b in zip(want, got, strict=True))
     contest(
-        "open a saved index, 400 zones (per zone)",
+        "open a saved index, 200 zones (per zone)",
         lambda: gc.ZoneTable.open(path).near(*fixes, BAND_M),
         {"our build": lambda: index("shared", zones)},
         [Gate(budget=OPEN, against=["our build"])],
@@ -143,7 +143,7 @@ def test_open(contest: Callable[..., Any], tmp_path: Path) -> None:
 
 
 def test_replace(contest: Callable[..., Any]) -> None:
-    """One zone of 400 moved by a metre, against building all."""
+    """One zone of 200 moved by a metre, against building all."""
     zones = zone_set("shared")
     moved = shapely.transform(zones.polygons[1], lambda xy: xy + np.array([0.0, 1e-5]))
     at = np.array([[moved.representative_point().y, moved.representative_point().x]])
@@ -151,7 +151,7 @@ def test_replace(contest: Callable[..., Any]) -> None:
     assert changed.contains(at[:, 0], at[:, 1])[0, 1]
     assert changed.ids == zones.table.ids
     contest(
-        "one of 400 zones replaced",
+        "one of 200 zones replaced",
         lambda: zones.table.replace("1", moved),
         {"our build": lambda: index("shared", zones)},
         [Gate(budget=REPLACE, against=["our build"])],
