@@ -115,7 +115,7 @@ def _far(grids: ZoneGrids, lat: F64, lon: F64, zone: int, out: F64) -> None:
     du = np.abs(turned(far_cell(lon) - grids.lon_deg[zone]))
     dv = np.abs(far_cell(lat) - grids.lat_deg[zone])
     half_lon, half_lat = grids.half_lon_deg[zone], grids.half_lat_deg[zone]
-    out[:] = far_m(half_lon, half_lat, grids.lon_m[zone], grids.limit_m, du, dv)
+    far_m(half_lon, half_lat, grids.lon_m[zone], grids.limit_m, du, dv, out)
 
 
 def _listed(

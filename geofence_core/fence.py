@@ -215,7 +215,8 @@ class SingleFence:
         half_lon, half_lat = grids.half_lon_deg[zone], grids.half_lat_deg[zone]
         half_cell = 0.5 / FAR_CELLS_PER_DEG * (1.0 + 1e-9)
         reaches = (du <= half_lon + half_cell) & (dv <= half_lat + half_cell)
-        far = far_m(half_lon, half_lat, grids.lon_m[zone], self._limit_m, du, dv)
+        far = np.empty(zone.size)
+        far_m(half_lon, half_lat, grids.lon_m[zone], self._limit_m, du, dv, far)
         known = (
             list(zip(zone.tolist(), far.tolist(), strict=True)),
             [z for z in self._cells if reaches[z.place]],

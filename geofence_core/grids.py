@@ -204,7 +204,7 @@ def far_cell(deg: F64) -> F64:
     return middle
 
 
-def far_m(half_lon: F64, half_lat: F64, lon_m: F64, limit_m: float, du: F64, dv: F64) -> F64:
+def far_m(half_lon: F64, half_lat: F64, lon_m: F64, limit_m: float, du: F64, dv: F64, out: F64) -> None:
     """Lower bound of the distance of pairs outside the band: the band, and the way to the grid's box.
 
     Parameters
@@ -215,10 +215,8 @@ def far_m(half_lon: F64, half_lat: F64, lon_m: F64, limit_m: float, du: F64, dv:
         What is certain without any way; metre.
     du, dv
         float64 (P,) or (N, Z), degrees from the fix's `far_cell` to the middle of the grid, 0 or more; overwritten.
-
-    Returns
-    -------
-    float64, metre, shaped as ``du``; NaN for NaN.
+    out
+        float64, shaped as ``du``: the bounds, metre; NaN for NaN.
     """
     for d, half, metres in ((du, half_lon, lon_m), (dv, half_lat, LAT_M)):
         d -= half
@@ -228,20 +226,23 @@ def far_m(half_lon: F64, half_lat: F64, lon_m: F64, limit_m: float, du: F64, dv:
         d *= metres
         d *= d
     du += dv
-    np.sqrt(du, out=du)
-    du += limit_m
-    return du
+    np.sqrt(du, out=out)
+    out += limit_m
 
 
-def pairs_m(edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places: Places, zone: I64, work: Work) -> F64:
+def pairs_m(
+    edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places: Places, fix: I64, zone: I64, work: Work
+) -> F64:
     """Signed distance of (fix, zone) pairs whose zones are all indexed.
 
     Parameters
     ----------
     edges, grids, drawn
         The zones.
-    places, zone
-        P pairs.
+    places
+        N fixes.
+    fix, zone
+        int64 (P,): the pairs.
     work
         Buffers.
 
@@ -251,23 +252,35 @@ def pairs_m(edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places: Place
     NaN without a position.
     """
     out = np.empty(zone.size)
+    far = Places(far_cell(places.lat_deg), far_cell(places.lon_deg))
     for a in range(0, zone.size, POINTS):
         part = slice(a, a + POINTS)
-        _pairs(edges, grids, drawn, places.lat_deg[part], places.lon_deg[part], zone[part], out[part], work)
+        _pairs(edges, grids, drawn, places, far, fix[part], zone[part], out[part], work)
     return out
 
 
 def _pairs(
-    edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, lat: F64, lon: F64, zone: I64, out: F64, work: Work
+    edges: EdgeTable,
+    grids: ZoneGrids,
+    drawn: DrawnZones,
+    places: Places,
+    far: Places,
+    fix: I64,
+    zone: I64,
+    out: F64,
+    work: Work,
 ) -> None:
+    lat, lon = places.lat_deg.take(fix), places.lon_deg.take(fix)
     middle_lon, middle_lat = grids.lon_deg.take(zone), grids.lat_deg.take(zone)
     half_lon, half_lat = grids.half_lon_deg.take(zone), grids.half_lat_deg.take(zone)
     u = turned(lon - middle_lon)
     v = lat - middle_lat
     here = indices((np.abs(u) < half_lon) & (np.abs(v) < half_lat))
-    du = np.abs(turned(far_cell(lon) - middle_lon))
-    dv = np.abs(far_cell(lat) - middle_lat)
-    out[:] = far_m(half_lon, half_lat, grids.lon_m.take(zone), grids.limit_m, du, dv)
+    du = turned(far.lon_deg.take(fix) - middle_lon)
+    np.abs(du, out=du)
+    dv = far.lat_deg.take(fix) - middle_lat
+    np.abs(dv, out=dv)
+    far_m(half_lon, half_lat, grids.lon_m.take(zone), grids.limit_m, du, dv, out)
     if not here.size:
         return
     z = zone.take(here)

@@ -154,25 +154,23 @@ class ZoneIndex:
         Beyond the table's band the size of a value stays above that band.
         """
         work = borrow()
-        at = Places(places.lat_deg.take(fix), places.lon_deg.take(fix))
         if self.other.size:
             out = np.empty(zone.size)
-            mine = indices(self.edges.is_indexed.take(zone))
-            part = Places(at.lat_deg.take(mine), at.lon_deg.take(mine))
-            out[mine] = self._indexed_m(part, zone.take(mine), band_m, work)
-            theirs = indices(~self.edges.is_indexed.take(zone))
-            if theirs.size:
-                out[theirs] = self._by_balls(
-                    self.others, at, theirs, self._row_of_other.take(zone.take(theirs)), band_m
-                )
+            mine = self.edges.is_indexed.take(zone)
+            rows = indices(mine)
+            out[rows] = self._indexed_m(places, fix.take(rows), zone.take(rows), band_m, work)
+            rows = indices(~mine)
+            at = Places(places.lat_deg.take(fix), places.lon_deg.take(fix))
+            out[rows] = self._by_balls(self.others, at, rows, self._row_of_other.take(zone.take(rows)), band_m)
         else:
-            out = self._indexed_m(at, zone, band_m, work)
+            out = self._indexed_m(places, fix, zone, band_m, work)
         give_back(work)
         return out
 
-    def _indexed_m(self, at: Places, zone: I64, band_m: float, work: Work) -> F64:
+    def _indexed_m(self, places: Places, fix: I64, zone: I64, band_m: float, work: Work) -> F64:
         if band_m <= self.band_m:
-            return pairs_m(self.edges, self.grids, self.drawn, at, zone, work)
+            return pairs_m(self.edges, self.grids, self.drawn, places, fix, zone, work)
+        at = Places(places.lat_deg.take(fix), places.lon_deg.take(fix))
         rows, d = exact_pairs_m(self.edges, self.exact_grids, self.drawn, at, zone, self.grids.limit_m, work)
         return d if rows.size == zone.size else self._with_rest(at, zone, rows, d, band_m)
 
@@ -298,7 +296,7 @@ class ZoneIndex:
             u = np.abs(far_cell(places.lon_deg[a : a + step])[:, None] - grids.lon_deg)
             np.minimum(u, np.abs(360.0 - u), out=u)
             v = np.abs(far_cell(places.lat_deg[a : a + step])[:, None] - grids.lat_deg)
-            out[a : a + step] = far_m(grids.half_lon_deg, grids.half_lat_deg, grids.lon_m, grids.limit_m, u, v)
+            far_m(grids.half_lon_deg, grids.half_lat_deg, grids.lon_m, grids.limit_m, u, v, out[a : a + step])
         return out
 
 
