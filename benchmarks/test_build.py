@@ -81,7 +81,7 @@ def test_time(kind: str, contest: Callable[..., Any]) -> None:
 @pytest.mark.parametrize("kind", MEMORY)
 def test_memory(kind: str, benchmark: Any) -> None:
     """Bytes of all arrays that hang on the table and on the assignment."""
-    zones = zone_set(kind)
+    zones = shared_zones(1_000) if kind == "shared" else zone_set(kind)
     made = benchmark.pedantic(lambda: index(kind, zones), rounds=1)
     table = made.zones if isinstance(made, gc.AssignedZones) else made
     size = table.nbytes + (own_bytes(made) if isinstance(made, gc.AssignedZones) else 0)
