@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from geofence_core.arrays import F64, I64, Bool, chunks, expand, float_column, group_starts, indices
 from geofence_core.edgespan import Ways, boxes, boxes_meet, edge_spans
-from geofence_core.roundspan import Lines, may_meet, round_spans
+from geofence_core.roundspan import Lines, near_rim, round_spans
 from geofence_core.sweep import SweepIndex
 from geofence_core.sweepgrid import CellBoxes
 
@@ -101,7 +101,8 @@ def crossed(
     and what cannot be told from a touch counts as one. Circles and corridors on the ground: `roundspan.round_spans`.
     Any cut of the segments into calls gives the same bits.
 
-    Cost: 50 ns for a segment that is far from all zones' boxes; 1 to 3 us for one that meets boundaries.
+    Cost: 30 ns for a segment that is far from all zones' boxes, 0.2 us for one in a zone or near one, 1 to 3 us for one
+    that meets boundaries; a track of metres over 1,000 zones 0.1 to 0.3 us on average, segments of 2 km 3 us.
 
     Missing values: a segment with NaN, or an impossible position, touches nothing.
     """
@@ -261,8 +262,8 @@ def _near_rims(index: SweepIndex, ways: Ways, box: CellBoxes, noisy: Bool) -> tu
     Returns
     -------
     met, way, item
-        Where ways meet edges (key, first, last); int64 twice: pairs of way and round item that may meet. Segments that
-        come near either are marked in ``noisy``.
+        Where ways meet edges (key, first, last); int64 twice: pairs of way and round item that may meet at its rim.
+        Segments that come near either are marked in ``noisy``.
     """
     edges, zones = index.edges, index.zones
     moving = (ways.x0 != ways.x1) | (ways.y0 != ways.y1)
@@ -288,8 +289,9 @@ def _near_rims(index: SweepIndex, ways: Ways, box: CellBoxes, noisy: Bool) -> tu
             if j.size:
                 # A pair met in several cells is asked once.
                 n = index.rounds.zone.size
-                way, item = np.divmod(np.unique(way[j] * n + item[j] - edges.zone.size), n)
-                j = may_meet(index.rounds, _lines(ways, way, item))
+                pair = np.sort(way[j] * n + item[j] - edges.zone.size)
+                way, item = np.divmod(pair[group_starts(pair)], n)
+                j = near_rim(index.rounds, _lines(ways, way, item))
                 noisy[ways.segment[way[j]]] = True
                 rounds.append((way[j], item[j]))
     way, item = (np.concatenate(column) for column in zip(*rounds, strict=True))

@@ -64,10 +64,12 @@ class Lines(NamedTuple):
         return frames(lat, np.where(np.abs(lon) > 360.0, lon - np.copysign(360.0, lon), lon))
 
 
-def may_meet(rounds: Rounds, lines: Lines) -> I64:
-    """Segments that a bound does not rule out; those left come near the item, or lie in it."""
+def near_rim(rounds: Rounds, lines: Lines) -> I64:
+    """Segments that bounds leave near the item's rim: not those far outside, nor those wholly within."""
     apart, half, slack = _bounds(rounds, lines)
-    return indices(apart - half <= rounds.reach_m.take(lines.item) + rounds.half_m.take(lines.item) + slack)
+    reach = rounds.reach_m.take(lines.item)
+    outside = apart - half > reach + rounds.half_m.take(lines.item) + slack
+    return indices(~(outside | (apart + half <= reach - slack)))
 
 
 def _bounds(rounds: Rounds, lines: Lines) -> tuple[F64, F64, F64]:
