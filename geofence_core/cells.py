@@ -34,8 +34,8 @@ PRUNE_SLACK = 1e-9
 """Margin by which an edge may lose and still be kept, relative to the distances compared and absolute in metres: keeps
 both of two equally near edges, so that all lists of a place agree on the winner."""
 
-BATCH_EDGES = 1 << 19
-"""Candidates handled at once while splitting; bounds the temporaries to about 100 MB."""
+BATCH_EDGES = 1 << 14
+"""Edges whose zones are split at once; their cells are hundreds of times as many, 50 MB of temporaries."""
 
 _PASS = 1 << 14
 

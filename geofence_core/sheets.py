@@ -261,7 +261,9 @@ def _directory(edges: EdgeTable, cells: Cells, power: I64, frame: Frame) -> Shee
     by_zone = np.argsort(zone, kind="stable")
     rank = np.empty(by_zone.size, dtype=np.int64)
     rank[by_zone] = np.arange(by_zone.size)
-    order = np.lexsort((rank[own], leaf))
+    # One key instead of two: sorting plain integers is several times faster than sorting rows.
+    key = leaf * by_zone.size + rank[own]
+    key.sort()
     per_leaf = np.bincount(leaf, minlength=(int(used.sum()) + 1) << (2 * LEAF_BITS))
     sheet = Sheet(
         west_deg=west,
@@ -272,7 +274,7 @@ def _directory(edges: EdgeTable, cells: Cells, power: I64, frame: Frame) -> Shee
         rows=rows,
         tile=tile,
         first=np.concatenate([[0], np.cumsum(per_leaf)]).astype(np.int32),
-        entry=rank[own][order].astype(np.int32),
+        entry=(key % max(by_zone.size, 1)).astype(np.int32),
         zone_start_count=np.stack(
             [zone, cells.ptr[:-1][useful], number[useful], np.zeros(zone.size, dtype=np.int64)], axis=1
         )[by_zone].astype(np.int32),
