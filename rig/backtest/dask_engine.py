@@ -26,7 +26,7 @@ CONNECT_S: Final = 5.0
 ANSWER_S: Final = 20.0
 """How long a scheduler that was there may take to answer, second."""
 
-FETCH_S: Final = 5.0
+FETCH_S: Final = 3.0
 """How long what was judged may be on its way, second: some 100 kB. Behind that the cluster is asked how it is."""
 
 PATIENCE_S: Final = 60.0
@@ -40,7 +40,7 @@ _AHEAD: Final = 2
 """Chunks per thread of the cluster that are on their way: one is judged while the next is sent."""
 
 _AHEAD_MOST: Final = 64
-"""Chunks on their way at most: the scheduler and this process hold each, some 10 MB."""
+"""Chunks on their way at most: the scheduler and this process hold each, some 5 MB."""
 
 
 class DaskCluster:
@@ -201,6 +201,7 @@ class DaskCluster:
     def _send_index(self) -> None:
         try:
             self._ask(self._client.register_plugin, self._plugin)
+            self._plugin.forget()
         except (ImportError, AttributeError, RuntimeError) as exc:
             raise JudgeLostError(
                 f"the cluster at {self._address} cannot keep the index: {exc}. Next: install tagrig[dask] "

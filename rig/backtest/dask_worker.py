@@ -7,6 +7,7 @@ them to another worker when one is lost.
 
 import contextlib
 import importlib.metadata
+import zlib
 from pathlib import Path
 
 from distributed import Worker, WorkerPlugin, get_worker
@@ -31,10 +32,14 @@ class IndexPlugin(WorkerPlugin):
     def __init__(self, digest: str, content: bytes, rules: Rules) -> None:
         self.name = f"tagrig-index-{digest}"
         self._digest = digest
-        self._content = content
+        self._packed = zlib.compress(content, 1)
         self._version = version()
         self.rules = rules
         self.zones: ZoneTable
+
+    def forget(self) -> None:
+        """Let go of the content: it was sent, or lies on the disk."""
+        self._packed = b""
 
     def setup(self, worker: Worker) -> None:
         """Write the index into the worker's folder and map it."""
@@ -43,9 +48,9 @@ class IndexPlugin(WorkerPlugin):
         self._path = Path(worker.local_directory) / f"{self.name}.index"
         if not (self._path.exists() and index.digest(self._path) == self._digest):
             partial = self._path.with_suffix(".partial")
-            partial.write_bytes(self._content)
+            partial.write_bytes(zlib.decompress(self._packed))
             partial.replace(self._path)
-        self._content = b""
+        self.forget()
         self.zones = index.load(self._path)
 
     def teardown(self, worker: Worker) -> None:

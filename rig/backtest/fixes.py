@@ -1,12 +1,17 @@
 """Fixes as columns, the numbers that stand for devices, and the tally of what was refused."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 import numpy as np
 
 from geofence_core.arrays import F64, I32, I64, Bool
+from rig.backtest.errors import HistoryError
+
+DEVICES_CAP = 1_000_000
+"""Devices of one run: each is remembered with its last fix, some 300 bytes. A time taken for a device would fill the
+memory without it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +99,13 @@ class Source(Protocol):
 
 
 class DeviceNames:
-    """Numbers for device names, in order of first appearance."""
+    """Numbers for device names, in order of first appearance.
+
+    Raises
+    ------
+    HistoryError
+        There are more than `DEVICES_CAP`.
+    """
 
     def __init__(self) -> None:
         self._code: dict[str, int] = {}
@@ -108,12 +119,13 @@ class DeviceNames:
         """Return the number of one name."""
         code = self._code.setdefault(name, len(self.names))
         if code == len(self.names):
+            if code == DEVICES_CAP:
+                raise HistoryError(
+                    f"more than {DEVICES_CAP:,} devices; the newest is {name[:40]!r}. Next: see that the device column "
+                    "holds devices (--columns device=NAME), or split the history"
+                )
             self.names.append(name)
         return code
-
-    def codes(self, names: Iterable[str]) -> I32:
-        """Return the numbers of several names."""
-        return np.array([self.code(name) for name in names], dtype=np.int32)
 
 
 @dataclass(slots=True)

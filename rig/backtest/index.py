@@ -13,8 +13,8 @@ from typing import Final
 import geofence_core as gc
 from rig.backtest.errors import JudgeLostError
 
-PARTS: Final = ("sheets", "sweep")
-"""Indexes that judging asks: `ZoneTable.near` and `ZoneTable.crossed`. One that is missing is made by every worker."""
+PARTS: Final = ("sheets", "inside_sheets", "sweep")
+"""Indexes that `ZoneTable.near` and `ZoneTable.crossed` ask. One that is missing is made anew by every worker."""
 
 TICK_S: Final = 0.25
 """How often a waiting run looks up, second: to show progress, and for a signal."""

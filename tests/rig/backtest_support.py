@@ -3,6 +3,9 @@
 import csv
 import json
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -198,3 +201,57 @@ def table(data: bytes) -> list[dict[str, str]]:
 def seconds(text: str) -> float:
     """Seconds after START of a time in an output."""
     return (datetime.fromisoformat(text) - START) / timedelta(seconds=1)
+
+
+SCHEDULER = """
+import asyncio, sys
+from distributed import Scheduler
+async def main():
+    async with Scheduler(host="127.0.0.1", port=0, dashboard=False) as s:
+        print(s.address, flush=True)
+        await s.finished()
+asyncio.run(main())
+"""
+WORKER = """
+import asyncio, sys
+from distributed import Worker
+async def main():
+    async with Worker(sys.argv[1], nthreads=1, host="127.0.0.1", dashboard=False, local_directory=sys.argv[2]) as w:
+        await w.finished()
+asyncio.run(main())
+"""
+
+
+class Cluster:
+    """A scheduler and workers without nannies, each a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.scheduler = self._start(SCHEDULER, stdout=subprocess.PIPE)
+        assert self.scheduler.stdout is not None
+        self.address = self.scheduler.stdout.readline().strip()
+        self.workers: list[subprocess.Popen[str]] = []
+
+    def add_worker(self) -> None:
+        local = self.folder / f"worker-{len(self.workers)}"
+        local.mkdir()
+        self.workers.append(self._start(WORKER, self.address, str(local), stdout=subprocess.DEVNULL))
+
+    def _start(self, code: str, *arguments: str, stdout: int) -> subprocess.Popen[str]:
+        log = (self.folder / "cluster.log").open("a")
+        with log:
+            return subprocess.Popen(
+                [sys.executable, "-P", "-c", code, *arguments],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+                cwd=self.folder,
+                stdout=stdout,
+                stderr=log,
+                text=True,
+            )
+
+    def close(self) -> None:
+        for process in (*self.workers, self.scheduler):
+            process.kill()
+            process.wait()
+        assert self.scheduler.stdout is not None
+        self.scheduler.stdout.close()

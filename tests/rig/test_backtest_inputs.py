@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,7 +18,10 @@ from devices.capture import CaptureHeader, CaptureWriter, RecordKind
 from protocols.nmea.encode import encode_rmc
 from protocols.reports import FixQuality
 from rig.backtest.arrow_values import counted_times, iso_times, numbers
+from rig.backtest.columns import ColumnRules
 from rig.backtest.errors import HistoryError
+from rig.backtest.fixes import DeviceNames, Fixes, Tally
+from rig.backtest.sources import open_sources
 from rig.cli.backtest import command
 from tests.rig.backtest_support import (
     LAT0,
@@ -285,18 +289,23 @@ class TestDamage:
 
     @given(data=st.data())
     def test_no_damage_to_a_table_escapes(self, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
-        folder = tmp_path_factory.mktemp("damage")
-        zones = zones_file(folder / "z.geojson", [polygon_feature("square", SQUARE)])
-        text = bytearray(walk_csv(folder / "h.csv", "device,time,lat,lon", "a,{t},{lat},{lon}").read_bytes())
+        path = tmp_path_factory.mktemp("damage") / "h.csv"
+        text = bytearray(walk_csv(path, "device,time,lat,lon", "a,{t},{lat},{lon}").read_bytes())
         for at in data.draw(st.lists(st.integers(20, len(text) - 1), max_size=8)):
             text[at] = data.draw(st.sampled_from(list(b'\x00\n,"\r;9-.eE\xff \xc3')))
-        (folder / "h.csv").write_bytes(bytes(text))
+        path.write_bytes(bytes(text))
+        tally = Tally()
+        rules = ColumnRules(names={}, time_unit=None, timed=True)
         try:
-            summary, _ = run(zones, [folder / "h.csv"], folder / "out")
+            (source,) = open_sources([path], None, rules, DeviceNames(), tally)
+            batches = list(source.batches(1))
         except HistoryError:
             return
-        refused = sum(what.count for what in summary.tally.rejected.values())
-        assert summary.fixes + summary.tally.without_position + refused == summary.tally.records
+        fixes = Fixes.join([batch.fixes for batch in batches] or [Fixes.none()])
+        refused = sum(what.count for what in tally.rejected.values())
+        assert len(fixes) + tally.without_position + refused == tally.records
+        assert np.all(np.abs(fixes.lat_deg) <= 90)
+        assert np.all(np.abs(fixes.lon_deg) <= 180)
 
 
 class TestFormats:
@@ -457,6 +466,39 @@ class TestFormats:
         result = invoke("--zones", zones, path, "--jobs", 1)
         assert result.exit_code == 0
         assert "no track points; 2 waypoints and route points are a plan" in result.stderr
+
+
+def test_more_devices_than_anybody_has_are_refused(
+    tmp_path: Path, zones: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rig.backtest.fixes.DEVICES_CAP", 100)
+    rows = [Row(f"tag-{i}", 0.0, 53.2, -2.5) for i in range(101)]
+    write_csv(tmp_path / "h.csv", rows[:100])
+    assert run(zones, [tmp_path / "h.csv"], tmp_path / "out")[0].devices == 100
+    write_csv(tmp_path / "h.csv", rows)
+    with pytest.raises(HistoryError, match=r"more than 100 devices; the newest is 'tag-100'"):
+        run(zones, [tmp_path / "h.csv"], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments", "message"),
+    [
+        ("pyarrow", [], "need the package 'pyarrow'. Next: pip install 'tagrig[backtest]'"),
+        (
+            "distributed",
+            ["--dask", "tcp://127.0.0.1:1"],
+            "needs the package 'distributed'. Next: pip install 'tagrig[b",
+        ),
+    ],
+)
+def test_a_missing_extra_is_named(
+    tmp_path: Path, zones: Path, monkeypatch: pytest.MonkeyPatch, package: str, arguments: list[str], message: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    path = walk_csv(tmp_path / "walk.csv", "time,lat,lon", "{t},{lat},{lon}")
+    result = invoke("--zones", zones, path, *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
 
 
 class TestNames:

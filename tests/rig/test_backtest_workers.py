@@ -22,7 +22,7 @@ from rig.backtest.engines import ATTEMPTS, Processes
 from rig.backtest.errors import JudgeLostError
 from rig.backtest.judge import Rules
 from rig.backtest.run import Progress, Settings, run_backtest
-from tests.rig.backtest_support import random_history, random_zones, run, write_csv, zones_file
+from tests.rig.backtest_support import Cluster, random_history, random_zones, run, write_csv, zones_file
 
 ROOT = Path(__file__).parents[2]
 TAGRIG = "from rig.cli.backtest import command; command(prog_name='tagrig backtest')"
@@ -176,60 +176,6 @@ def start_run(history: tuple[Path, Path], folder: Path, *options: str) -> subpro
     )
 
 
-SCHEDULER = """
-import asyncio, sys
-from distributed import Scheduler
-async def main():
-    async with Scheduler(host="127.0.0.1", port=0, dashboard=False) as s:
-        print(s.address, flush=True)
-        await s.finished()
-asyncio.run(main())
-"""
-WORKER = """
-import asyncio, sys
-from distributed import Worker
-async def main():
-    async with Worker(sys.argv[1], nthreads=1, host="127.0.0.1", dashboard=False, local_directory=sys.argv[2]) as w:
-        await w.finished()
-asyncio.run(main())
-"""
-
-
-class Cluster:
-    """A scheduler and workers without nannies, each a process of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.scheduler = self._start(SCHEDULER, stdout=subprocess.PIPE)
-        assert self.scheduler.stdout is not None
-        self.address = self.scheduler.stdout.readline().strip()
-        self.workers: list[subprocess.Popen[str]] = []
-
-    def add_worker(self) -> None:
-        local = self._folder / f"worker-{len(self.workers)}"
-        local.mkdir()
-        self.workers.append(self._start(WORKER, self.address, str(local), stdout=subprocess.DEVNULL))
-
-    def _start(self, code: str, *arguments: str, stdout: int) -> subprocess.Popen[str]:
-        log = (self._folder / "cluster.log").open("a")
-        with log:
-            return subprocess.Popen(
-                [sys.executable, "-P", "-c", code, *arguments],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-                cwd=self._folder,
-                stdout=stdout,
-                stderr=log,
-                text=True,
-            )
-
-    def close(self) -> None:
-        for process in (*self.workers, self.scheduler):
-            process.kill()
-            process.wait()
-        assert self.scheduler.stdout is not None
-        self.scheduler.stdout.close()
-
-
 @pytest.fixture
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     made = Cluster(tmp_path_factory.mktemp("cluster"))
@@ -292,6 +238,22 @@ class TestDask:
             cluster.scheduler.kill()
             with pytest.raises(JudgeLostError):
                 list(judged)
+
+    def test_an_interrupted_run_leaves_the_cluster_to_others(
+        self, history: tuple[Path, Path], expected: dict[str, bytes], cluster: Cluster, tmp_path: Path
+    ) -> None:
+        cluster.add_worker()
+        folder = tmp_path / "interrupted"
+        folder.mkdir()
+        process = start_run(history, folder, "--dask", cluster.address, "--chunk-fixes", "1")
+        wait_until(lambda: any(cluster.folder.rglob("*.index")), "the index on the worker")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+        assert process.returncode == 130, errors
+        assert "Traceback" not in errors
+        assert list(folder.iterdir()) == []
+        wait_until(lambda: not any(cluster.folder.rglob("*.index")), "the index to be removed")
+        assert run_watched(history, tmp_path, lambda _: None, dask_address=cluster.address) == expected
 
     @pytest.mark.parametrize(
         ("address", "code", "message"),
