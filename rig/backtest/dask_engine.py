@@ -94,7 +94,7 @@ class DaskCluster:
             self._wait_for_workers()
             self._send_index()
         except BaseException:
-            self._client.close(timeout=_CLOSE_S)
+            self.__exit__()
             raise
         return self
 
