@@ -80,7 +80,8 @@ class AssignedZones:
     def over(self, zones: ZoneTable) -> "AssignedZones":
         """Return the same pairs over another table of as many zones, for example one that `ZoneTable.replace` made.
 
-        Nothing is sorted anew; a `FenceState` goes on with it.
+        Equals ``AssignedZones(zones, own.owner_idx, own.zone_idx)``, but nothing is sorted anew. A `FenceState` goes on
+        with it.
 
         Raises
         ------

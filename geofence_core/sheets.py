@@ -60,7 +60,7 @@ class Frame(NamedTuple):
     rows: int
 
     @classmethod
-    def round(cls, box: Box, stretch: int) -> "Frame":
+    def around(cls, box: Box, stretch: int) -> "Frame":
         """Lay tiles round zones."""
         west, east, south, north = box
         width, height = stretch / TILES_PER_DEG, 1.0 / TILES_PER_DEG
@@ -147,7 +147,7 @@ def build_sheets(edges: EdgeTable, band_m: float) -> Sheets:
         stretch = _lon_stretch((south.min() + north.max()) / 2)
         tiles = (north.max() - south.min()) * TILES_PER_DEG * ((east.max() - west.min()) * TILES_PER_DEG / stretch)
         if tiles <= TILES_LIMIT:
-            sheet = zones_sheet(edges, band_m, zones, box, Frame.round(box, stretch))
+            sheet = zones_sheet(edges, band_m, zones, box, Frame.around(box, stretch))
             return Sheets(band_m=band_m, sheets=(sheet,), block=np.zeros(0, dtype=np.int32))
     return _blocks(edges, band_m, zones, box)
 

@@ -235,7 +235,9 @@ class ZoneTable:
         zone = self.idx(zone_id)
         shape, changed = replace.checked(self._zone_index, zone, geometry, mend=mend)
         mends = [*(m for m in self._mends if m.zone_id != zone_id), *changed]
-        return self.of_index(replace.replaced(self._zone_index, zone, shape), mends)
+        table = self.of_index(replace.replaced(self._zone_index, zone, shape), mends)
+        vars(table).update(_place=self._place)
+        return table
 
     def __len__(self) -> int:
         """Return the number of zones."""
