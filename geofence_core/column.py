@@ -94,20 +94,25 @@ def column_exact_m(
 
 
 def _cells(grids: ZoneGrids, lat: F64, lon: F64, zone: int, work: Work) -> I32:
-    """Find the cells of fixes; those outside the grid, and those without a position, get one of its rim."""
+    """Find the cells of fixes; those outside the grid get one of its rim."""
     n = lat.size
-    half, size = float(grids.half[zone]), int(grids.size[zone])
-    u = turned(np.subtract(lon, grids.lon_deg[zone], out=work.held[:n]))
-    v = np.subtract(lat, grids.lat_deg[zone], out=work.along[:n])
-    for value, scale in ((u, grids.lon_scale[zone]), (v, grids.lat_scale[zone])):
-        value *= scale
-        value += half
-        np.fmax(value, 0.0, out=value)
+    size = int(grids.size[zone])
+    half, half_lon = float(grids.half[zone]), float(grids.half_lon_deg[zone])
+    middle = float(grids.lon_deg[zone]), float(grids.lat_deg[zone])
+    scales = float(grids.lon_scale[zone]), float(grids.lat_scale[zone])
+    if abs(middle[0]) + half_lon > 180.0:
+        lon = turned(lon - middle[0]) + middle[0]
+    u, v = work.held[:n], work.along[:n]
+    for value, deg, scale, centre in ((u, lon, scales[0], middle[0]), (v, lat, scales[1], middle[1])):
+        np.multiply(deg, scale, out=value)
+        value += half - centre * scale
+        np.maximum(value, 0.0, out=value)
         np.minimum(value, size - 0.5, out=value)
     cell: I32 = v.astype(np.int32)
     cell *= size
     cell += u.astype(np.int32)
-    cell += int(grids.base[zone])
+    if grids.base[zone]:
+        cell += int(grids.base[zone])
     return cell
 
 

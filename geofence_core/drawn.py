@@ -1,8 +1,10 @@
 """Zones as drawn, asked for the side of the few fixes that are too near to a boundary for any plane."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import shapely
 
 from geofence_core.arrays import F64, I32, I64, Bool
@@ -42,6 +44,11 @@ class DrawnZones:
             inside[rows] = shapely.intersects_xy(polygon, lon_deg[rows], lat_deg[rows])
             touching[rows] = inside[rows] & ~shapely.contains_xy(polygon, lon_deg[rows], lat_deg[rows])
         return inside, touching
+
+    @cached_property
+    def all_prepared(self) -> npt.NDArray[np.object_]:
+        """Every zone's prepared polygons; object (Z,)."""
+        return np.array([self.prepared(z) for z in range(len(self._shapes))], dtype=object)
 
     def prepared(self, zone: int) -> shapely.MultiPolygon:
         """Return a zone's prepared polygons."""

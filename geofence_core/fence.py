@@ -13,9 +13,9 @@ from math import floor, hypot, log2, nan
 import numpy as np
 
 from geofence_core.arrays import I64
-from geofence_core.cells import CELL_SLACK_M, IN
+from geofence_core.cells import CELL_SLACK_M, IN, MIXED
 from geofence_core.edges import ASK, ASK_M
-from geofence_core.grids import FAR_CELLS_PER_DEG, LAT_M, OUTSIDE_FLOOR_M, Places, far_cell, far_m
+from geofence_core.grids import FAR_CELLS_PER_DEG, LAT_M, OUTSIDE_FLOOR_M, Places, far_m
 from geofence_core.index import ZoneIndex
 from geofence_core.meridian import Terms, in_plane, latitude_terms_one
 from geofence_core.nearest import nearest_one
@@ -27,15 +27,19 @@ unpacking more of them along the way: at 15 m/s a wearer meets a new one every t
 CELLS_LIMIT = 20_000
 """Unpacked cells kept per fence, about 10 MB; beyond it they are forgotten and unpacked again."""
 
+_HALF_CELL_DEG = 0.5 / FAR_CELLS_PER_DEG * (1.0 + 1e-9)
+
 CELL_STRETCH = 0.02
 """Share by which the corners of a cell may lie further from its middle than the one that is measured: cells are not
 quite rectangles in the plane."""
 
 _Edge = tuple[float, float, float, float, float, float, float, int, int, float]
+_Cell = tuple[list[_Edge], bool | None]
+"""The edges that can be nearest in a cell, and its side: inside, outside, or None where the boundary runs through."""
 
 
 class _ZoneCells:
-    """One zone's grid, its cells unpacked on demand: None, True (deep inside) or a list of edges."""
+    """One zone's grid, its cells unpacked on demand into `_Cell`."""
 
     __slots__ = (
         "_cuts",
@@ -64,10 +68,12 @@ class _ZoneCells:
         self._index = index
         self._known: dict[int, _Edge] = {}
         self._first = int(edges.first[zone])
-        self.cells: dict[int, list[_Edge] | bool] = {}
+        self.cells: dict[int, _Cell] = {}
         self.zone, self.place = zone, place
         self.lon, self.lat = float(grids.lon_deg[zone]), float(grids.lat_deg[zone])
-        self.half_lon, self.half_lat = float(grids.half_lon_deg[zone]), float(grids.half_lat_deg[zone])
+        # A hair less, so that rounding cannot put a fix beyond the last cell; the rim of a grid is beyond the band.
+        self.half_lon = float(grids.half_lon_deg[zone]) * (1.0 - 1e-12)
+        self.half_lat = float(grids.half_lat_deg[zone]) * (1.0 - 1e-12)
         self.lon_scale, self.lat_scale = float(grids.lon_scale[zone]), float(grids.lat_scale[zone])
         height_m = LAT_M / self.lat_scale
         self._cuts = max(0, round(log2(height_m / CELL_M)))
@@ -77,37 +83,39 @@ class _ZoneCells:
         self.meridian, self.origin = float(edges.meridian_deg[zone]), float(edges.origin_m[zone])
         self.scale, self.reach = float(edges.scale_per_m2[zone]), float(edges.reach_m[zone])
 
-    def unpack(self, cell: int) -> list[_Edge] | bool:
+    def unpack(self, cell: int) -> _Cell:
         """Read one cell out of the arrays and keep it."""
         grids = self._index.grids
         row, column = divmod(cell, self.size)
         at = int(grids.base[self.zone]) + (row >> self._cuts) * (self.size >> self._cuts) + (column >> self._cuts)
         count = int(grids.count[at])
-        found: list[_Edge] | bool = bool(grids.side[at] == IN)
+        known = int(grids.side[at])
+        found: _Cell = [], None if known == MIXED else known == IN
         if count:
             start = int(grids.start[at])
-            found = [
-                self._edge(e) for e in (grids.candidate[start : start + count].astype(np.int64) + self._first).tolist()
-            ]
-            if count > 1 and self._cuts:
-                found = self._nearest_of(found, row, column)
+            edges = grids.candidate[start : start + count].astype(np.int64) + self._first
+            found = self._nearest_of([self._edge(e) for e in edges.tolist()], found[1], row, column)
         if len(self.cells) >= CELLS_LIMIT:
             self.cells.clear()
             self._known.clear()
         self.cells[cell] = found
         return found
 
-    def _nearest_of(self, edges: list[_Edge], row: int, column: int) -> list[_Edge]:
+    def _nearest_of(self, edges: list[_Edge], side: bool | None, row: int, column: int) -> _Cell:
         """Keep the edges that can be nearest in a cell: distances change by no more than the way from its middle."""
         d = self.lon + (column + 0.5 - self.half) / self.lon_scale - self.meridian
         x, y = in_plane(latitude_terms_one(self.lat + (row + 0.5 - self.half) / self.lat_scale), d, self.origin)
         corner = in_plane(
             latitude_terms_one(self.lat + (row - self.half) / self.lat_scale), d - 0.5 / self.lon_scale, self.origin
         )
-        reach = 2.0 * hypot(x - corner[0], y - corner[1]) * (1.0 + CELL_STRETCH) + CELL_SLACK_M
+        reach = hypot(x - corner[0], y - corner[1]) * (1.0 + CELL_STRETCH) + CELL_SLACK_M
         distances = [abs(nearest_one((edge,), x, y)[0]) for edge in edges]
-        limit = min(distances) + reach
-        return [edge for edge, distance in zip(edges, distances, strict=True) if distance <= limit]
+        least = min(distances)
+        kept = [edge for edge, distance in zip(edges, distances, strict=True) if distance <= least + 2.0 * reach]
+        if side is None and least - reach > ASK_M and not self.reach:
+            signed, code = nearest_one(kept, x, y)
+            side = None if code == ASK else signed < 0.0
+        return kept, side
 
     def _edge(self, e: int) -> _Edge:
         found = self._known.get(e)
@@ -128,9 +136,14 @@ class SingleFence:
         self._index = index
         self._limit_m = index.grids.limit_m
         self._zones = zone_idx
+        self._ids = zone_idx.tolist()
+        grids = index.grids
+        self._lon, self._lat = grids.lon_deg[zone_idx], grids.lat_deg[zone_idx]
+        self._half_lon, self._half_lat = grids.half_lon_deg[zone_idx], grids.half_lat_deg[zone_idx]
+        self._lon_m = grids.lon_m[zone_idx]
         self._nowhere = [(z, nan) for z in zone_idx.tolist()]
         mine = index.edges.is_indexed[zone_idx]
-        self._cells = [_ZoneCells(index, z, k) for k, z in enumerate(zone_idx.tolist()) if mine[k]]
+        self._cells = [_ZoneCells(index, z, k) if mine[k] else None for k, z in enumerate(zone_idx.tolist())]
         self._others = np.flatnonzero(~mine)
         self._far: dict[tuple[int, int], tuple[list[tuple[int, float]], list[_ZoneCells]]] = {}
 
@@ -159,7 +172,7 @@ class SingleFence:
         elif lon_deg < -180.0:
             lon_deg += 360.0
         key = floor(lat_deg * FAR_CELLS_PER_DEG), floor(lon_deg * FAR_CELLS_PER_DEG)
-        known = self._far.get(key) or self._look_round(key, lat_deg, lon_deg)
+        known = self._far.get(key) or self._look_round(key)
         found = known[0].copy()
         terms: Terms | None = None
         limit = self._limit_m
@@ -168,59 +181,70 @@ class SingleFence:
             if not -180.0 <= u <= 180.0:
                 u -= 360.0 * round(u / 360.0)
             v = lat_deg - z.lat
-            if not (abs(u) < z.half_lon and abs(v) < z.half_lat):
+            if not (-z.half_lon < u < z.half_lon and -z.half_lat < v < z.half_lat):
                 continue
-            last = z.size - 1
-            column, row = int(u * z.lon_scale + z.half), int(v * z.lat_scale + z.half)
-            cell = min(row, last) * z.size + min(column, last)
-            edges = z.cells.get(cell)
-            if edges is None:
-                edges = z.unpack(cell)
-            if edges is True:
-                found[z.place] = z.zone, -limit
-            elif edges:
+            cell = int(v * z.lat_scale + z.half) * z.size + int(u * z.lon_scale + z.half)
+            edges, side = z.cells.get(cell) or z.unpack(cell)
+            if edges:
                 if terms is None:
                     terms = latitude_terms_one(lat_deg)
-                d = lon_deg - z.meridian
-                if not -180.0 <= d <= 180.0:
-                    d -= 360.0 * round(d / 360.0)
-                x, y = in_plane(terms, d, z.origin)
-                signed, code = nearest_one(edges, x, y)
-                close = -ASK_M < signed < ASK_M or code == ASK
-                signed *= 1.0 - x * x * z.scale
-                if z.reach:
-                    signed = abs(signed) - z.reach
-                elif close:
-                    signed = self._ask(
-                        z.zone, lat_deg, d + z.meridian if abs(lon_deg - z.meridian) > 180.0 else lon_deg, signed
-                    )
+                signed = self._signed_m(z, edges, terms, lat_deg, lon_deg)
                 if signed <= limit:
                     found[z.place] = z.zone, max(signed, -limit)
+            elif side:
+                found[z.place] = z.zone, -limit
         if self._others.size:
             self._judge_others(lat_deg, lon_deg, found)
         return found
 
     def inside(self, lat_deg: float, lon_deg: float) -> list[int]:
-        """Return the own zones that hold a fix, in rising order; those whose `check` is not positive."""
-        return [zone for zone, signed in self.check(lat_deg, lon_deg) if signed <= 0.0]
+        """Return the own zones that hold a fix, in rising order: those for which `check` is not above 0."""
+        if self._others.size or not (abs(lat_deg) <= 90.0 and -180.0 <= lon_deg < 180.0):
+            return [zone for zone, signed in self.check(lat_deg, lon_deg) if signed <= 0.0]
+        key = floor(lat_deg * FAR_CELLS_PER_DEG), floor(lon_deg * FAR_CELLS_PER_DEG)
+        known = self._far.get(key) or self._look_round(key)
+        found: list[int] = []
+        for z in known[1]:
+            u = lon_deg - z.lon
+            if not -180.0 <= u <= 180.0:
+                u -= 360.0 * round(u / 360.0)
+            v = lat_deg - z.lat
+            if -z.half_lon < u < z.half_lon and -z.half_lat < v < z.half_lat:
+                cell = int(v * z.lat_scale + z.half) * z.size + int(u * z.lon_scale + z.half)
+                edges, side = z.cells.get(cell) or z.unpack(cell)
+                if side is None:
+                    side = self._signed_m(z, edges, latitude_terms_one(lat_deg), lat_deg, lon_deg) <= 0.0
+                if side:
+                    found.append(z.zone)
+        return found
 
-    def _look_round(
-        self, key: tuple[int, int], lat_deg: float, lon_deg: float
-    ) -> tuple[list[tuple[int, float]], list[_ZoneCells]]:
+    def _signed_m(self, z: _ZoneCells, edges: list[_Edge], terms: Terms, lat_deg: float, lon_deg: float) -> float:
+        """Signed distance to one zone by the edges of a cell; the steps of `grids.listed_m`."""
+        d = lon_deg - z.meridian
+        if not -180.0 <= d <= 180.0:
+            d -= 360.0 * round(d / 360.0)
+        x, y = in_plane(terms, d, z.origin)
+        signed, code = nearest_one(edges, x, y)
+        close = -ASK_M < signed < ASK_M or code == ASK
+        signed *= 1.0 - x * x * z.scale
+        if z.reach:
+            return abs(signed) - z.reach
+        if close:
+            lon = d + z.meridian if abs(lon_deg - z.meridian) > 180.0 else lon_deg
+            return self._ask(z.zone, lat_deg, lon, signed)
+        return signed
+
+    def _look_round(self, key: tuple[int, int]) -> tuple[list[tuple[int, float]], list[_ZoneCells]]:
         """Work out a far cell: bounds of all zones, and the zones whose grids reach into it."""
-        grids, zone = self._index.grids, self._zones
-        du = np.abs(far_cell(np.array([lon_deg])) - grids.lon_deg[zone])
+        lat, lon = (key[0] + 0.5) / FAR_CELLS_PER_DEG, (key[1] + 0.5) / FAR_CELLS_PER_DEG
+        du = np.abs(lon - self._lon)
         np.minimum(du, np.abs(360.0 - du), out=du)
-        dv = np.abs(far_cell(np.array([lat_deg])) - grids.lat_deg[zone])
-        half_lon, half_lat = grids.half_lon_deg[zone], grids.half_lat_deg[zone]
-        half_cell = 0.5 / FAR_CELLS_PER_DEG * (1.0 + 1e-9)
-        reaches = (du <= half_lon + half_cell) & (dv <= half_lat + half_cell)
-        far = np.empty(zone.size)
-        far_m(half_lon, half_lat, grids.lon_m[zone], self._limit_m, du, dv, far)
-        known = (
-            list(zip(zone.tolist(), far.tolist(), strict=True)),
-            [z for z in self._cells if reaches[z.place]],
-        )
+        dv = np.abs(lat - self._lat)
+        reaches = (du <= self._half_lon + _HALF_CELL_DEG) & (dv <= self._half_lat + _HALF_CELL_DEG)
+        far = np.empty(self._zones.size)
+        far_m(self._half_lon, self._half_lat, self._lon_m, self._limit_m, du, dv, far)
+        near = [z for z, reach in zip(self._cells, reaches.tolist(), strict=True) if reach and z is not None]
+        known = list(zip(self._ids, far.tolist(), strict=True)), near
         if len(self._far) >= CELLS_LIMIT:
             self._far.clear()
         self._far[key] = known

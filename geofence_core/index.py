@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import shapely
 
 from geofence_core import judge, saved
 from geofence_core.arrays import F64, I64, Bool, indices
@@ -44,6 +45,10 @@ from geofence_core.sheets import Sheets, build_sheets, query
 from geofence_core.sweep import SweepIndex, sweep_index
 
 Pairs = tuple[I64, I64, F64]
+
+FEW_PAIRS = 1 << 11
+"""Up to so many pairs the side alone is asked of GEOS on the zones as drawn, which says the same: array calls cost more
+than the answer."""
 
 WIDER = 1e-5
 """Share by which two methods may differ about a distance: 2 mm per 100 m is half of it."""
@@ -131,6 +136,13 @@ class ZoneIndex:
     def exact_grids(self) -> ZoneGrids:
         """A grid per zone whose cells all have a list."""
         return build_exact_grids(self.edges, self.band_m)
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Whether all zones are areas clear of the antimeridian, so that their drawings alone tell the side."""
+        e = self.edges
+        clear = bool((e.west_deg > -179.0).all() and (e.east_deg < 179.0).all())
+        return clear and not self.other.size and not e.reach_m.any()
 
     @cached_property
     def exact(self) -> ZoneArrays:
@@ -275,6 +287,11 @@ class ZoneIndex:
     def dense_inside(self, places: Places) -> Bool:
         """Whether each zone holds each fix; bool (N, Z)."""
         n, zones = places.lat_deg.size, len(self.shapes)
+        if n * zones <= FEW_PAIRS and self._is_plain:
+            found: Bool = shapely.intersects_xy(
+                self.drawn.all_prepared, places.lon_deg[:, None], places.lat_deg[:, None]
+            )
+            return found
         if zones == 1 and not self.other.size and _all_present(places):
             work = borrow()
             column = column_inside(self.edges, self.inside_grid, self.drawn, places, 0, work)
