@@ -21,7 +21,6 @@ _TERMS = meridian._coefficients()  # noqa: SLF001 - the polynomials themselves, 
 _POWERS = max(len(term) for term in _TERMS)
 _ROWS = _TERMS[0][0].size
 _ROW_DEG = meridian.ROW_DEG
-_SHORTEST_M = 1e-9
 
 
 def _polynomials() -> F64:
@@ -61,7 +60,7 @@ def _listed(
     at: Any,
     unit: Any,
     length_m: F64,
-    bend_m: Any,
+    bulge_per_m: Any,
     code: Any,
 ) -> float:
     """Signed distance of one fix to one list."""
@@ -94,8 +93,7 @@ def _listed(
         inside = across > 0.0 if corner in (SOFT, ASK) else corner == INSIDE
         signed = -size if inside else size
     else:
-        t = along / max(length_m[e], _SHORTEST_M)
-        signed = t * (1.0 - t) * 4.0 * bend_m[e] - across
+        signed = (length_m[e] - along) * along * bulge_per_m[e] - across
     return signed * (1.0 - x * x * scale)
 
 
@@ -123,7 +121,7 @@ def _near(
     at: Any,
     unit: Any,
     length_m: F64,
-    bend_m: Any,
+    bulge_per_m: Any,
     code: Any,
     out_fix: I64,
     out_zone: I64,
@@ -159,7 +157,7 @@ def _near(
                     at,
                     unit,
                     length_m,
-                    bend_m,
+                    bulge_per_m,
                     code,
                 )
                 if signed > band_m:
@@ -208,7 +206,7 @@ class Compiled:
         )  # fmt: skip
         self._edges = (
             edges.first, edges.meridian_deg, edges.origin_m, edges.scale_per_m2,
-            edges.at, edges.unit, edges.length_m, edges.bend_m, edges.code,
+            edges.at, edges.unit, edges.length_m, edges.bulge_per_m, edges.code,
         )  # fmt: skip
         self._room(1 << 16)
 

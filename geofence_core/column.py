@@ -70,7 +70,7 @@ def column_inside(edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places:
 
 
 def column_exact_m(
-    edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places: Places, zone: int, limit_m: float, work: Work
+    edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places: Places, zone: int, work: Work
 ) -> tuple[I64, F64]:
     """Signed distance of the fixes within a grid of `build_exact_grids`; as `grids.exact_pairs_m`, the same bits."""
     rows: list[I64] = []
@@ -86,7 +86,7 @@ def column_exact_m(
             lat, lon = lat.take(here), lon.take(here)
         cell = _cells(grids, lat, lon, zone, work)
         count = grids.count.take(cell)
-        found.append(_listed(edges, grids, drawn, lat, lon, zone, cell, count, work, limit_m))
+        found.append(_listed(edges, grids, drawn, lat, lon, zone, cell, count, work))
         rows.append(here + a)
     if not rows:
         return np.zeros(0, dtype=np.int64), np.zeros(0)
@@ -133,9 +133,5 @@ def _listed(
     cell: I32,
     count: U8,
     work: Work,
-    exact_from_m: float = np.inf,
 ) -> F64:
-    same = np.full(cell.size, zone)
-    return listed_m(
-        edges, grids.candidate, drawn, Places(lat, lon), same, grids.start.take(cell), count, work, exact_from_m
-    )
+    return listed_m(edges, grids.candidate, drawn, Places(lat, lon), zone, grids.start.take(cell), count, work)

@@ -63,7 +63,8 @@ class EdgeTable:
     """Boundaries of Z zones in their planes, E vertices in chains; an edge runs from its vertex to the next.
 
     ``at`` complex128 (E,), vertices; ``unit`` complex128 (E,), conjugate unit direction of the edge that starts there;
-    ``length_m`` float64 (E,); ``bend_m`` float32 (E,), how far the drawn edge lies left of its middle;
+    ``length_m`` float64 (E,); ``bulge_per_m`` float32 (E,): the drawn edge lies left of its piece by
+    ``along * (length - along) * bulge_per_m``;
     ``code`` uint8 (E,), two bits for the edge's start, two for its end, and `STARTS_EDGE`, which the last vertex of a
     chain lacks.
 
@@ -76,7 +77,7 @@ class EdgeTable:
     at: C128
     unit: C128
     length_m: F64
-    bend_m: F32
+    bulge_per_m: F32
     code: U8
     first: I64
     number: I32
@@ -133,13 +134,14 @@ def build_edges(shapes: Sequence[ZoneShape]) -> EdgeTable:
     some = length[edges] > 0
     unit[edges[some]] = step[some].conj() / length[edges[some]]
     number = np.bincount(vertices.zone, minlength=n_zones)
-    bend = np.zeros(at.size, dtype=np.float32)
-    bend[edges] = _bends(vertices, edges, at, unit, meridian, origin)
+    bulge = np.zeros(at.size, dtype=np.float32)
+    bends = _bends(vertices, edges, at, unit, meridian, origin)
+    bulge[edges[some]] = 4.0 * bends[some] / length[edges[some]] ** 2
     table = EdgeTable(
         at=at,
         unit=unit,
         length_m=length,
-        bend_m=bend,
+        bulge_per_m=bulge,
         code=_codes(vertices, unit, reach, _touching(shapes, vertices)),
         first=np.cumsum(number) - number,
         number=number.astype(np.int32),

@@ -123,8 +123,8 @@ class _ZoneCells:
             edges = self._index.edges
             a, b, unit = complex(edges.at[e]), complex(edges.at[e + 1]), complex(edges.unit[e])
             code = int(edges.code[e])
-            length, bend = float(edges.length_m[e]), float(edges.bend_m[e])
-            found = (a.real, a.imag, unit.real, unit.imag, length, b.real, b.imag, code & 3, code >> 2 & 3, bend)
+            length, bulge = float(edges.length_m[e]), float(edges.bulge_per_m[e])
+            found = (a.real, a.imag, unit.real, unit.imag, length, b.real, b.imag, code & 3, code >> 2 & 3, bulge)
             self._known[e] = found
         return found
 

@@ -24,7 +24,7 @@ from geofence_core.nearest import POINTS, Work, nearest
 CELLS_PER_EDGE = 2.0
 """Cells of a grid per edge of its zone: more of them shorten the lists and cost memory (README, speed)."""
 
-EXACT_CELLS_PER_EDGE = 16.0
+EXACT_CELLS_PER_EDGE = 48.0
 """The same for distances that are exact everywhere: cells far from a boundary have long lists unless they are small."""
 
 EXACT_MARGIN_M = (1_000.0, 15_000.0)
@@ -317,9 +317,9 @@ def _cell(grids: ZoneGrids, zone: I64, u: F64, v: F64) -> I64:
 
 
 def exact_pairs_m(
-    edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places: Places, zone: I64, limit_m: float, work: Work
+    edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places: Places, zone: I64, work: Work
 ) -> tuple[I64, F64]:
-    """Signed distance of pairs within the grids of `build_exact_grids`; up to ``limit_m`` the bits of `pairs_m`.
+    """Signed distance of pairs within the grids of `build_exact_grids`; in the band the bits of `pairs_m`.
 
     Returns
     -------
@@ -328,7 +328,7 @@ def exact_pairs_m(
 
     Notes
     -----
-    Measured against geodesics: 1e-6 of the distance, and `edges.BEND_LIMIT_M` where two edges are equally near.
+    Measured against geodesics: 1e-5 of the distance, and `edges.BEND_LIMIT_M` where two edges are equally near.
     """
     rows: list[I64] = []
     found: list[F64] = []
@@ -343,7 +343,7 @@ def exact_pairs_m(
             cell = _cell(grids, z, u.take(here), v.take(here))
             at = Places(lat.take(here), lon.take(here))
             start, count = grids.start.take(cell), grids.count.take(cell)
-            found.append(listed_m(edges, grids.candidate, drawn, at, z, start, count, work, limit_m))
+            found.append(listed_m(edges, grids.candidate, drawn, at, z, start, count, work))
             rows.append(here + a)
     if not rows:
         return np.zeros(0, dtype=np.int64), np.zeros(0)
@@ -370,36 +370,29 @@ def listed_m(
     candidate: U16,
     drawn: DrawnZones,
     places: Places,
-    zone: I64 | I32,
+    zone: I64 | I32 | int,
     start: I32,
     count: U8,
     work: Work,
-    exact_from_m: float = np.inf,
 ) -> F64:
     """Signed distance of pairs with lists: into the zone's plane, nearest edge, back to the ground; float64 (P,).
 
-    The plane stretches with the square of the distance from its meridian. Distances are shrunk by the stretch at the
-    fix, those above ``exact_from_m`` by its mean along the way to the boundary.
+    ``zone``: integers (P,), or one for all. The plane stretches lengths with the square of the distance from its
+    meridian; distances are shrunk by the stretch at the fix, which leaves 1e-7 of them in the band and 1e-5 at 15 km.
     """
     dlon = turned(places.lon_deg - edges.meridian_deg.take(zone))
     point = project(latitude_terms(places.lat_deg), dlon, edges.origin_m.take(zone))
-    signed, ask, foot_x = nearest(
-        edges, candidate, edges.first.take(zone), point, start, count, work, feet=exact_from_m < np.inf
-    )
-    scale = edges.scale_per_m2.take(zone)
+    signed, ask = nearest(edges, candidate, np.asarray(edges.first.take(zone)), point, start, count, work)
     shrink = point.real * point.real
-    if foot_x.size:
-        along = (shrink + point.real * foot_x + foot_x * foot_x) / 3.0
-    shrink *= scale
+    shrink *= edges.scale_per_m2.take(zone)
     np.subtract(1.0, shrink, out=shrink)
-    shrink *= signed
-    if foot_x.size:
-        far = indices((np.abs(shrink) > exact_from_m) & (edges.reach_m.take(zone) == 0.0))
-        shrink[far] = signed[far] * (1.0 - along[far] * scale[far])
-    signed = shrink
+    signed *= shrink
     if ask.size:
-        _ask(edges, drawn, places, zone, dlon, ask, signed)
-    reach = edges.reach_m.take(zone)
+        whose = zone if isinstance(zone, np.ndarray) else np.full(signed.size, zone)
+        _ask(edges, drawn, places, whose, dlon, ask, signed)
+    reach = np.asarray(edges.reach_m.take(zone))
+    if not reach.ndim:
+        return np.abs(signed) - reach if reach else signed
     lines = indices(reach)
     if lines.size:
         signed[lines] = np.abs(signed[lines]) - reach[lines]

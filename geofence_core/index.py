@@ -183,7 +183,7 @@ class ZoneIndex:
         if band_m <= self.band_m:
             return pairs_m(self.edges, self.grids, self.drawn, places, fix, zone, work)
         at = Places(places.lat_deg.take(fix), places.lon_deg.take(fix))
-        rows, d = exact_pairs_m(self.edges, self.exact_grids, self.drawn, at, zone, self.grids.limit_m, work)
+        rows, d = exact_pairs_m(self.edges, self.exact_grids, self.drawn, at, zone, work)
         return d if rows.size == zone.size else self._with_rest(at, zone, rows, d, band_m)
 
     def _with_rest(self, at: Places, zone: I64, rows: I64, signed: F64, band_m: float) -> F64:
@@ -274,8 +274,7 @@ class ZoneIndex:
             return out
         work = borrow()
         if exact:
-            limit_m = self.grids.limit_m
-            rows, out = column_exact_m(self.edges, self.exact_grids, self.drawn, places, 0, limit_m, work)
+            rows, out = column_exact_m(self.edges, self.exact_grids, self.drawn, places, 0, work)
             if rows.size < places.lat_deg.size:
                 zone = np.zeros(places.lat_deg.size, dtype=np.int64)
                 out = self._with_rest(places, zone, rows, out, np.inf)

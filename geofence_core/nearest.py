@@ -68,9 +68,7 @@ def nearest(
     start: I64 | I32,
     count: U8,
     work: Work,
-    *,
-    feet: bool = False,
-) -> tuple[F64, I64, F64]:
+) -> tuple[F64, I64]:
     """Signed distance of points to their lists of edges.
 
     Parameters
@@ -80,22 +78,19 @@ def nearest(
     candidate
         uint16 or uint32 (C,): edges of all lists, counted from ``base``.
     base
-        int64 (n,): first vertex of the zone of each point.
+        int64 (n,), or one for all: first vertex of the zone of each point.
     point
         complex128 (n,), plane coordinates, metre; n up to `POINTS`; each in the plane of its list's zone.
     start, count
         integers (n,): list i is ``candidate[start[i] : start[i] + count[i]]``; counts of 1 and more, uint8 or uint16.
     work
         Buffers.
-    feet
-        Whether the nearest points are wanted too.
 
     Returns
     -------
-    signed_m, ask, foot_x_m
+    signed_m, ask
         float64 (n,), metre, negative left of the nearest edge; int64: the points whose side is not to be trusted,
-        because they are within `edges.ASK_M` of an edge or nearest to a corner where rings touch; float64 (n,), x of
-        the nearest points, empty unless wanted.
+        because they are within `edges.ASK_M` of an edge or nearest to a corner where rings touch.
 
     Notes
     -----
@@ -107,27 +102,14 @@ def nearest(
     order = np.argsort(count, kind="stable")
     point = point.take(order)
     begin = start.take(order)
-    winner = _winners(edges, candidate, base.take(order), point, begin, count.take(order), work)
+    winner = _winners(edges, candidate, base.take(order) if base.ndim else base, point, begin, count.take(order), work)
     signed, ask = _distance(edges, point, winner, work)
     out = np.empty(n)
     out[order] = signed
-    foot_x = _NO_FEET
-    if feet:
-        foot_x = np.empty(n)
-        foot_x[order] = _feet_x(edges, point, winner)
-    return out, order.take(indices(ask)) if ask.any() else _NOBODY, foot_x
+    return out, order.take(indices(ask)) if ask.any() else _NOBODY
 
 
 _NOBODY = np.zeros(0, dtype=np.int64)
-_NO_FEET = np.zeros(0)
-
-
-def _feet_x(edges: EdgeTable, point: C128, winner: I64) -> F64:
-    at, unit = edges.at.take(winner), edges.unit.take(winner)
-    along = ((point - at) * unit).real
-    held = np.clip(along, 0.0, edges.length_m.take(winner))
-    x: F64 = at.real + held * unit.real
-    return x
 
 
 def _winners(edges: EdgeTable, candidate: U16, base: I64, point: C128, begin: I64 | I32, count: U8, work: Work) -> I64:
@@ -142,7 +124,7 @@ def _winners(edges: EdgeTable, candidate: U16, base: I64, point: C128, begin: I6
         i, e, to, at = work.index[:m], work.edge[:m], work.to[:m], work.at[:m]
         length, held, across, lower = work.length[:m], work.held[:m], work.across[:m], work.lower[:m]
         np.add(begin[low:], k, out=i)
-        np.add(candidate.take(i), base[low:], out=e)
+        np.add(candidate.take(i), base[low:] if base.ndim else base, out=e)
         edges.at.take(e, out=at, mode="clip")
         np.subtract(point[low:], at, out=to)
         edges.unit.take(e, out=at, mode="clip")
@@ -193,7 +175,7 @@ def _ragged(
     low = int(np.searchsorted(count, done, side="right"))
     left = count[low:].astype(np.int64) - done
     own, index = expand(begin[low:].astype(np.int64) + done, left)
-    e = candidate.take(index) + base[low:].take(own)
+    e = candidate.take(index) + (base[low:].take(own) if base.ndim else base)
     to = point[low:].take(own)
     to -= edges.at.take(e)
     to *= edges.unit.take(e)
@@ -227,7 +209,10 @@ def _distance(edges: EdgeTable, point: C128, winner: I64, work: Work) -> tuple[F
     np.multiply(to.real, unit.imag, out=part)
     across += part
     length = edges.length_m.take(winner, out=work.length[:n], mode="clip")
-    signed = _bulge(edges, along, length, winner, part)
+    # Where a corner is nearest this is noise, and replaced below.
+    signed = np.subtract(length, along, out=part)
+    signed *= along
+    signed *= edges.bulge_per_m.take(winner)
     signed -= across
     is_first = along <= 0.0
     is_last = along >= length
@@ -247,20 +232,6 @@ def _distance(edges: EdgeTable, point: C128, winner: I64, work: Work) -> tuple[F
     return signed, ask
 
 
-def _bulge(edges: EdgeTable, along: F64, length: F64, winner: I64, part: F64) -> F64:
-    """Height of the drawn edge left of its straight piece at ``along``: a parabola, 4 bend t (1 - t)."""
-    t = along / np.maximum(length, _SHORTEST_M)
-    np.subtract(1.0, t, out=part)
-    part *= t
-    part *= 4.0
-    bulge: F64 = part * edges.bend_m.take(winner)
-    return bulge
-
-
-_SHORTEST_M = 1e-9
-"""Divisor for edges without length, whose bend is zero; metre."""
-
-
 def nearest_one(
     edges: Sequence[tuple[float, float, float, float, float, float, float, int, int, float]], x: float, y: float
 ) -> tuple[float, int]:
@@ -269,7 +240,7 @@ def nearest_one(
     Parameters
     ----------
     edges
-        Per edge: start x, y; conjugate direction x, y; length; end x, y; code of the start, code of the end; bend.
+        Per edge: start x, y; conjugate direction x, y; length; end x, y; code of the start, code of the end; bulge.
     x, y
         Metre.
 
@@ -282,7 +253,7 @@ def nearest_one(
     signed = 0.0
     found = SOFT
     q: float
-    for ax, ay, ux, uy, length, bx, by, code_a, code_b, bend in edges:
+    for ax, ay, ux, uy, length, bx, by, code_a, code_b, bulge in edges:
         dx = x - ax
         dy = y - ay
         along = dx * ux - dy * uy
@@ -306,6 +277,5 @@ def nearest_one(
             if q < best:
                 best = q
                 found = SOFT
-                t = along / length
-                signed = (1.0 - t) * t * 4.0 * bend - across
+                signed = (length - along) * along * bulge - across
     return signed, found

@@ -28,7 +28,7 @@ Array = npt.NDArray[Any]
 _R = TypeVar("_R", EdgeTable, ZoneGrids, Sheet, Boxes, Balls, ZoneArrays)
 _Rows = TypeVar("_Rows", Boxes, Balls)
 
-VERTEX_FIELDS = ("at", "unit", "length_m", "bend_m", "code")
+VERTEX_FIELDS = ("at", "unit", "length_m", "bulge_per_m", "code")
 CELL_FIELDS = ("start", "count", "side")
 """What `edges.EdgeTable` and `grids.ZoneGrids` hold per vertex and per cell; all else, but lists, is per zone."""
 

@@ -45,7 +45,7 @@ class PlaneSpy:
             if edges is not spy._edges:
                 spy._meet(edges)
             (point,) = (a for a in rest if isinstance(a, np.ndarray) and a.dtype == np.complex128)
-            straight = replace(edges, bend_m=np.zeros_like(edges.bend_m))
+            straight = replace(edges, bulge_per_m=np.zeros_like(edges.bulge_per_m))
             spy._heard.append((point.copy(), kernel(straight, *rest, **more)[0].copy()))
             return kernel(edges, *rest, **more)
 

@@ -473,8 +473,8 @@ def test_arrays_that_do_not_fit_are_named(whole: bytes, path: Path, name: str, e
 
 
 def test_arrays_of_an_older_program_are_missed(whole: bytes, path: Path) -> None:
-    path.write_bytes(with_header(whole, lambda header: header["arrays"].pop("edges.bend_m")))
-    with pytest.raises(gc.ZoneFileError, match=r"edges\.bend_m"):
+    path.write_bytes(with_header(whole, lambda header: header["arrays"].pop("edges.bulge_per_m")))
+    with pytest.raises(gc.ZoneFileError, match=r"edges\.bulge_per_m"):
         gc.ZoneTable.open(path)
 
 
