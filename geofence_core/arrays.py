@@ -1,6 +1,7 @@
 """Array types, and the one idiom of this package: ragged lists as flat arrays with offsets (CSR)."""
 
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -42,6 +43,17 @@ def expand(start: I64, count: I64) -> tuple[I64, I64]:
 def indices(mask: npt.NDArray[Any]) -> I64:
     """Return where a mask is True, or a count above 0; `np.flatnonzero` without its detour."""
     return mask.nonzero()[0]
+
+
+def freeze(*records: Any) -> None:
+    """Make the arrays of dataclasses read-only, those of records within them too."""
+    for record in records:
+        for name in (f.name for f in fields(record)):
+            value = getattr(record, name)
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+            elif is_dataclass(value):
+                freeze(value)
 
 
 def group_starts(ids: npt.NDArray[np.integer[Any]]) -> I64:

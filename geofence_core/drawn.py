@@ -1,6 +1,6 @@
 """Zones as drawn, asked for the side of the few fixes that are too near to a boundary for any plane."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -18,9 +18,15 @@ class DrawnZones:
     that two zones share is in exactly one of them.
     """
 
-    def __init__(self, shapes: Sequence[ZoneShape]) -> None:
+    def __init__(self, shapes: Sequence[ZoneShape], prepared: Mapping[int, shapely.MultiPolygon] | None = None) -> None:
         self._shapes = shapes
-        self._prepared: dict[int, shapely.MultiPolygon] = {}
+        self._prepared = dict(prepared or {})
+
+    def over(self, shapes: Sequence[ZoneShape], changed: int) -> "DrawnZones":
+        """Return the same over shapes of which one has changed; what is prepared is shared."""
+        prepared = self._prepared.copy()
+        prepared.pop(changed, None)
+        return DrawnZones(shapes, prepared)
 
     def sides(self, zone_idx: I64 | I32, lat_deg: F64, lon_deg: F64) -> tuple[Bool, Bool]:
         """Side of each fix against its zone.

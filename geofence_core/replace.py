@@ -83,4 +83,6 @@ def replaced(index: ZoneIndex, zone: int, shape: ZoneShape) -> ZoneIndex:
     others = index.others
     if was or stays:
         others = splice_arrays(others, row, int(was), build([shape] if stays else []))
-    return ZoneIndex(shapes, index.band_m, edges, parts, others=others)
+    found = ZoneIndex(shapes, index.band_m, edges, parts, others=others)
+    found.drawn = index.drawn.over(shapes, zone)
+    return found

@@ -137,18 +137,23 @@ class Sheets:
         return int(self.block.nbytes) + sum(s.nbytes for s in self.sheets)
 
 
+NO_BLOCKS = np.zeros(0, dtype=np.int32)
+"""Map of a table that one sheet covers."""
+NO_BLOCKS.flags.writeable = False
+
+
 def build_sheets(edges: EdgeTable, band_m: float) -> Sheets:
     """Cut the surroundings of all indexed zones into cells of one lattice."""
     zones, box = _reach(edges, band_m)
     if not zones.size:
-        return Sheets(band_m=band_m, sheets=(), block=np.zeros(0, dtype=np.int32))
+        return Sheets(band_m=band_m, sheets=(), block=NO_BLOCKS)
     west, east, south, north = box
     if west.min() >= -180.0 and east.max() < 180.0:
         stretch = _lon_stretch((south.min() + north.max()) / 2)
         tiles = (north.max() - south.min()) * TILES_PER_DEG * ((east.max() - west.min()) * TILES_PER_DEG / stretch)
         if tiles <= TILES_LIMIT:
             sheet = zones_sheet(edges, band_m, zones, box, Frame.around(box, stretch))
-            return Sheets(band_m=band_m, sheets=(sheet,), block=np.zeros(0, dtype=np.int32))
+            return Sheets(band_m=band_m, sheets=(sheet,), block=NO_BLOCKS)
     return _blocks(edges, band_m, zones, box)
 
 
@@ -199,6 +204,7 @@ def _blocks(edges: EdgeTable, band_m: float, zones: I64, box: Box) -> Sheets:
         stretch = _lon_stretch(corner[1] + BLOCK_DEG / 2)
         sheets.append(zones_sheet(edges, band_m, zones[z], moved, Frame.of_block(*corner, stretch), turn))
         block[one] = len(sheets)
+    block.flags.writeable = False
     return Sheets(band_m=band_m, sheets=tuple(sheets), block=block)
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from geofence_core.arrays import F64, I64, Bool, expand, indices
+from geofence_core.arrays import F64, I64, Bool, expand, freeze, indices
 from geofence_core.boundary import Balls, BoundaryRuns
 from geofence_core.build import ZoneArrays
 from geofence_core.edges import EdgeTable
@@ -199,7 +199,6 @@ def splice_arrays(arrays: ZoneArrays, zone: int, size: int, new: ZoneArrays) -> 
         runs=pieces,
         **{name: _swap(getattr(line, name), at, getattr(given, name)) for name in ("x_m", "y_m", "z_m", "bend_m")},
     )
-    _freeze(out_rings, out_line)
     mine = {
         f.name: _swap(getattr(arrays, f.name), per_zone, getattr(new, f.name))
         for f in fields(arrays)
@@ -278,13 +277,5 @@ def _per_zone(record: EdgeTable | ZoneGrids, zone: int, new: EdgeTable | ZoneGri
 
 def _made(record: _R, changed: dict[str, Any]) -> _R:
     out = replace(record, **changed)
-    _freeze(out)
+    freeze(out)
     return out
-
-
-def _freeze(*records: Any) -> None:
-    for record in records:
-        for f in fields(record):
-            value = getattr(record, f.name)
-            if isinstance(value, np.ndarray):
-                value.flags.writeable = False

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from geofence_core.arrays import F64, I64, indices
+from geofence_core.arrays import F64, I64, freeze, indices
 from geofence_core.sweep import Edges, Rounds, SweepIndex
 
 
@@ -28,7 +28,7 @@ def splice_sweep(index: SweepIndex, zone: int, new: SweepIndex) -> SweepIndex:
     given_count = np.diff(new.ptr)
     item = np.insert(np.delete(item, gone), end.repeat(given_count), given)
     count += given_count
-    return SweepIndex(
+    out = SweepIndex(
         zones=index.zones,
         grid=grid,
         within=grid.sums(grid.unsummed(index.within) | grid.unsummed(new.within)),
@@ -38,6 +38,8 @@ def splice_sweep(index: SweepIndex, zone: int, new: SweepIndex) -> SweepIndex:
         edges=_edges(edges, kept_edges, new.edges, zone),
         rounds=_rounds(rounds, kept_rounds, new.rounds, zone),
     )
+    freeze(out)
+    return out
 
 
 def _per_cell(ptr: I64, rows: I64) -> I64:

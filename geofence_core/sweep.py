@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geofence_core.arrays import F64, I32, I64, group_starts, indices
+from geofence_core.arrays import F64, I32, I64, freeze, group_starts, indices
 from geofence_core.densify import bends_m, densify
 from geofence_core.ellipsoid import arc_m, frames, vectors
 from geofence_core.shapes import ZoneShape
@@ -148,7 +148,7 @@ def _index(zones: int, grid: Grid, boxes: F64, edges: Edges, rounds: Rounds, ite
     items = max(edges.zone.size + rounds.zone.size, 1)
     key = np.unique(cell * items + item)
     count = np.bincount(key // items, minlength=grid.cells)
-    return SweepIndex(
+    index = SweepIndex(
         zones=zones,
         grid=grid,
         within=grid.sums(grid.covered(*boxes)),
@@ -158,6 +158,8 @@ def _index(zones: int, grid: Grid, boxes: F64, edges: Edges, rounds: Rounds, ite
         edges=edges,
         rounds=rounds,
     )
+    freeze(index)
+    return index
 
 
 def _distinct(values: I64) -> I64:
