@@ -59,9 +59,10 @@ class Cells:
 
 
 def relative(edges: EdgeTable, cells: Cells) -> U16:
-    """Candidates counted from the first vertex of their zone: two bytes for all but the longest boundaries."""
+    """Candidates counted from the first vertex of their zone: a byte or two for all but the longest boundaries."""
     offset = cells.candidate - np.repeat(edges.first[cells.zone], np.diff(cells.ptr))
-    kind = np.uint16 if not offset.size or offset.max() < 1 << 16 else np.uint32
+    most = int(offset.max(initial=0))
+    kind = np.uint8 if most < 1 << 8 else np.uint16 if most < 1 << 16 else np.uint32
     return offset.astype(kind)
 
 

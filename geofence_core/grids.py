@@ -21,7 +21,7 @@ from geofence_core.edges import EdgeTable, margin_deg
 from geofence_core.meridian import latitude_terms, metres_per_degree_lon, project
 from geofence_core.nearest import POINTS, Work, nearest
 
-CELLS_PER_EDGE = 2.0
+CELLS_PER_EDGE = 4.0
 """Cells of a grid per edge of its zone: more of them shorten the lists and cost memory (README, speed)."""
 
 EXACT_CELLS_PER_EDGE = 48.0
@@ -72,7 +72,7 @@ class ZoneGrids:
     int32, its cells along a side; ``base`` int64, its first cell; ``lon_m`` float64, least metres per degree of
     longitude.
     Per cell: ``start`` int32, ``count`` uint8 or uint16, ``side`` uint8 (`cells.OUT`, `IN`, `MIXED`). ``candidate``
-    uint16 or uint32: lists of edges, counted from the first vertex of the zone. ``band_m``: values are exact up to
+    uint8, uint16 or uint32: lists of edges, counted from the first vertex of the zone. ``band_m``: values are exact up to
     here.
     """
 

@@ -76,7 +76,7 @@ def nearest(
     edges
         The table the lists point into.
     candidate
-        uint16 or uint32 (C,): edges of all lists, counted from ``base``.
+        uint8 to uint32 (C,): edges of all lists, counted from ``base``.
     base
         int64 (n,), or one for all: first vertex of the zone of each point.
     point

@@ -90,7 +90,7 @@ class Sheet:
     ``west_deg south_deg`` corner; ``lon_scale lat_scale`` leaves per degree; ``columns rows`` tiles, the empty rim
     included. ``tile`` int32 (rows * columns,): which block of leaves, 0 for none. Leaf i has the rows ``first[i]`` to
     ``first[i + 1]``, int32. Per row: ``entry`` int32. Per entry: ``zone_start_count`` int32 (., 4), one gather for all
-    three: zone, first candidate, number of candidates (0: deep inside), unused. ``candidate`` uint16 or
+    three: zone, first candidate, number of candidates (0: deep inside), unused. ``candidate`` uint8 to
     uint32, edges counted from the first vertex of the zone.
     """
 
