@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 
 import distributed
 
+from geofence_core import GeofenceError
 from rig.backtest import dask_worker, frames, index
 from rig.backtest.chunks import Cut
 from rig.backtest.errors import HistoryError, JudgeLostError
@@ -200,9 +201,9 @@ class DaskCluster:
 
     def _send_index(self) -> None:
         try:
-            self._ask(self._client.register_plugin, self._plugin)
+            self._client.register_plugin(self._plugin)
             self._plugin.forget()
-        except (ImportError, AttributeError, RuntimeError) as exc:
+        except (ImportError, AttributeError, RuntimeError, GeofenceError, OSError) as exc:
             raise JudgeLostError(
                 f"the cluster at {self._address} cannot keep the index: {exc}. Next: install tagrig[dask] "
                 f"{dask_worker.version()} on the scheduler and on all workers"

@@ -127,12 +127,19 @@ def judge_plainly(features: Sequence[Any], rows: Sequence[Row], *, max_gap_s: fl
         fixes = [fix for i, fix in enumerate(mine) if i == 0 or fix[0] != mine[i - 1][0]]
         for zone, shape in shapes.items():
             began: tuple[str, float, int] | None = None
+            west, south, east, north = shape.bounds
             for i, (t, number, lat, lon) in enumerate(fixes):
-                inside = shape.covers(shapely.Point(lon, lat))
+                inside = west <= lon <= east and south <= lat <= north and shape.covers(shapely.Point(lon, lat))
                 before = fixes[i - 1] if i else None
                 if before is not None and t - before[0] <= max_gap_s:
                     bt, _, blat, blon = before
-                    entry, leave = shared_span(shape, (blon, blat), (lon, lat))
+                    apart = (
+                        max(lon, blon) < west
+                        or min(lon, blon) > east
+                        or max(lat, blat) < south
+                        or min(lat, blat) > north
+                    )
+                    entry, leave = (None, None) if apart else shared_span(shape, (blon, blat), (lon, lat))
                     was = began is not None
                     at = lambda f, bt=bt, t=t: bt + f * (t - bt)  # noqa: E731
                     if not was and inside:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import geofence_core as gc
+from rig.backtest import index
 from rig.backtest.chunks import Chunker, Cut
 from rig.backtest.fixes import Batch, Fixes, Tally
 from rig.backtest.judge import Began, Crossing, Ended, Rules, judge_chunk
@@ -158,6 +160,16 @@ def test_chunks_hold_each_fix_once_and_lead_with_the_one_before(drawn: Drawn) ->
         own += fixes.number[~is_lead].tolist()
     refused = sum(what.count for what in tally.rejected.values())
     assert len(own) == len(set(own)) == sum(row.lat is not None for row in drawn.rows) - refused
+
+
+def test_the_saved_index_holds_all_that_judging_asks(tmp_path: Path) -> None:
+    zones = index.load(index.make(ZONES, tmp_path, lambda _: None))
+    known = set(vars(zones._zone_index))
+    drawn = Drawn([Row("a", float(t), LAT0, LON0 + 0.001 * t) for t in range(10)], [10], 3, 30, 100)
+    (item,) = cut(drawn, Tally())
+    judged = judge_chunk(zones, Rules(max_gap_ns=None), item.chunk)
+    assert len(judged.crossings) > 0
+    assert set(vars(zones._zone_index)) == known, "every worker would make this part anew"
 
 
 def test_a_chunk_out_of_turn_is_an_error() -> None:
