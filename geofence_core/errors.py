@@ -3,7 +3,7 @@
 ::
 
     GeofenceError
-      ZoneFileError (ValueError)       a file or object that is not a GeoJSON FeatureCollection of zones
+      ZoneFileError (ValueError)       not a GeoJSON FeatureCollection of zones, or no whole file of saved ones
       ZoneGeometryError (ValueError)   one zone is refused: its id, ring, vertex and why
       ColumnError (ValueError)         columns of different length, or of a wrong type
       AssignmentError (IndexError)     a wearer, zone or device index outside its table
@@ -15,7 +15,7 @@ class GeofenceError(Exception):
 
 
 class ZoneFileError(GeofenceError, ValueError):
-    """Not a collection of zones, for example ``{"type": "Topology"}``."""
+    """Not a collection of zones, for example ``{"type": "Topology"}``; or a saved table that is cut short."""
 
 
 class ZoneGeometryError(GeofenceError, ValueError):
