@@ -1,5 +1,6 @@
 """Tables out: rows are written as they come, and the file appears under its name only when it is whole."""
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -88,7 +89,13 @@ class TableWriter:
 
     def abort(self) -> None:
         """Leave nothing behind; does nothing behind a `commit`."""
-        self._file.close()
+        with contextlib.suppress(OSError, ValueError):
+            self._writer.close()
+        if not self._is_csv:
+            # it would try again, and complain on standard error, when it is forgotten
+            self._writer.is_open = False
+        with contextlib.suppress(OSError):
+            self._file.close()
         self._partial.unlink(missing_ok=True)
 
     def _flush(self, *, whole_groups: bool) -> None:

@@ -44,6 +44,18 @@ _AHEAD_MOST: Final = 64
 """Chunks on their way at most: the scheduler and this process hold each, some 5 MB."""
 
 
+def check_address(address: str) -> None:
+    """Raise where an address is none.
+
+    Raises
+    ------
+    HistoryError
+        With what is expected.
+    """
+    if not _ADDRESS.fullmatch(address):
+        raise HistoryError(f"--dask: expected an address as tcp://host:8786, got {address!r}")
+
+
 class DaskCluster:
     """Judges on the workers of a scheduler.
 
@@ -81,8 +93,6 @@ class DaskCluster:
         return []
 
     def __enter__(self) -> Self:
-        if not _ADDRESS.fullmatch(self._address):
-            raise HistoryError(f"--dask: expected an address as tcp://host:8786, got {self._address!r}")
         try:
             connect: Any = distributed.Client
             self._client = connect(self._address, timeout=CONNECT_S, set_as_default=False, name="tagrig-backtest")

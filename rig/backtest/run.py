@@ -136,6 +136,9 @@ def run_backtest(
     need_pyarrow()
     if settings.dask_address is not None:
         need_distributed()
+        from rig.backtest.dask_engine import check_address
+
+        check_address(settings.dask_address)
     devices, tally = DeviceNames(), Tally()
     sources = open_sources(settings.inputs, settings.format_name, settings.columns, devices, tally)
     reading = _Reading(sources, tally)

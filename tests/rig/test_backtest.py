@@ -1,11 +1,16 @@
 """Backtests against a plain judge of shapely and Python, and against themselves under other cuts."""
 
+import resource
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import geofence_core as gc
+from rig.backtest.columns import ColumnRules
+from rig.backtest.errors import HistoryError
+from rig.backtest.run import Progress, Settings, run_backtest
 from tests.rig.backtest_support import (
     LAT0,
     LON0,
@@ -52,7 +57,7 @@ def assert_same(outputs: dict[str, bytes], seen: Seen) -> None:
         assert a[4:6] == pytest.approx(b[4:6], abs=1e-4)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_equals_a_plain_judge(tmp_path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
     features = random_zones(rng, 12)
@@ -135,6 +140,29 @@ def test_parquet_outputs_say_what_the_csv_outputs_say(tmp_path: Path) -> None:
                     assert seconds(text) == seconds(value.isoformat())
                 else:
                     assert text == value if isinstance(value, str) else float(text) == value
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_full_disk_is_told_and_leaves_no_file(tmp_path: Path, suffix: str) -> None:
+    rng = np.random.default_rng(4)
+    zones = zones_file(tmp_path / "z.geojson", random_zones(rng, 10))
+    history = write_csv(tmp_path / "h.csv", random_history(rng, 3, 60))
+    path = tmp_path / f"crossings{suffix}"
+    settings = Settings(
+        inputs=[history], columns=ColumnRules(names={}, time_unit=None, timed=True), crossings=path, chunk_fixes=10
+    )
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(progress: Progress) -> None:
+        if progress.is_judging:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (300, before[1]))
+
+    try:
+        with pytest.raises(HistoryError, match=f"crossings{suffix}: cannot be written: .*Next: check the disk"):
+            run_backtest(gc.ZoneTable.from_geojson(zones), settings, fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["h.csv", "z.geojson"]
 
 
 class TestGaps:

@@ -312,8 +312,17 @@ class TestFormats:
     def rows(self) -> list[Row]:
         return [Row("walk", t, LAT0 + 0.005, lon) for t, lon in WALK]
 
-    @pytest.mark.parametrize("device", ["text", "dictionary", "integer"])
-    @pytest.mark.parametrize("time", ["ms", "ns", "naive", "text", "float", "integer"])
+    @pytest.mark.parametrize(
+        ("device", "time"),
+        [
+            ("text", "ms"),
+            ("text", "ns"),
+            ("dictionary", "naive"),
+            ("dictionary", "text"),
+            ("integer", "float"),
+            ("integer", "integer"),
+        ],
+    )
     def test_parquet(self, tmp_path: Path, zones: Path, device: str, time: str) -> None:
         t_ns = [START_NS + int(t * 1e9) for t, _ in WALK]
         stamps = pa.array(t_ns).cast(pa.timestamp("ns", "UTC"))
@@ -516,6 +525,7 @@ class TestNames:
             (["gone.csv"], "gone.csv: is not there"),
             (["walk.csv", "--crossings", "x.json"], "expected a name that ends in .csv or .parquet"),
             (["walk.csv", "--crossings", "gone/x.csv"], "cannot be written"),
+            (["walk.csv", "--crossings", "x.parquet", "--dwell", "gone/x.csv"], "cannot be written"),
             (["walk.csv", "--crossings", "x.csv", "--dwell", "x.csv"], "two outputs have the same name"),
             (["walk.csv", "--max-gap", "soon"], "expected seconds, or a number with s, min or h, or none"),
             (["walk.csv", "--zones", "walk.csv"], "walk.csv"),

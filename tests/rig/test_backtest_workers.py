@@ -78,12 +78,11 @@ def wait_until(condition: Callable[[], bool], what: str, limit_s: float = 30.0) 
 
 
 class TestProcesses:
-    @pytest.mark.parametrize("jobs", [2, 3])
+    @pytest.mark.parametrize(("jobs", "size"), [(2, 37), (2, 100_000), (3, 400)])
     def test_the_same_bytes(
-        self, history: tuple[Path, Path], expected: dict[str, bytes], tmp_path: Path, jobs: int
+        self, history: tuple[Path, Path], expected: dict[str, bytes], tmp_path: Path, jobs: int, size: int
     ) -> None:
-        for size in (37, 400, 100_000):
-            assert run(history[0], [history[1]], tmp_path, jobs=jobs, chunk_fixes=size)[1] == expected
+        assert run(history[0], [history[1]], tmp_path, jobs=jobs, chunk_fixes=size)[1] == expected
 
     def test_workers_killed_in_mid_run_change_nothing(
         self, history: tuple[Path, Path], expected: dict[str, bytes], tmp_path: Path
