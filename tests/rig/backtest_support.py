@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import shapely
+from click.testing import CliRunner, Result
 
 import geofence_core as gc
 from rig.backtest.columns import ColumnRules
 from rig.backtest.run import Settings, Summary, run_backtest
+from rig.cli.backtest import command
 
 UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -262,3 +265,30 @@ class Cluster:
             process.wait()
         assert self.scheduler.stdout is not None
         self.scheduler.stdout.close()
+
+
+SQUARE = [(LON0, LAT0), (LON0 + 0.01, LAT0), (LON0 + 0.01, LAT0 + 0.01), (LON0, LAT0 + 0.01)]
+WALK = [(0.0, LON0 - 0.002), (10.0, LON0 + 0.002), (20.0, LON0 + 0.005), (30.0, LON0 + 0.012)]
+"""In through the west side after 5 s, out through the east side after 27.1 s."""
+START_NS = (START - UNIX) // timedelta(microseconds=1) * 1000
+
+
+def walk_csv(path: Path, head: str, line: str) -> Path:
+    lines = [
+        line.format(t=iso(t), s=START_NS // 10**9 + int(t), ns=START_NS + int(t * 1e9), lat=LAT0 + 0.005, lon=lon)
+        for t, lon in WALK
+    ]
+    path.write_text("\n".join([head, *lines]) + "\n")
+    return path
+
+
+def assert_walked(outputs: dict[str, bytes], device: str) -> None:
+    got = [(c["device"], c["crossing"]) for c in table(outputs["crossings"])]
+    assert got == [(device, "enter"), (device, "exit")]
+    enter, leave = (seconds(c["utc"]) for c in table(outputs["crossings"]))
+    assert enter == pytest.approx(5.0, abs=1e-3)
+    assert leave == pytest.approx(20 + 10 * 5 / 7, abs=1e-3)
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(command, [str(a) for a in arguments])
