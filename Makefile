@@ -7,10 +7,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types contracts tests bench soak lock format clean install
+.PHONY: help demo test lint types contracts tests bench bench-full soak lock format clean install
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "tagrig needs Python 3.11 or newer; '$(PYTHON)' is older. Next: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
@@ -48,6 +48,9 @@ tests: $(STAMP)
 bench: $(STAMP) ## latency and throughput against the budgets
 	@echo "==> benchmarks"
 	@$(BIN)/python -m pytest benchmarks --benchmark-only -q --benchmark-columns=median,iqr,rounds
+
+bench-full: $(STAMP) ## also 10,000 zones and 20,000 wearers; some minutes
+	@TAGRIG_BENCH=full $(BIN)/python -m pytest benchmarks --benchmark-only -q --timeout=3600
 
 soak: $(STAMP) ## the long runs: an hour of ten tags at 10 Hz, and more
 	@$(BIN)/python -m pytest -m soak --timeout=7200 -s

@@ -8,14 +8,14 @@
 An array call costs more than all of this: no array is touched once the cells along a wearer's way are known.
 """
 
-from math import floor, hypot, log2, nan
+from math import floor, hypot, log2, nan, sqrt
 
 import numpy as np
 
 from geofence_core.arrays import I64
 from geofence_core.cells import CELL_SLACK_M, IN, MIXED
 from geofence_core.edges import ASK, ASK_M
-from geofence_core.grids import FAR_CELLS_PER_DEG, LAT_M, OUTSIDE_FLOOR_M, Places, far_m
+from geofence_core.grids import FAR_CELLS_PER_DEG, FAR_LIMIT_DEG, LAT_M, OUTSIDE_FLOOR_M, Places, far_m
 from geofence_core.index import ZoneIndex
 from geofence_core.meridian import Terms, in_plane, latitude_terms_one
 from geofence_core.nearest import nearest_one
@@ -23,6 +23,9 @@ from geofence_core.nearest import nearest_one
 CELL_M = 30.0
 """Cells of the grids are cut again until they are about this high; metre. Their lists get shorter, at the price of
 unpacking more of them along the way: at 15 m/s a wearer meets a new one every two seconds."""
+
+FEW_ZONES = 16
+"""Up to so many zones plain Python works a far cell out faster than array calls do."""
 
 CELLS_LIMIT = 20_000
 """Unpacked cells kept per fence, about 10 MB; beyond it they are forgotten and unpacked again."""
@@ -145,6 +148,9 @@ class SingleFence:
         mine = index.edges.is_indexed[zone_idx]
         self._cells = [_ZoneCells(index, z, k) if mine[k] else None for k, z in enumerate(zone_idx.tolist())]
         self._others = np.flatnonzero(~mine)
+        columns = (self._lon, self._lat, self._half_lon, self._half_lat, self._lon_m)
+        few = zone_idx.size <= FEW_ZONES
+        self._few = list(zip(self._cells, *(c.tolist() for c in columns), strict=True)) if few else []
         self._far: dict[tuple[int, int], tuple[list[tuple[int, float]], list[_ZoneCells]]] = {}
 
     def __reduce__(self) -> tuple[type["SingleFence"], tuple[ZoneIndex, I64]]:
@@ -237,6 +243,14 @@ class SingleFence:
     def _look_round(self, key: tuple[int, int]) -> tuple[list[tuple[int, float]], list[_ZoneCells]]:
         """Work out a far cell: bounds of all zones, and the zones whose grids reach into it."""
         lat, lon = (key[0] + 0.5) / FAR_CELLS_PER_DEG, (key[1] + 0.5) / FAR_CELLS_PER_DEG
+        bounds = self._bounds_of_few(lat, lon) if len(self._ids) <= FEW_ZONES else self._bounds(lat, lon)
+        known = list(zip(self._ids, bounds[0], strict=True)), bounds[1]
+        if len(self._far) >= CELLS_LIMIT:
+            self._far.clear()
+        self._far[key] = known
+        return known
+
+    def _bounds(self, lat: float, lon: float) -> tuple[list[float], list[_ZoneCells]]:
         du = np.abs(lon - self._lon)
         np.minimum(du, np.abs(360.0 - du), out=du)
         dv = np.abs(lat - self._lat)
@@ -244,11 +258,22 @@ class SingleFence:
         far = np.empty(self._zones.size)
         far_m(self._half_lon, self._half_lat, self._lon_m, self._limit_m, du, dv, far)
         near = [z for z, reach in zip(self._cells, reaches.tolist(), strict=True) if reach and z is not None]
-        known = list(zip(self._ids, far.tolist(), strict=True)), near
-        if len(self._far) >= CELLS_LIMIT:
-            self._far.clear()
-        self._far[key] = known
-        return known
+        return far.tolist(), near
+
+    def _bounds_of_few(self, lat: float, lon: float) -> tuple[list[float], list[_ZoneCells]]:
+        """`_bounds` in plain floats, the same bits."""
+        far: list[float] = []
+        near: list[_ZoneCells] = []
+        for z, zone_lon, zone_lat, half_lon, half_lat, lon_m in self._few:
+            du = abs(lon - zone_lon)
+            du = min(du, abs(360.0 - du))
+            dv = abs(lat - zone_lat)
+            if z is not None and du <= half_lon + _HALF_CELL_DEG and dv <= half_lat + _HALF_CELL_DEG:
+                near.append(z)
+            du = min(max(du - half_lon - 0.5 / FAR_CELLS_PER_DEG, 0.0), FAR_LIMIT_DEG) * lon_m
+            dv = min(max(dv - half_lat - 0.5 / FAR_CELLS_PER_DEG, 0.0), FAR_LIMIT_DEG) * LAT_M
+            far.append(sqrt(du * du + dv * dv) + self._limit_m)
+        return far, near
 
     def _ask(self, zone: int, lat_deg: float, lon_deg: float, signed: float) -> float:
         inside, touching = self._index.drawn.sides(np.array([zone]), np.array([lat_deg]), np.array([lon_deg]))

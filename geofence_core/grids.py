@@ -72,8 +72,7 @@ class ZoneGrids:
     int32, its cells along a side; ``base`` int64, its first cell; ``lon_m`` float64, least metres per degree of
     longitude.
     Per cell: ``start`` int32, ``count`` uint8 or uint16, ``side`` uint8 (`cells.OUT`, `IN`, `MIXED`). ``candidate``
-    uint8, uint16 or uint32: lists of edges, counted from the first vertex of the zone. ``band_m``: values are exact up to
-    here.
+    uint8 to uint32: lists of edges, counted from the first vertex of the zone. ``band_m``: values are exact up to here.
     """
 
     band_m: float

@@ -9,6 +9,7 @@ import click
 from rig.cli.exit_codes import ExitCode
 
 VERBS: dict[str, str] = {
+    "backtest": "run a history of fixes through the zones: crossings and dwell as files",
     "bridge": "read devices, judge them, publish to the provider's broker",
     "broker": "start the embedded broker alone",
     "check-config": "print each value of a bridge configuration and where it came from",
