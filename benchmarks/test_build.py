@@ -51,7 +51,10 @@ def index(kind: str, zones: ZoneSet) -> gc.ZoneTable | gc.AssignedZones:
         assigned = gc.AssignedZones(table, np.repeat(np.arange(len(zones) // OWN), OWN))
         assigned.signed_distance_m([0], *fixes)
         return assigned
-    table.near(*fixes, BAND_M)
+    if kind == "large":
+        table.signed_distance_m(*fixes)  # the grid of a table's only zone
+    else:
+        table.near(*fixes, BAND_M)
     return table
 
 

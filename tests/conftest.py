@@ -88,7 +88,6 @@ def _nothing_leaks() -> Iterator[None]:
     threads = set(threading.enumerate())
     before = {fd for fd, kind in _open_descriptors().items() if _held(kind)}
     yield
-    gc.collect()
 
     def leaked_threads() -> list[str]:
         return [t.name for t in threading.enumerate() if t not in threads and not t.daemon]
@@ -96,6 +95,9 @@ def _nothing_leaks() -> Iterator[None]:
     def leaked_descriptors() -> list[str]:
         return [f"{fd} -> {kind}" for fd, kind in _open_descriptors().items() if fd not in before and _held(kind)]
 
+    if leaked_threads() or leaked_descriptors():
+        # Only then: a collection after every test would take as long as the tests once they hold large tables.
+        gc.collect()
     deadline = time.monotonic() + 2.0
     while (leaked_threads() or leaked_descriptors()) and time.monotonic() < deadline:
         time.sleep(0.01)
