@@ -203,7 +203,7 @@ class EmbeddedBroker:
         self._reader.start()
         heard.wait(READY_TIMEOUT_S)
         if not ports:
-            # The end of its log comes a moment before the kernel lets us reap it: asking for the exit code is too early.
+            # Its log ends a moment before the kernel lets us reap it: asking for the exit code is too early.
             ended = heard.is_set()
             self._end()
             what = "ended at once" if ended else f"did not listen within {READY_TIMEOUT_S:g} s"
