@@ -67,6 +67,8 @@ class AssignedZones:
         self._pair = order
         self._ptr = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=n_wearers))]).astype(np.int64)
         self._freeze()
+        # Made now: the first fix of a live bridge must not wait for it.
+        _ = zones.index.grids
 
     def _freeze(self) -> None:
         for array in (self._owner, self._zone, self._pair, self._ptr):
