@@ -113,11 +113,11 @@ def build_edges(shapes: Sequence[ZoneShape]) -> EdgeTable:
     n_zones = len(shapes)
     chains = chains_of(shapes)
     box, reach = _boxes(shapes, chains)
-    indexed = _indexed(shapes, chains, box, reach)
+    is_circle = np.array([s.kind == "circle" for s in shapes], dtype=bool)
+    indexed = _indexed(chains, box, reach, is_circle)
     west, south, east, north = box
     meridian = (west + east) / 2
     middle = (south + north) / 2
-    is_circle = np.array([s.kind == "circle" for s in shapes], dtype=bool)
     for z in np.flatnonzero(is_circle & indexed).tolist():
         centre = shapes[z].centre
         assert centre is not None
@@ -196,15 +196,14 @@ def _boxes(shapes: Sequence[ZoneShape], chains: Chains) -> tuple[tuple[F64, F64,
     return (low[0] - dlon, low[1] - dlat, high[0] + dlon, high[1] + dlat), reach
 
 
-def _indexed(shapes: Sequence[ZoneShape], chains: Chains, box: tuple[F64, F64, F64, F64], reach: F64) -> Bool:
+def _indexed(chains: Chains, box: tuple[F64, F64, F64, F64], reach: F64, is_circle: Bool) -> Bool:
     west, south, east, north = box
     poleward = np.maximum(np.abs(south), np.abs(north))
     equatorward = np.where((south <= 0) & (north >= 0), 0.0, np.minimum(np.abs(south), np.abs(north)))
     half = (east - west) / 2 * metres_per_degree_lon(equatorward)
     indexed: Bool = (poleward < LATITUDE_LIMIT_DEG) & (half <= strip_half_width_m(poleward))
-    is_circle = np.array([s.kind == "circle" for s in shapes], dtype=bool)
     indexed &= reach <= np.where(is_circle, RADIUS_LIMIT_M, HALF_WIDTH_LIMIT_M)
-    indexed &= np.bincount(chains.zone, chains.artificial, minlength=len(shapes)) == 0
+    indexed &= np.bincount(chains.zone, chains.artificial, minlength=reach.size) == 0
     return indexed
 
 

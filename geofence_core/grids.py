@@ -18,6 +18,7 @@ from geofence_core.arrays import F64, I32, I64, U8, U16, indices
 from geofence_core.cells import IN, Cells, Lattice, Splitting, relative, split
 from geofence_core.drawn import DrawnZones
 from geofence_core.edges import EdgeTable, margin_deg
+from geofence_core.judge import OUTSIDE_FLOOR_M
 from geofence_core.meridian import latitude_terms, metres_per_degree_lon, project
 from geofence_core.nearest import POINTS, Work, nearest
 
@@ -47,10 +48,6 @@ is shorter than `ZoneGrids.lon_m`, so the bound is certain."""
 FAR_CELLS_PER_DEG = 128
 """Lower bounds of far zones hold for a whole cell of this many to a degree (870 m), so that one fix at a time can look
 them up; the bound loses up to the size of a cell."""
-
-OUTSIDE_FLOOR_M = 1e-9
-"""Least distance outside a zone, and by how much a value beyond the band exceeds it; metre. Side and distance are found
-separately, and 0 would mean on the boundary."""
 
 LAT_M = 110_574.0
 """Length of a degree of latitude at least (at the equator, WGS 84); metre."""

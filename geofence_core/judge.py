@@ -1,4 +1,4 @@
-"""Signed distance of (fix, zone) pairs, whatever the zones' geometry: the one place where a pair is judged.
+"""Signed distance of (fix, zone) pairs by the fix's own plane: zones that no plane of theirs serves, and far distances.
 
 ::
 
@@ -7,20 +7,20 @@
                 circle            distance to the centre - radius
                 corridor          distance to the line - half width
 
-Dense, sparse, assigned and single calls differ only in how they choose pairs, so they give the same bits.
+Calls differ only in how they choose pairs, so they give the same bits.
 """
 
 import numpy as np
 
-from geofence_core.arrays import F64, I64, Bool, indices
+from geofence_core.arrays import F64, I64, indices
 from geofence_core.boundary import boundary_m
 from geofence_core.build import AREA, CIRCLE, CORRIDOR, ZoneArrays
 from geofence_core.ellipsoid import Frames, arc_m
 from geofence_core.side import sides
 
 OUTSIDE_FLOOR_M = 1e-9
-"""Least distance reported outside a zone; metre. Side and distance are found separately, so a fix that is outside by
-less than rounding would otherwise get 0, which means on the boundary, which means inside."""
+"""Least distance reported outside a zone, and by how much a value beyond the band exceeds it; metre. Side and distance
+are found separately, so a fix that is outside by less than rounding would otherwise get 0, which means inside."""
 
 
 def ball_gap_m(zones: ZoneArrays, fixes: Frames, fix_idx: I64, zone_idx: I64) -> F64:
@@ -29,15 +29,6 @@ def ball_gap_m(zones: ZoneArrays, fixes: Frames, fix_idx: I64, zone_idx: I64) ->
     dy = fixes.y_m[fix_idx] - zones.cy_m[zone_idx]
     dz = fixes.z_m[fix_idx] - zones.cz_m[zone_idx]
     gap: F64 = np.sqrt(dx * dx + dy * dy + dz * dz) - zones.ball_m[zone_idx]
-    return gap
-
-
-def ball_gaps_m(zones: ZoneArrays, fixes: Frames, part: slice) -> F64:
-    """`ball_gap_m` of every zone for a slice of the fixes; float64 (n, Z), the same bits."""
-    dx = fixes.x_m[part, None] - zones.cx_m
-    dy = fixes.y_m[part, None] - zones.cy_m
-    dz = fixes.z_m[part, None] - zones.cz_m
-    gap: F64 = np.sqrt(dx * dx + dy * dy + dz * dz) - zones.ball_m
     return gap
 
 
@@ -65,20 +56,6 @@ def signed_m(zones: ZoneArrays, fixes: Frames, fix_idx: I64, zone_idx: I64, gap_
         close = indices(gap_m <= band_m)
     if close.size:
         out[close] = _close_m(zones, fixes, fix_idx[close], zone_idx[close], band_m)
-    return out
-
-
-def inside(zones: ZoneArrays, fixes: Frames, fix_idx: I64, zone_idx: I64) -> Bool:
-    """Side only, of pairs within their zone's ball; bool (P,); equals ``signed_m(...) <= 0``."""
-    method = zones.method[zone_idx]
-    out = np.zeros(fix_idx.size, dtype=bool)
-    area = indices(method == AREA)
-    if area.size:
-        fix = fix_idx[area]
-        out[area] = sides(zones.rings, zone_idx[area], fixes.lat_deg[fix], fixes.lon_deg[fix])[0]
-    other = indices(method != AREA)
-    if other.size:
-        out[other] = _close_m(zones, fixes, fix_idx[other], zone_idx[other], 0.0) <= 0.0
     return out
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geofence_core.arrays import F64, I32, I64, freeze, group_starts, indices
+from geofence_core.arrays import F64, I32, I64, freeze, indices
 from geofence_core.densify import bends_m, densify
 from geofence_core.ellipsoid import arc_m, frames, vectors
 from geofence_core.shapes import ZoneShape
@@ -160,11 +160,6 @@ def _index(zones: int, grid: Grid, boxes: F64, edges: Edges, rounds: Rounds, ite
     )
     freeze(index)
     return index
-
-
-def _distinct(values: I64) -> I64:
-    values = np.sort(values)
-    return values[group_starts(values)]
 
 
 def length_m(lat0: F64, lat1: F64, dlon: F64) -> F64:
