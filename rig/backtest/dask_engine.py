@@ -7,6 +7,7 @@ import secrets
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
@@ -184,7 +185,8 @@ class DaskCluster:
             data, worker, peak = future.result(timeout=FETCH_S)
         except TimeoutError:
             return None
-        except OSError as exc:
+        except (OSError, CancelledError) as exc:
+            # a client that notices its lost connection while it fetches cancels what it holds
             raise JudgeLostError(f"the Dask scheduler at {self._address} does not answer: {exc}") from exc
         del self._futures[number]
         self._peaks[worker] = max(peak, self._peaks.get(worker, 0))
@@ -222,5 +224,5 @@ class DaskCluster:
     def _ask(self, call: Callable[..., Any], *arguments: Any) -> Any:
         try:
             return call(*arguments)
-        except (OSError, TimeoutError) as exc:
+        except (OSError, TimeoutError, CancelledError) as exc:
             raise JudgeLostError(f"the Dask scheduler at {self._address} does not answer: {exc}") from exc
