@@ -63,7 +63,7 @@ soak: $(STAMP) ## the long runs: an hour of ten tags at 10 Hz, and more
 	@$(BIN)/python -m pytest -m soak --timeout=7200 -s
 
 lock: ## rebuild requirements.lock from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --extra rig --extra broker --extra backtest --extra dask --group dev --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra rig --extra broker --extra backtest --extra dask --extra flash --extra esphome --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
 
 format: $(STAMP)
