@@ -57,10 +57,13 @@ class EmbeddedBroker:
         that is installed on this machine; MQTT 5.
     store_folder : pathlib.Path or None
         Where the broker keeps its messages, mode 0700. None: a private temporary folder that goes with the broker.
+    port : int or None
+        Where it listens. None: a port that is free.
     """
 
-    def __init__(self, engine: Engine = "nats", store_folder: Path | None = None) -> None:
+    def __init__(self, engine: Engine = "nats", store_folder: Path | None = None, port: int | None = None) -> None:
         self.engine = engine
+        self._wanted_port = port
         self._store = store_folder
         self._is_temporary = store_folder is None
         self._process: subprocess.Popen[str] | None = None
@@ -106,7 +109,7 @@ class EmbeddedBroker:
             try:
                 self._is_wanted = True
                 with self._starting:
-                    self._start_once(None)
+                    self._start_once(self._wanted_port)
             except BrokerStartError:
                 self.stop()
                 if attempt == START_ATTEMPTS or not any("in use" in line for line in self._last_lines):

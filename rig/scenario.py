@@ -57,8 +57,18 @@ class EventTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     lasts_s: float | None = None
 
 
+class SmartTagTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The smart tag that a protected person carries.
+
+    ``acknowledges_after_s``: how long she takes to press the button after a warning begins; absent: she does not.
+    """
+
+    id: str
+    acknowledges_after_s: float | None = None
+
+
 class PersonTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A person and the device on them."""
+    """A person and the device on them. ``beacon``: the wearer's tag also advertises over Bluetooth."""
 
     device: str
     role: Literal["wearer", "protected"]
@@ -68,6 +78,8 @@ class PersonTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     battery_pct: float = 83.0
     waypoint: list[WaypointTable]
     event: list[EventTable] = []
+    smart_tag: SmartTagTable | None = None
+    beacon: bool = False
 
 
 class ProtectedTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -88,6 +100,13 @@ class OrderTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     protected: list[ProtectedTable] = []
 
 
+class BrokerOutageTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The broker is killed, and started again on its port and its store."""
+
+    at_s: float
+    lasts_s: float
+
+
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A whole file."""
 
@@ -99,6 +118,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     zone: list[ZoneTable] = []
     person: list[PersonTable]
     order: list[OrderTable] = []
+    broker_outage: list[BrokerOutageTable] = []
 
     @property
     def frame(self) -> LocalFrame:
@@ -165,6 +185,15 @@ def _check(scenario: Scenario) -> None:
         _check_zone(zone)
     for order in scenario.order:
         _check_order(scenario, order)
+    _unique([p.smart_tag.id for p in scenario.person if p.smart_tag], "person.smart_tag.id")
+    end_s = 0.0
+    for outage in scenario.broker_outage:
+        if not (outage.at_s > end_s and outage.lasts_s > 0):
+            raise ScenarioError(
+                f"broker_outage at_s {outage.at_s:g}, lasts_s {outage.lasts_s:g}: expected outages in order, each "
+                "after the end of the one before it and with a duration"
+            )
+        end_s = outage.at_s + outage.lasts_s
 
 
 def _unique(names: list[str], what: str) -> None:
@@ -179,6 +208,10 @@ def _check_person(scenario: Scenario, person: PersonTable) -> None:
         raise ScenarioError(f"{where}: profile {person.profile!r} is not known. Expected one of: {', '.join(PROFILES)}")
     if not person.interval_s > 0:
         raise ScenarioError(f"{where}: interval_s must be above 0, got {person.interval_s}")
+    if person.smart_tag is not None and person.role != "protected":
+        raise ScenarioError(f"{where}: a smart tag is the protected person's, not the {person.role}'s")
+    if person.beacon and person.role != "wearer":
+        raise ScenarioError(f"{where}: the beacon is the wearer's: the protected person's unit only listens")
     try:
         scenario.track(person)
         scenario.actions(person)

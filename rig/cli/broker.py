@@ -21,13 +21,14 @@ from rig.cli.stop_signals import STOP_SIGNALS
 @click.option(
     "--store", type=click.Path(path_type=Path), help="Folder for its messages. [a private one, removed after]"
 )
+@click.option("--port", type=click.IntRange(1, 65535), help="Where it listens. [one that is free]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line when it listens, one when it ends.")
-def command(engine: Literal["nats", "mosquitto"], store: Path | None, as_json: bool) -> None:
+def command(engine: Literal["nats", "mosquitto"], store: Path | None, port: int | None, as_json: bool) -> None:
     """Run the bridge's embedded broker alone, on loopback, until Ctrl-C or SIGTERM.
 
     Exit codes: 0 stopped in order, 3 it did not start or ended by itself.
     """
-    broker = EmbeddedBroker(engine, store)
+    broker = EmbeddedBroker(engine, store, port)
     try:
         broker.start()
     except BrokerStartError as exc:

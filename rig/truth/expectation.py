@@ -65,6 +65,8 @@ class JudgePolicy:
     silence_s : Mapping of str to float
         By device: no fix for so long is an alert.
     battery_low_pct, battery_critical_pct, battery_hysteresis_pct : int
+    reconnect_s : float
+        How long bridge and subscriber may take to find a broker that is back.
     """
 
     exit_margin_m: float
@@ -72,6 +74,7 @@ class JudgePolicy:
     battery_low_pct: int = 20
     battery_critical_pct: int = 10
     battery_hysteresis_pct: int = 5
+    reconnect_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

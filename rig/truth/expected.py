@@ -6,6 +6,7 @@ report may show the cause, to the one by which reports must have shown it. What 
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 from protocols.mqtt.messages import AlertKind, BandName
@@ -51,7 +52,17 @@ def expected_alerts(scenario: Scenario, policy: JudgePolicy) -> list[ExpectedAle
         found += _equipment_alerts(device)
         found += _battery_alerts(device, scenario.duration_s, policy)
         found += _silence_alerts(device, scenario.duration_s, policy)
+    found = [_past_outages(each, scenario, policy) for each in found]
     return sorted(found, key=lambda a: (a.earliest_s, a.latest_s, a.kind, a.side != "tag"))
+
+
+def _past_outages(expected: ExpectedAlert, scenario: Scenario, policy: JudgePolicy) -> ExpectedAlert:
+    """Move the end of a window: what happens while the broker is gone is owed once it is back."""
+    for outage in scenario.broker_outage:
+        back_s = outage.at_s + outage.lasts_s + policy.reconnect_s
+        if expected.earliest_s <= back_s and outage.at_s <= expected.latest_s:
+            expected = replace(expected, latest_s=max(expected.latest_s, back_s))
+    return expected
 
 
 def _times(duration_s: float) -> Iterator[float]:
