@@ -11,7 +11,17 @@
         TransportClosedError              used after close
       CaptureError (ValueError)           a file that is not a capture, or a damaged header
       CommandTimeoutError (TimeoutError)  the tag did not acknowledge a command
+      CalibrationError (ValueError)       samples of signal strength that no calibration can come from
+      RadioError (OSError)                something about Bluetooth
+        RadioAbsentError                  no adapter, switched off, or no Bluetooth service
+        LinkFailedError                   a connection could not be made
+        LinkLostError                     a connection broke, or its other end stopped answering
+        LinkAuthError (PermissionError)   pairing was refused, or the tag wants a link that is paired
+        AttRefusedError                   the tag answered with an ATT error
+      WarnLostError                       a warning did not reach the person's tag, or it did not say so
 """
+
+from enum import StrEnum, unique
 
 
 class DevicesError(Exception):
@@ -48,3 +58,68 @@ class CaptureError(DevicesError, ValueError):
 
 class CommandTimeoutError(DevicesError, TimeoutError):
     """A tag did not acknowledge a command after all retries."""
+
+
+class CalibrationError(DevicesError, ValueError):
+    """Samples of signal strength that no calibration can come from, for example all at one distance."""
+
+
+class RadioError(DevicesError, OSError):
+    """Something about Bluetooth."""
+
+
+class RadioAbsentError(RadioError):
+    """No adapter, switched off, or the Bluetooth service cannot be reached, for example ``hci0`` pulled out."""
+
+
+class LinkFailedError(RadioError):
+    """A connection could not be made, for example because the tag went out of range."""
+
+
+class LinkLostError(RadioError):
+    """A connection broke, or its other end stopped answering within the deadline."""
+
+
+class LinkAuthError(RadioError, PermissionError):
+    """Pairing was refused, or the tag wants a paired link, for example after a wrong passkey."""
+
+
+class AttRefusedError(RadioError):
+    """The tag answered with an ATT error.
+
+    Attributes
+    ----------
+    code : int
+        Bluetooth Core, volume 3, part F, 3.4.1.1.
+    """
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@unique
+class WarnLoss(StrEnum):
+    """Why a warning counts as lost."""
+
+    OUT_OF_RANGE = "out_of_range"
+    """No connection within the patience of a warning."""
+    REFUSED = "refused"
+    """The tag answered the write with an error."""
+    NO_ACK = "no_ack"
+    """Written, but the tag never said that it warns."""
+    NOT_RUNNING = "not_running"
+    """The driver of the tag is not running, or ended."""
+
+
+class WarnLostError(DevicesError):
+    """A warning did not reach the person's tag, or the tag did not say that it warns.
+
+    Attributes
+    ----------
+    reason : WarnLoss
+    """
+
+    def __init__(self, message: str, reason: WarnLoss) -> None:
+        super().__init__(message)
+        self.reason = reason

@@ -49,9 +49,29 @@ class LinkEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PresenceEvent:
+    """A radio tag has come within hearing, or has not been heard for the time limit.
+
+    Attributes
+    ----------
+    present : bool
+    last_heard_mono_ns : int or None
+        None for a tag that was never heard.
+    rssi_dbm : int or None
+        Of the last advertisement.
+    detail : str
+    """
+
+    present: bool
+    last_heard_mono_ns: int | None
+    rssi_dbm: int | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceEvent:
     """One thing heard from, or about, one device."""
 
     device_id: str
-    report: Report | Reject | LinkEvent
+    report: Report | Reject | LinkEvent | PresenceEvent
     stamps: Stamps
