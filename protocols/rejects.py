@@ -15,13 +15,19 @@ class RejectReason(StrEnum):
     TRUNCATED = "truncated"
     """A new ``$`` or ``!`` came before the sentence ended."""
     OVERLONG = "overlong"
-    """No line end within the framer's cap."""
+    """No line end within the framer's cap, or bytes behind the end of a value."""
     GARBAGE = "garbage"
     """Bytes between sentences that belong to none; a run of them is one reject."""
     BAD_HEMISPHERE = "bad_hemisphere"
     """A latitude or longitude whose hemisphere letter is not N/S or E/W."""
     BAD_FIELD = "bad_field"
     """A field that cannot be what the sentence says it is: unparsable or out of range."""
+    CUT_SHORT = "cut_short"
+    """A BLE value or AD structure that ends before its layout does."""
+    RESERVED = "reserved"
+    """A bit or value that the layout keeps for the future: its meaning is not known, so nothing is guessed."""
+    UNKNOWN_VALUE = "unknown_value"
+    """A kind or layout version that is none of ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """What a device said: one record per report, absent values are ``None``, time is integer nanoseconds.
 
-Reports carry the device's own claims only. When and through which wire they came is added by ``devices``.
+Reports carry the device's own claims only. When and through which wire they came is added by ``devices``. ``offset`` is
+the position in a byte stream; the value of a BLE characteristic is no stream, its reports have 0.
 """
 
 from dataclasses import dataclass
@@ -173,4 +174,138 @@ class CommandAck:
     value: str = ""
 
 
-Report = Fix | TagStatus | CommandAck
+@unique
+class TagMode(IntEnum):
+    """What the smart tag is doing for the person who carries it."""
+
+    IDLE = 0
+    WARNING = 1
+    """It warns: buzzer, motor or light as the warning asked."""
+    ACKNOWLEDGED = 2
+    """The person has pressed the button; the cause of the warning goes on."""
+    SOS = 3
+    """The person has called for help and not taken it back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagState:
+    """The smart tag about itself. ``warn_id`` is the warning it shows or showed last, None after a start.
+
+    ``own_warning``: it warns by itself because it hears the wearer's beacon. ``gnss``: its receiver has a fix.
+    """
+
+    offset: int = 0
+    state: TagMode
+    warn_id: int | None
+    sos: bool
+    motion: bool
+    battery_pct: int
+    gnss: bool
+    sequence: int
+    own_warning: bool
+
+
+@unique
+class TagEventKind(IntEnum):
+    """What happened at a smart tag."""
+
+    WARN_STARTED = 0
+    """The warning ``warn_id`` can be felt or heard."""
+    WARN_ACKED = 1
+    """The person has acknowledged the warning ``warn_id`` (None: the tag's own)."""
+    SOS_PRESSED = 2
+    SOS_CANCELLED = 3
+    OWN_WARNING_STARTED = 4
+    """The tag hears the wearer's beacon and warns without being told."""
+    OWN_WARNING_ENDED = 5
+    BUTTON = 6
+    """A press with no warning to acknowledge."""
+    REBOOTED = 7
+    KEYS_SET = 8
+    COVER_LOST = 9
+    """The tag has told the person that nobody watches over her through it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagEvent:
+    """One event of a smart tag; ``age_ms`` is how long ago it happened when it was sent."""
+
+    offset: int = 0
+    sequence: int
+    kind: TagEventKind
+    warn_id: int | None
+    age_ms: int
+
+
+@unique
+class BeaconVerdict(IntEnum):
+    """What an advertisement that has the form of a wearer's beacon turned out to be."""
+
+    GENUINE = 0
+    STRANGER = 1
+    """Somebody else's: no id of this order's key."""
+    FORGED = 2
+    """An id of this key under a message that the key did not make."""
+    REPLAYED = 3
+    """Made with the key, but sent again long after its time."""
+    CLONED = 4
+    """Two senders at once, or one in two places."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeaconSighting:
+    """What a smart tag heard of the wearer's beacon since it last said so.
+
+    ``rssi_dbm`` is the strongest, ``count`` the number of advertisements, ``counter`` the newest one's event counter;
+    ``age_ms`` is how long ago that one came when the sighting was sent.
+    """
+
+    offset: int = 0
+    rolling_id: bytes
+    rssi_dbm: int
+    count: int
+    counter: int
+    age_ms: int
+    verdict: BeaconVerdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatteryLevel:
+    """Charge of a battery, percent."""
+
+    offset: int = 0
+    battery_pct: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PnpId:
+    """Vendor, product and version numbers; ``vendor_source`` 1: Bluetooth company, 2: USB vendor."""
+
+    vendor_source: int
+    vendor_id: int
+    product_id: int
+    product_version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceInformation:
+    """What a BLE device says it is; None for what it does not offer."""
+
+    offset: int = 0
+    manufacturer: str | None = None
+    model: str | None = None
+    serial: str | None = None
+    hardware: str | None = None
+    firmware: str | None = None
+    software: str | None = None
+    system_id: int | None = None
+    pnp: PnpId | None = None
+
+
+NmeaReport = Fix | TagStatus | CommandAck
+"""What a serial tag says."""
+
+BleReport = Fix | TagState | TagEvent | BeaconSighting | BatteryLevel | DeviceInformation
+"""What a smart tag says."""
+
+Report = NmeaReport | BleReport

@@ -8,65 +8,26 @@ Readers ignore unknown fields (a later bridge may add some), so these structs do
 configuration, is strict. Fields are encoded in the order they stand here: equal inputs give equal bytes.
 """
 
-from enum import StrEnum, unique
 from typing import Literal, TypeVar
 
 import msgspec
+
+from protocols.mqtt.words import STATE_OF as STATE_OF
+from protocols.mqtt.words import AlertKind as AlertKind
+from protocols.mqtt.words import BandName as BandName
+from protocols.mqtt.words import CapStatus as CapStatus
+from protocols.mqtt.words import Certainty as Certainty
+from protocols.mqtt.words import MsgType as MsgType
+from protocols.mqtt.words import OnOff as OnOff
+from protocols.mqtt.words import Severity as Severity
+from protocols.mqtt.words import SmartTagState, WarnCause, WarnLevelName, WarnTextName
+from protocols.mqtt.words import Urgency as Urgency
+from protocols.mqtt.words import WarningStep as WarningStep
 
 MAX_PAYLOAD_BYTES = 16_384
 """Largest body. The contract's cap: a provider sizes its buffers by it; a longer one is cut by some brokers."""
 
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
-
-
-@unique
-class AlertKind(StrEnum):
-    """Closed list of version 1 that this bridge raises; NIJ 1004.00 wording."""
-
-    EXCLUSION_ZONE_ENTERED = "exclusion_zone_entered"
-    INCLUSION_ZONE_LEFT = "inclusion_zone_left"
-    PROXIMITY_BREACH = "proximity_breach"
-    STRAP_TAMPER = "strap_tamper"
-    CASE_TAMPER = "case_tamper"
-    SHIELDING_SUSPECTED = "shielding_suspected"
-    JAMMING_SUSPECTED = "jamming_suspected"
-    BATTERY_LOW = "battery_low"
-    BATTERY_CRITICAL = "battery_critical"
-    COMMS_LOST = "comms_lost"
-    LOCATION_LOST = "location_lost"
-
-
-@unique
-class MsgType(StrEnum):
-    """CAP ``msgType``: the life of an alert."""
-
-    ALERT = "Alert"
-    UPDATE = "Update"
-    CANCEL = "Cancel"
-
-
-@unique
-class BandName(StrEnum):
-    """Band of a pair; UNKNOWN (either side stale) is never shown as clear."""
-
-    UNKNOWN = "unknown"
-    CLEAR = "clear"
-    PRE_ALERT = "pre_alert"
-    ALARM = "alarm"
-    CONTACT = "contact"
-
-
-STATE_OF: dict[MsgType, Literal["raised", "updated", "cleared"]] = {
-    MsgType.ALERT: "raised",
-    MsgType.UPDATE: "updated",
-    MsgType.CANCEL: "cleared",
-}
-
-CapStatus = Literal["Actual", "Exercise", "Test"]
-Severity = Literal["Extreme", "Severe", "Moderate", "Minor"]
-Urgency = Literal["Immediate", "Expected", "Future", "Past"]
-Certainty = Literal["Observed", "Likely", "Possible", "Unknown"]
-OnOff = Literal["online", "offline"]
 
 
 class Point(msgspec.Struct, frozen=True, tag="Point", tag_field="type"):
@@ -246,8 +207,21 @@ class StatusData(msgspec.Struct, frozen=True):
     kind: str | None = None
 
 
+class StandingWarning(msgspec.Struct, frozen=True):
+    """What her tag was asked to show last, and the last step of it."""
+
+    level: WarnLevelName
+    text: WarnTextName
+    step: WarningStep
+    warn_id: int
+    since: str
+
+
 class ProtectedStatusData(msgspec.Struct, frozen=True):
-    """Retained state of a protected person's device."""
+    """Retained state of a protected person's device.
+
+    ``smart_tag`` is ``none_issued`` where nobody could warn her; null for a device that is not a person's reference.
+    """
 
     comms: Literal["up", "lost", "unknown"]
     location: Literal["valid", "lost", "unknown"]
@@ -260,6 +234,57 @@ class ProtectedStatusData(msgspec.Struct, frozen=True):
     pairs: tuple[ProximityDetail, ...]
     epoch: str
     kind: str | None = None
+    smart_tag: SmartTagState | None = None
+    smart_tag_id: str | None = None
+    sos: bool | None = None
+    warning: StandingWarning | None = None
+
+
+class WarningLatency(msgspec.Struct, frozen=True):
+    """Milliseconds between the stages that were reached, on the bridge's monotonic clock.
+
+    ``fix_to_...`` count from when the first byte of what made the warning was read: a fix, a sighting, her call.
+    """
+
+    fix_to_asked_ms: float | None = None
+    fix_to_written_ms: float | None = None
+    fix_to_started_ms: float | None = None
+    asked_to_written_ms: float | None = None
+    written_to_started_ms: float | None = None
+    started_to_acknowledged_ms: float | None = None
+
+
+class WarningTrace(msgspec.Struct, frozen=True):
+    """When a warning passed each stage, CLOCK_MONOTONIC of the machine whose boot is ``boot_id``."""
+
+    boot_id: str
+    rx_mono_ns: int | None
+    asked_mono_ns: int | None
+    written_mono_ns: int | None
+    started_mono_ns: int | None
+    acknowledged_mono_ns: int | None
+
+
+class WarningData(msgspec.Struct, frozen=True):
+    """One step in the life of a warning. ``repeat`` counts how often she was warned of the same before.
+
+    ``age_s`` is set where the tag told of something that lay back. A warning holds neither position nor distance.
+    """
+
+    step: WarningStep
+    smart_tag: str
+    warn_id: int | None
+    level: WarnLevelName | None
+    text: WarnTextName | None
+    cause: WarnCause | None
+    wearer: str | None
+    repeat: int
+    reason: str
+    occurred_at: str
+    age_s: float | None
+    latency: WarningLatency
+    delivery: Delivery
+    trace: WarningTrace
 
 
 class BridgeStatusData(msgspec.Struct, frozen=True):
@@ -359,6 +384,12 @@ class ProtectedStatusEvent(Event, frozen=True):
     data: ProtectedStatusData
 
 
+class WarningEvent(Event, frozen=True):
+    """``{root}/protected/{ref}/warning``."""
+
+    data: WarningData
+
+
 class BridgeStatusEvent(Event, frozen=True):
     """``{root}/bridge/{id}/status``."""
 
@@ -373,7 +404,7 @@ class HeartbeatEvent(Event, frozen=True):
 
 WearerEvent = AlertEvent | ActiveEvent | PositionEvent | StatusEvent
 """All that may stand below ``{root}/tag/``."""
-ProtectedEvent = ProtectedAlertEvent | ActiveEvent | PositionEvent | ProtectedStatusEvent
+ProtectedEvent = ProtectedAlertEvent | ActiveEvent | PositionEvent | ProtectedStatusEvent | WarningEvent
 """All that may stand below ``{root}/protected/``."""
 BridgeEvent = BridgeStatusEvent | HeartbeatEvent
 """All that may stand below ``{root}/bridge/``."""
@@ -420,8 +451,12 @@ def decode(body: bytes, kind: type[_EventT]) -> _EventT:
     return msgspec.json.decode(body, type=kind)
 
 
-def with_attempt(body: bytes, kind: type[AlertEvent] | type[ProtectedAlertEvent], attempt: int) -> bytes:
-    """Return the same alert as its ``attempt``-th sending; id, sequence and all else stay.
+CountedEvent = AlertEvent | ProtectedAlertEvent | WarningEvent
+"""Events that are sent until they are delivered; ``delivery.attempt`` counts."""
+
+
+def with_attempt(body: bytes, kind: type[CountedEvent], attempt: int) -> bytes:
+    """Return the same event as its ``attempt``-th sending; id, sequence and all else stay.
 
     A body that one more digit would make too long is returned as it is: it must go out again all the same.
     """

@@ -27,7 +27,15 @@ _BY_KIND: dict[AlertKind, Gravity] = {
     AlertKind.BATTERY_CRITICAL: Gravity(severity="Severe", urgency="Expected", certainty="Observed"),
     AlertKind.COMMS_LOST: Gravity(severity="Severe", urgency="Immediate", certainty="Observed"),
     AlertKind.LOCATION_LOST: Gravity(severity="Severe", urgency="Immediate", certainty="Observed"),
+    AlertKind.SOS: Gravity(severity="Extreme", urgency="Immediate", certainty="Observed"),
+    AlertKind.PROTECTED_PERSON_NOT_WARNED: Gravity(severity="Severe", urgency="Immediate", certainty="Likely"),
+    AlertKind.COVER_LOST: Gravity(severity="Severe", urgency="Immediate", certainty="Observed"),
+    AlertKind.BEACON_HEARD: Gravity(severity="Extreme", urgency="Immediate", certainty="Likely"),
+    AlertKind.BEACON_FORGED: Gravity(severity="Severe", urgency="Immediate", certainty="Likely"),
 }
+
+_UNWARNED_IN_DANGER = Gravity(severity="Extreme", urgency="Immediate", certainty="Likely")
+"""Not warned while he is within her alarm or contact ring, or near by radio."""
 
 _BY_BAND: dict[BandName, Gravity] = {
     BandName.CONTACT: Gravity(severity="Extreme", urgency="Immediate", certainty="Observed"),
@@ -38,8 +46,10 @@ _BY_BAND: dict[BandName, Gravity] = {
 }
 
 
-def gravity_of(kind: AlertKind, band: BandName | None = None) -> Gravity:
-    """Gravity of an alert; proximity is graded by its band."""
+def gravity_of(kind: AlertKind, band: BandName | None = None, level: str | None = None) -> Gravity:
+    """Gravity of an alert; proximity is graded by its band, a warning that did not arrive by its level."""
     if kind is AlertKind.PROXIMITY_BREACH:
         return _BY_BAND[band or BandName.UNKNOWN]
+    if kind is AlertKind.PROTECTED_PERSON_NOT_WARNED and level in {"alarm", "contact"}:
+        return _UNWARNED_IN_DANGER
     return _BY_KIND[kind]

@@ -2,9 +2,9 @@
 
 ::
 
-    {root}/tag/{tag}/alert | active | position | status          what a wearer-side reader may see
-    {root}/protected/{ref}/alert | active | position | status    the protected person; an access list of its own
-    {root}/bridge/{id}/status | heartbeat                        the bridge about itself
+    {root}/tag/{tag}/alert | active | position | status                    what a wearer-side reader may see
+    {root}/protected/{ref}/alert | active | position | status | warning    hers; an access list of its own
+    {root}/bridge/{id}/status | heartbeat                                  the bridge about itself
 """
 
 import re
@@ -39,6 +39,7 @@ class Stream(StrEnum):
     POSITION = "position"
     STATUS = "status"
     HEARTBEAT = "heartbeat"
+    WARNING = "warning"
 
 
 def is_topic_id(text: str) -> bool:

@@ -13,7 +13,7 @@ from protocols.nmea.framer import Frame, Framer
 from protocols.nmea.sentences import decode, find_kind
 from protocols.nmea.tag import ACK_ADDRESS, STATUS_ADDRESS, decode_ack, decode_status
 from protocols.rejects import Reject, RejectReason
-from protocols.reports import CommandAck, Fix, Report
+from protocols.reports import CommandAck, Fix, NmeaReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ class NmeaDecoder:
         """Whether ``close_epoch`` would report a fix."""
         return self._assembler.has_open_epoch
 
-    def feed(self, data: bytes, *, t_rx_utc_ns: int | None = None) -> list[Report | Reject]:
+    def feed(self, data: bytes, *, t_rx_utc_ns: int | None = None) -> list[NmeaReport | Reject]:
         """Take the next bytes; return what they completed.
 
         Parameters
@@ -124,18 +124,18 @@ class NmeaDecoder:
         self._bytes_in += len(data)
         if t_rx_utc_ns is not None:
             self._t_rx_utc_ns = t_rx_utc_ns
-        out: list[Report | Reject] = []
+        out: list[NmeaReport | Reject] = []
         for item in self._framer.feed(data):
             self._take(item, out)
         return out
 
-    def close_epoch(self) -> list[Report | Reject]:
+    def close_epoch(self) -> list[NmeaReport | Reject]:
         """Close the open epoch: to be called when the line has been idle for longer than a pause within a cycle."""
         return self._fix_reports(self._assembler.close())
 
-    def close(self) -> list[Report | Reject]:
+    def close(self) -> list[NmeaReport | Reject]:
         """End of stream: name what is left in the buffer, close the open epoch."""
-        out: list[Report | Reject] = []
+        out: list[NmeaReport | Reject] = []
         if not self._closed:
             self._closed = True
             for item in self._framer.close():
@@ -143,7 +143,7 @@ class NmeaDecoder:
             out += self._fix_reports(self._assembler.close())
         return out
 
-    def _take(self, item: Frame | Reject, out: list[Report | Reject]) -> None:
+    def _take(self, item: Frame | Reject, out: list[NmeaReport | Reject]) -> None:
         if isinstance(item, Reject):
             self._rejects[item.reason] += 1
             out.append(item)
@@ -174,8 +174,8 @@ class NmeaDecoder:
             self._rejects[exc.reason] += 1
             out.append(Reject(offset=item.offset, reason=exc.reason, raw=item.raw, detail=exc.detail))
 
-    def _fix_reports(self, epochs: list[Epoch]) -> list[Report | Reject]:
-        fixes: list[Report | Reject] = []
+    def _fix_reports(self, epochs: list[Epoch]) -> list[NmeaReport | Reject]:
+        fixes: list[NmeaReport | Reject] = []
         for epoch in epochs:
             t_fix_utc_ns, rule = self._calendar.resolve(epoch.time_of_day_ns, epoch.day, self._t_rx_utc_ns)
             if epoch.claims:

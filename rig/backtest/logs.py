@@ -11,7 +11,7 @@ from devices.capture import read_capture
 from devices.errors import CaptureError
 from protocols.nmea import NmeaDecoder
 from protocols.rejects import Reject
-from protocols.reports import Fix, FixState, Report
+from protocols.reports import Fix, FixState, NmeaReport
 from rig.backtest.errors import HistoryError
 from rig.backtest.files import InputBytes
 from rig.backtest.fixes import Batch, DeviceNames, Fixes, Tally
@@ -113,7 +113,7 @@ class NmeaSource(_Log):
         if decoder.counters.bytes_in and not decoder.counters.framed:
             self._tally.notes.append(f"{self.name}: not one sentence with a right checksum; is it NMEA 0183?")
 
-    def _reports(self, reports: list[Report | Reject]) -> None:
+    def _reports(self, reports: list[NmeaReport | Reject]) -> None:
         for report in reports:
             if isinstance(report, Fix):
                 placed = report.state is FixState.POSITION

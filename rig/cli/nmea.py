@@ -17,7 +17,7 @@ from rich.progress import Progress
 from devices.clock import SystemClock
 from protocols.nmea import NmeaDecoder
 from protocols.rejects import Reject
-from protocols.reports import CommandAck, Fix, FixState, Report, TagStatus
+from protocols.reports import CommandAck, Fix, FixState, NmeaReport, TagStatus
 from rig.cli.exit_codes import ExitCode
 
 _CHUNK_BYTES = 1 << 16
@@ -184,7 +184,7 @@ class _ProgressLine:
 class _Printer(Protocol):
     """Writes reports to standard output."""
 
-    def put(self, reports: list[Report | Reject]) -> None: ...
+    def put(self, reports: list[NmeaReport | Reject]) -> None: ...
 
     def finish(self, decoder: NmeaDecoder) -> None: ...
 
@@ -195,7 +195,7 @@ class _JsonPrinter:
     def __init__(self) -> None:
         self._encoder = msgspec.json.Encoder()
 
-    def put(self, reports: list[Report | Reject]) -> None:
+    def put(self, reports: list[NmeaReport | Reject]) -> None:
         if reports:
             click.echo(b"".join(self._encoder.encode(_as_object(report)) + b"\n" for report in reports), nl=False)
 
@@ -203,7 +203,7 @@ class _JsonPrinter:
         """Print nothing: the lines are all there is."""
 
 
-def _as_object(report: Report | Reject) -> dict[str, object]:
+def _as_object(report: NmeaReport | Reject) -> dict[str, object]:
     match report:
         case Fix():
             return {
@@ -245,7 +245,7 @@ class _TablePrinter:
         self._states: Counter[FixState] = Counter()
         click.echo(_HEAD)
 
-    def put(self, reports: list[Report | Reject]) -> None:
+    def put(self, reports: list[NmeaReport | Reject]) -> None:
         lines = []
         for report in reports:
             if isinstance(report, Fix):
@@ -264,7 +264,7 @@ class _TablePrinter:
         )
 
 
-def _as_line(report: Report | Reject) -> str:
+def _as_line(report: NmeaReport | Reject) -> str:
     match report:
         case Fix():
             moment = "-" if report.t_fix_utc_ns is None else _rfc3339(report.t_fix_utc_ns)

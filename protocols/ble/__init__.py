@@ -1,0 +1,1 @@
+"""BLE advertisements and characteristic values to typed reports and back."""
