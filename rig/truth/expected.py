@@ -47,7 +47,7 @@ def expected_alerts(scenario: Scenario, policy: JudgePolicy) -> list[ExpectedAle
             if order.zones is None or zone["id"] in order.zones:
                 found += _zone_alerts(zone, wearer, scenario.duration_s, policy)
         for ring in order.protected:
-            found += _proximity_alerts(order, ring, wearer, devices[ring.device], scenario.duration_s, policy)
+            found += proximity_alerts(order, ring, wearer, devices[ring.device], scenario.duration_s, policy)
     for device in devices.values():
         found += _equipment_alerts(device)
         found += _battery_alerts(device, scenario.duration_s, policy)
@@ -156,7 +156,7 @@ def _from_crossing(
     )
 
 
-def _proximity_alerts(
+def proximity_alerts(
     order: OrderTable,
     ring: ProtectedTable,
     wearer: DeviceTruth,
@@ -164,6 +164,7 @@ def _proximity_alerts(
     duration_s: float,
     policy: JudgePolicy,
 ) -> Iterator[ExpectedAlert]:
+    """Find the changes of a pair's band, each for his side and for hers, as if the broker were always there."""
     bands = (
         (ring.pre_alert_m, BandName.CLEAR, BandName.PRE_ALERT),
         (ring.alarm_m, BandName.PRE_ALERT, BandName.ALARM),
