@@ -11,12 +11,12 @@ Every value begins with one octet: layout version in the upper half, what it is 
 All but the keys fit in a notification of the smallest ATT MTU (23).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, unique
 
 from protocols.ble.layout import Field, Layout, ValueRefusedError, check_size, rejecting, u8, u16, u32
 from protocols.errors import EncodeError
-from protocols.rejects import RejectReason
+from protocols.rejects import Reject, RejectReason
 from protocols.reports import (
     BeaconSighting,
     BeaconVerdict,
@@ -130,8 +130,8 @@ class WarnCommand:
 class TagKeys:
     """Keys that a tag is given once: its own (rolling ids) and the one of the wearer's beacon it shall know."""
 
-    tag_key: bytes
-    beacon_key: bytes | None
+    tag_key: bytes = field(repr=False)
+    beacon_key: bytes | None = field(repr=False)
 
 
 def encode_tag_state(state: TagState) -> bytes:
@@ -230,9 +230,14 @@ def encode_tag_keys(keys: TagKeys) -> bytes:
     return bytes([_header(0)]) + keys.tag_key + beacon_key
 
 
+def decode_tag_keys(data: bytes) -> TagKeys | Reject:
+    """Value of ``TAG_KEYS`` to the keys; what the tag's firmware does. A reject keeps the first octet only."""
+    keys = _read_keys(data)
+    return replace(keys, raw=keys.raw[:1]) if isinstance(keys, Reject) else keys
+
+
 @rejecting
-def decode_tag_keys(data: bytes) -> TagKeys:
-    """Value of ``TAG_KEYS`` to the keys; what the tag's firmware does. A refused one is not kept in the reject."""
+def _read_keys(data: bytes) -> TagKeys:
     check_size("keys", data, 1 + 2 * KEY_OCTETS)
     _subject(data[0], 1, "keys")
     tag_key, beacon_key = data[1 : 1 + KEY_OCTETS], data[1 + KEY_OCTETS :]
