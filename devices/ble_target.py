@@ -6,13 +6,12 @@ from enum import StrEnum, unique
 from pathlib import Path
 
 from devices.transports.spec import TransportSpec, closest, parse_spec
+from protocols.ble.smart_tag import KEY_OCTETS
 
 SCHEME = "ble"
 """Stands before the colon of every target."""
 ROLLING = "rolling"
 """Target of a tag that has no fixed address and is known by its key alone."""
-KEY_MIN_BYTES, KEY_MAX_BYTES = 16, 64
-"""Bytes of a tag's key. 16 is as strong as the cipher of the link; HMAC-SHA256 takes more than 64 apart again."""
 ESPHOME_SCHEME = "esphome"
 """An adapter in another room: ``adapter=esphome://host:port``."""
 
@@ -121,8 +120,8 @@ def _read_key(spec: TransportSpec, folder: Path) -> bytes:
         key = bytes.fromhex(text)
     except ValueError:
         raise spec.error(f"key_file {path}: expected hexadecimal digits and nothing else") from None
-    if not KEY_MIN_BYTES <= len(key) <= KEY_MAX_BYTES:
-        raise spec.error(f"key_file {path}: {len(key)} bytes, expected {KEY_MIN_BYTES} to {KEY_MAX_BYTES}")
+    if len(key) != KEY_OCTETS:
+        raise spec.error(f"key_file {path}: {len(key)} bytes, expected {KEY_OCTETS} (32 hexadecimal digits)")
     return key
 
 

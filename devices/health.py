@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from devices.events import LinkState
+from devices.smart_tag_warn import WarnCounts
 from protocols.nmea import NmeaCounters
 
 
@@ -55,6 +56,73 @@ class DeviceHealth:
     line: LineCounts
     nmea: NmeaCounters
     last_rx_mono_ns: int | None
+
+
+@dataclass(slots=True, kw_only=True)
+class RadioCounts:
+    """What the driver of a Bluetooth tag counts.
+
+    Attributes
+    ----------
+    adverts : int
+        Reports of its advertisements; ``adverts_new`` those that prove another packet.
+    connected, connect_failures, lost, gave_way : int
+        Connections, attempts that failed, connections that broke, and those that a more urgent tag took.
+    unanswered : int
+        Connections ended because the tag stopped answering.
+    pair_failures, bonds_lost : int
+    values, rejects : int
+        Values that came, and those that were refused.
+    """
+
+    adverts: int = 0
+    adverts_new: int = 0
+    connected: int = 0
+    connect_failures: int = 0
+    lost: int = 0
+    gave_way: int = 0
+    unanswered: int = 0
+    pair_failures: int = 0
+    bonds_lost: int = 0
+    values: int = 0
+    rejects: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmartTagHealth:
+    """What the driver of one smart tag has seen since it started.
+
+    Attributes
+    ----------
+    link : LinkState or None
+        None before the first connection or failure.
+    present : bool or None
+        None until it was heard or its time limit passed.
+    radio : RadioCounts
+    warnings : WarnCounts
+    last_rx_mono_ns : int or None
+        When something last proved that the tag is there.
+    rssi_dbm : int or None
+        Of the last advertisement.
+    connect_ns : int or None
+        How long the last connection took to make, services found.
+    first_warning_ns, first_warning_max_ns : int or None
+        From the last reconnect (and the longest of all): connection made to the standing warning taken by the tag.
+    warn_write_max_ns : int or None
+        Longest write of a warning, its response included.
+    """
+
+    device_id: str
+    link: LinkState | None
+    present: bool | None
+    radio: RadioCounts
+    warnings: WarnCounts
+    last_rx_mono_ns: int | None
+    rssi_dbm: int | None
+    connect_ns: int | None
+    first_warning_ns: int | None
+    first_warning_max_ns: int | None
+    warn_write_max_ns: int | None
 
 
 def add_counters(a: NmeaCounters, b: NmeaCounters) -> NmeaCounters:

@@ -1,0 +1,398 @@
+"""Adapters shared by many tags: one scan each, advertisements to whom they belong, turns to connect, places to hold.
+
+A tag's driver takes a ``Seat``. The adapter listens as long as somebody sits; a scan that fell silent is started anew,
+which is also how an adapter that was switched off, pulled out or put back is noticed: no library tells.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from devices.backoff import Backoff
+from devices.ble_finder import TagFinder
+from devices.ble_link import Advert, Link, RadioDoor
+from devices.ble_slots import SLOTS_DEFAULT, Claim, Urgency, plan_slots
+from devices.ble_target import BleTarget
+from devices.clock import Clock
+from devices.errors import LinkFailedError, RadioAbsentError, RadioError
+
+SILENCE_S = 5.0
+"""s. A scan that reported nothing for so long is started anew. Where there are tags there are several advertisements a
+second; where there is nothing, the cost is two calls to the Bluetooth service."""
+RECHECK_S = 1.0
+"""s. Least time between two such restarts, however many connections break at once: BlueZ needs some 100 ms for one."""
+FRESH_NS = 12_000_000_000
+"""ns. How old an advertisement may be to connect on. Linux reports a constant one about every 10 s only."""
+
+DoorOpener = Callable[[str | None, Clock], RadioDoor]
+
+_log = logging.getLogger(__name__)
+
+
+class Seat:
+    """What one tag's driver has at an adapter.
+
+    Attributes
+    ----------
+    may_connect : asyncio.Event
+        Set while it is this tag's turn; ``connect`` uses it up.
+    give_way : asyncio.Event
+        Set when a more urgent tag needs the place: end the attempt or the connection.
+    newest : Advert or None
+        The tag's last advertisement.
+    """
+
+    def __init__(
+        self,
+        adapter: "_Adapter",
+        device_id: str,
+        target: BleTarget,
+        on_advert: Callable[[Advert], None],
+        on_adapter: Callable[[bool, str], None],
+    ) -> None:
+        self.device_id = device_id
+        self.target = target
+        self.on_advert = on_advert
+        self.on_adapter = on_adapter
+        self.may_connect = asyncio.Event()
+        self.give_way = asyncio.Event()
+        self.newest: Advert | None = None
+        self.urgency = Urgency.ROUTINE
+        self.linked_since_mono_ns: int | None = None
+        self.is_connecting = False
+        self.last_linked_mono_ns = adapter.clock.mono_ns()
+        self._adapter = adapter
+        self._ready_at_mono_ns: int | None = None
+        self._used: Advert | None = None
+
+    @property
+    def adapter_detail(self) -> str | None:
+        """Why the adapter cannot be used; None while it can."""
+        return self._adapter.down_detail
+
+    def want(self, *, not_before_mono_ns: int) -> None:
+        """Ask for a turn to connect, from that time on."""
+        self._ready_at_mono_ns = not_before_mono_ns
+        self._adapter.plan_at(not_before_mono_ns)
+
+    def set_urgency(self, urgency: Urgency) -> None:
+        """Say how much depends on a connection now."""
+        if urgency is not self.urgency:
+            self.urgency = urgency
+            self._adapter.plan()
+
+    async def connect(self, *, within_s: float) -> Link:
+        """Connect to the sender of the newest advertisement, in this tag's turn.
+
+        Raises
+        ------
+        RadioError
+            The turn is given back.
+        """
+        advert = self.newest
+        self.may_connect.clear()
+        self._ready_at_mono_ns = None
+        # An attempt uses its advertisement up: the next needs one that came after it, so that a tag which has left does
+        # not keep the adapter busy.
+        self._used = advert
+        try:
+            if advert is None:
+                raise LinkFailedError(f"{self.device_id}: not heard yet")
+            link = await self._adapter.connect(advert, within_s=within_s)
+        except BaseException:
+            self.is_connecting = False
+            self._adapter.plan()
+            raise
+        self.is_connecting = False
+        self.linked_since_mono_ns = self.last_linked_mono_ns = self._adapter.clock.mono_ns()
+        self._adapter.plan()
+        return link
+
+    def left(self) -> None:
+        """Say that the connection is over."""
+        if self.linked_since_mono_ns is not None:
+            self.last_linked_mono_ns = self._adapter.clock.mono_ns()
+        self.linked_since_mono_ns = None
+        self.give_way.clear()
+        self._adapter.plan()
+
+    def suspect(self) -> None:
+        """Say that a connection broke for no known reason: perhaps the adapter went."""
+        self._adapter.suspect()
+
+    def hear(self, advert: Advert) -> None:
+        """Take an advertisement of this tag."""
+        first_since_used = self.newest is self._used
+        self.newest = advert
+        self.on_advert(advert)
+        if first_since_used:
+            self._adapter.plan()
+
+    def claim(self, now_mono_ns: int) -> Claim:
+        """Say what this tag brings forward."""
+        is_fresh = (
+            self.newest is not None
+            and self.newest is not self._used
+            and now_mono_ns - self.newest.t_rx_mono_ns <= FRESH_NS
+        )
+        is_due = self._ready_at_mono_ns is not None and self._ready_at_mono_ns <= now_mono_ns
+        return Claim(
+            device_id=self.device_id,
+            urgency=self.urgency,
+            last_linked_mono_ns=self.last_linked_mono_ns,
+            linked_since_mono_ns=self.linked_since_mono_ns,
+            is_connecting=self.is_connecting,
+            is_ready=is_fresh and is_due,
+        )
+
+    def leave(self) -> None:
+        """Give the seat back."""
+        self._adapter.remove(self)
+
+
+class Radio:
+    """All adapters that somebody uses.
+
+    Parameters
+    ----------
+    clock : Clock
+    open_door : callable
+        Gives the library behind an adapter.
+    n_slots : int
+        Connections that one adapter keeps.
+    rng : random.Random, optional
+        Jitter of the backoff.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        open_door: DoorOpener,
+        *,
+        n_slots: int = SLOTS_DEFAULT,
+        silence_s: float = SILENCE_S,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._clock = clock
+        self._open_door = open_door
+        self._n_slots = n_slots
+        self._silence_s = silence_s
+        self._rng = rng or random.Random()
+        self._adapters: dict[str | None, _Adapter] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        adapters, self._adapters = list(self._adapters.values()), {}
+        await asyncio.gather(*(adapter.close() for adapter in adapters))
+
+    def seat(
+        self,
+        device_id: str,
+        target: BleTarget,
+        *,
+        on_advert: Callable[[Advert], None],
+        on_adapter: Callable[[bool, str], None],
+    ) -> Seat:
+        """Take a seat at the adapter of a target.
+
+        Parameters
+        ----------
+        device_id : str
+        target : BleTarget
+        on_advert : callable
+            Called with each advertisement of this tag.
+        on_adapter : callable
+            Called with True when the adapter works, with False and why when it does not.
+        """
+        return self._adapter(target.adapter).add(device_id, target, on_advert, on_adapter)
+
+    def listen(
+        self, adapter: str | None, on_advert: Callable[[Advert], None], on_adapter: Callable[[bool, str], None]
+    ) -> Callable[[], None]:
+        """Have every advertisement that an adapter hears handed on; call what is returned to end it."""
+        return self._adapter(adapter).listen(on_advert, on_adapter)
+
+    def _adapter(self, name: str | None) -> "_Adapter":
+        if name not in self._adapters:
+            self._adapters[name] = _Adapter(
+                name,
+                self._clock,
+                self._open_door,
+                n_slots=self._n_slots,
+                silence_s=self._silence_s,
+                backoff=Backoff(self._rng),
+            )
+        return self._adapters[name]
+
+
+class _Adapter:
+    def __init__(
+        self,
+        name: str | None,
+        clock: Clock,
+        open_door: DoorOpener,
+        *,
+        n_slots: int,
+        silence_s: float,
+        backoff: Backoff,
+    ) -> None:
+        self.clock = clock
+        self.down_detail: str | None = None
+        self._name = name or "default adapter"
+        self._adapter_name = name
+        self._open_door = open_door
+        self._door: RadioDoor | None = None
+        self._n_slots = n_slots
+        self._silence_s = silence_s
+        self._backoff = backoff
+        self._seats: dict[str, Seat] = {}
+        self._finder: TagFinder[Seat] = TagFinder()
+        self._listeners: list[tuple[Callable[[Advert], None], Callable[[bool, str], None]]] = []
+        self._is_up: bool | None = None
+        self._last_heard_mono_ns = clock.mono_ns()
+        self._suspected = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    # Who uses it
+
+    def add(
+        self,
+        device_id: str,
+        target: BleTarget,
+        on_advert: Callable[[Advert], None],
+        on_adapter: Callable[[bool, str], None],
+    ) -> Seat:
+        if device_id in self._seats:
+            raise ValueError(f"{device_id}: two drivers of one device_id at {self._name}")
+        seat = self._seats[device_id] = Seat(self, device_id, target, on_advert, on_adapter)
+        self._finder.add(seat, address=target.address, key=target.key)
+        self._start()
+        return seat
+
+    def remove(self, seat: Seat) -> None:
+        self._seats.pop(seat.device_id, None)
+        self._finder.remove(seat)
+        self.plan()
+
+    def listen(
+        self, on_advert: Callable[[Advert], None], on_adapter: Callable[[bool, str], None]
+    ) -> Callable[[], None]:
+        entry = (on_advert, on_adapter)
+        self._listeners.append(entry)
+        self._start()
+        return lambda: self._listeners.remove(entry)
+
+    async def connect(self, advert: Advert, *, within_s: float) -> Link:
+        if self._door is None:
+            raise RadioAbsentError(f"{self._name}: {self.down_detail or 'not open'}")
+        return await self._door.connect(advert, within_s=within_s)
+
+    async def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._door is not None:
+            await self._door.close()
+
+    def suspect(self) -> None:
+        self._suspected.set()
+
+    def _start(self) -> None:
+        if self._task is None:
+            self._task = asyncio.create_task(self._keep_listening())
+
+    # Listening
+
+    async def _keep_listening(self) -> None:
+        while True:
+            self._suspected.clear()
+            try:
+                if self._door is None:
+                    self._door = self._open_door(self._adapter_name, self.clock)
+                scan = await self._door.start_scan(self._on_advert)
+            except RadioError as exc:
+                self._set_up(False, str(exc))
+                await self._pause()
+                continue
+            self._backoff.reset()
+            self._set_up(True, f"{self._name} listens")
+            try:
+                await asyncio.sleep(RECHECK_S)
+                await self._until_silent_or_suspected()
+            finally:
+                await scan.stop()
+
+    async def _pause(self) -> None:
+        await self.clock.sleep_until(self.clock.mono_ns() + self._backoff.next_ns())
+
+    async def _until_silent_or_suspected(self) -> None:
+        self._last_heard_mono_ns = max(self._last_heard_mono_ns, self.clock.mono_ns() - round(RECHECK_S * 1e9))
+        while not self._suspected.is_set():
+            silent_s = (self.clock.mono_ns() - self._last_heard_mono_ns) / 1e9
+            if silent_s >= self._silence_s:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._silence_s - silent_s):
+                    await self._suspected.wait()
+
+    def _set_up(self, is_up: bool, detail: str) -> None:
+        if (is_up, detail) == (self._is_up, self.down_detail) or (is_up and self._is_up):
+            return
+        _log.log(logging.INFO if is_up else logging.WARNING, "%s: %s", self._name, detail)
+        self._is_up = is_up
+        self.down_detail = None if is_up else detail
+        for seat in list(self._seats.values()):
+            seat.on_adapter(is_up, detail)
+        for _, on_adapter in list(self._listeners):
+            on_adapter(is_up, detail)
+
+    def _on_advert(self, advert: Advert) -> None:
+        self._last_heard_mono_ns = advert.t_rx_mono_ns
+        for on_advert, _ in list(self._listeners):
+            on_advert(advert)
+        seat = self._finder.find(advert)
+        if seat is not None:
+            seat.hear(advert)
+
+    # Turns and places
+
+    def plan_at(self, mono_ns: int) -> None:
+        """Look at turns and places now, and again at that time."""
+        delay_s = (mono_ns - self.clock.mono_ns()) / 1e9
+        if delay_s > 0:
+            asyncio.get_running_loop().call_later(delay_s, self.plan)
+        else:
+            self.plan()
+
+    def plan(self) -> None:
+        now_mono_ns = self.clock.mono_ns()
+        claims = [seat.claim(now_mono_ns) for seat in self._seats.values()]
+        plan = plan_slots(claims, n_slots=self._n_slots, now_mono_ns=now_mono_ns)
+        if plan.connect is not None:
+            seat = self._seats[plan.connect]
+            seat.is_connecting = True
+            seat.give_way.clear()
+            seat.may_connect.set()
+        for device_id in (plan.abandon, plan.release):
+            if device_id is not None:
+                self._seats[device_id].give_way.set()
+        self._plan_later(any(claim.is_ready for claim in claims))
+
+    def _plan_later(self, somebody_waits: bool) -> None:
+        """Places change hands by time too."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if somebody_waits:
+            self._timer = asyncio.get_running_loop().call_later(1.0, self.plan)

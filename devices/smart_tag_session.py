@@ -1,0 +1,278 @@
+"""One connection to a tag from its first write to its end: warnings first, then everything else, one call at a time."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from devices.ble_link import Characteristic, Link
+from devices.ble_target import BleTarget, Pairing
+from devices.clock import Clock
+from devices.errors import AttRefusedError, LinkAuthError, LinkFailedError, LinkLostError, RadioError
+from devices.events import Stamps
+from devices.presence import PRESENCE_LIMIT_NS
+from devices.smart_tag_profile import Decoder, Source, TagProfile, decode_information, read_profile
+from devices.smart_tag_warn import ACK_S, WARN_PATIENCE_S, WarnLane
+from protocols.ble.gatt import AlertLevel, encode_alert_level, encode_current_time
+from protocols.ble.smart_tag import TagKeys, WarnCommand, WarnLevel, encode_tag_keys, encode_warn
+from protocols.rejects import Reject
+from protocols.reports import BleReport
+
+_ALERT = {
+    WarnLevel.STAND_DOWN: AlertLevel.NONE,
+    WarnLevel.NOTICE: AlertLevel.MILD,
+    WarnLevel.ALARM: AlertLevel.HIGH,
+    WarnLevel.CONTACT: AlertLevel.HIGH,
+}
+"""What a plain tag, which knows three levels, is told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagTiming:
+    """Deadlines and intervals of one tag's driver, seconds.
+
+    Attributes
+    ----------
+    connect_s : float
+        A connection attempt with the discovery of services. Adapters wait for the next advertisement (up to 1 s, some
+        lost) and discovery takes up to 2 s on slow links.
+    answer_s : float
+        Any read or write. Links survive silences of up to their supervision timeout (2 to 6 s, mostly 4): shorter would
+        end links that recover.
+    write_s : float
+        A warning's write: shorter, because a new connection is made in less than the rest of it.
+    pulse_s : float
+        Interval at which the state is read. A frozen tag is noticed after at most this and ``answer_s``.
+    pair_s : float
+        Pairing, in which a person may have to read a passkey (Core, volume 3, part H, 3.4: 30 s).
+    pair_again_s : float
+        Between attempts at pairing that were refused: a warning must find the link, not a pairing.
+    patience_s, ack_s : float
+        See ``WarnLane``.
+    presence_s : float
+        See ``PresenceWatch``.
+    """
+
+    connect_s: float = 8.0
+    answer_s: float = 4.0
+    write_s: float = 2.5
+    pulse_s: float = 4.0
+    pair_s: float = 30.0
+    pair_again_s: float = 60.0
+    patience_s: float = WARN_PATIENCE_S
+    ack_s: float = ACK_S
+    presence_s: float = PRESENCE_LIMIT_NS / 1e9
+
+
+class TagSession:
+    """Works on one connection.
+
+    Warnings are written by a task of their own that waits for nothing but an earlier warning. Everything else goes one
+    call after the other, so that at most one read is under way before a warning: a tag answers one request at a time.
+    """
+
+    def __init__(
+        self,
+        device_id: str,
+        link: Link,
+        target: BleTarget,
+        lane: WarnLane,
+        clock: Clock,
+        timing: TagTiming,
+        *,
+        tag_keys: tuple[bytes | None, bytes | None] | None,
+        on_value: Callable[[BleReport | Reject, Stamps], None],
+    ) -> None:
+        self.profile: TagProfile = read_profile(link.characteristics)
+        self.is_set_up = False
+        self.keys_are_sent = False
+        self.pair_failures = 0
+        self.bonds_lost = 0
+        self.first_warning_ns: int | None = None
+        self.warn_write_max_ns: int | None = None
+        self._device_id = device_id
+        self._link = link
+        self._target = target
+        self._lane = lane
+        self._clock = clock
+        self._timing = timing
+        self._tag_keys = tag_keys
+        self._on_value = on_value
+        self._linked_mono_ns = clock.mono_ns()
+        self._owes_warning = False
+        self._pairing = asyncio.Lock()
+
+    async def run(self, *, on_detail: Callable[[str], None]) -> None:
+        """Work until the connection fails.
+
+        Raises
+        ------
+        RadioError
+            Why it did.
+        """
+        if not self.profile.can_warn:
+            await self._forget_cached()
+            raise LinkFailedError(f"{self._device_id}: offers no service that can warn")
+        self._owes_warning = self._lane.link_is_up()
+        parts = (self._write_warnings(), self._serve(on_detail))
+        tasks = [asyncio.create_task(part) for part in parts]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            task.result()
+
+    # Warnings
+
+    async def _write_warnings(self) -> None:
+        while True:
+            command = self._lane.take()
+            if command is None:
+                await self._lane.to_write.wait()
+                continue
+            asked_mono_ns = self._clock.mono_ns()
+            try:
+                await self._write_warning(command)
+            except (AttRefusedError, LinkAuthError) as exc:
+                self._lane.refused(command, str(exc))
+                continue
+            now_mono_ns = self._clock.mono_ns()
+            self._lane.written(command, now_mono_ns, will_answer=self.profile.is_smart)
+            self.warn_write_max_ns = max(now_mono_ns - asked_mono_ns, self.warn_write_max_ns or 0)
+            if self._owes_warning and self.first_warning_ns is None:
+                self.first_warning_ns = now_mono_ns - self._linked_mono_ns
+
+    async def _write_warning(self, command: WarnCommand) -> None:
+        profile, within_s = self.profile, self._timing.write_s
+        if profile.warn is not None and profile.is_smart:
+            data = encode_warn(command)
+            try:
+                await self._link.write(profile.warn.handle, data, response=True, within_s=within_s)
+            except LinkAuthError:
+                if self._target.pair is Pairing.NONE:
+                    raise
+                await self._pair()
+                await self._link.write(profile.warn.handle, data, response=True, within_s=within_s)
+            return
+        level = encode_alert_level(_ALERT[command.level])
+        # While a warning stands, a tag that loses its link keeps warning by itself.
+        for alert in (profile.immediate_alert, profile.link_loss_alert):
+            if alert is not None:
+                response = "write-without-response" not in alert.properties
+                await self._link.write(alert.handle, level, response=response, within_s=within_s)
+
+    # Everything else
+
+    async def _serve(self, on_detail: Callable[[str], None]) -> None:
+        for source in self.profile.sources:
+            if source.characteristic.properties & {"notify", "indicate"}:
+                await self._subscribe(source)
+        for source in self.profile.sources:
+            if "read" in source.characteristic.properties:
+                await self._read_report(source)
+        await self._read_information()
+        self.is_set_up = True
+        if self._target.pair is not Pairing.NONE:
+            await self._secure(on_detail)
+        await self._watch(on_detail)
+
+    async def _subscribe(self, source: Source) -> None:
+        handed_on = partial(self._take, source.decode)
+        with contextlib.suppress(AttRefusedError, LinkAuthError):
+            await self._link.subscribe(source.characteristic.handle, handed_on, within_s=self._timing.answer_s)
+
+    async def _read_report(self, source: Source) -> None:
+        with contextlib.suppress(AttRefusedError, LinkAuthError):
+            self._take(source.decode, await self._read(source.characteristic))
+
+    async def _read_information(self) -> None:
+        values: dict[str, bytes] = {}
+        for name, characteristic in self.profile.information.items():
+            with contextlib.suppress(AttRefusedError, LinkAuthError):
+                values[name] = await self._read(characteristic)
+        if not values:
+            return
+        information, rejects = decode_information(values)
+        self._on_value(information, self._stamps())
+        for reject in rejects:
+            self._on_value(reject, self._stamps())
+
+    async def _read(self, characteristic: Characteristic) -> bytes:
+        return await self._link.read(characteristic.handle, within_s=self._timing.answer_s)
+
+    def _take(self, decode: Decoder, data: bytes) -> None:
+        t_rx_mono_ns, t_rx_utc_ns = self._clock.mono_ns(), self._clock.utc_ns()
+        report = decode(data)
+        stamps = Stamps(t_rx_mono_ns=t_rx_mono_ns, t_rx_utc_ns=t_rx_utc_ns, t_decoded_mono_ns=self._clock.mono_ns())
+        self._on_value(report, stamps)
+
+    def _stamps(self) -> Stamps:
+        now_mono_ns = self._clock.mono_ns()
+        return Stamps(t_rx_mono_ns=now_mono_ns, t_rx_utc_ns=self._clock.utc_ns(), t_decoded_mono_ns=now_mono_ns)
+
+    async def _watch(self, on_detail: Callable[[str], None]) -> None:
+        """Read the state at an interval, and when a warning asks for it: silence is told from a tag that has frozen."""
+        pair_again_mono_ns = self._clock.mono_ns() + round(self._timing.pair_again_s * 1e9)
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._timing.pulse_s):
+                    await self._lane.to_check.wait()
+            self._lane.to_check.clear()
+            if self.profile.state is not None:
+                await self._read_report(self.profile.state)
+            elif self.profile.pulse is not None:
+                with contextlib.suppress(AttRefusedError, LinkAuthError):
+                    await self._read(self.profile.pulse)
+            if self.pair_failures and self._clock.mono_ns() >= pair_again_mono_ns:
+                pair_again_mono_ns = self._clock.mono_ns() + round(self._timing.pair_again_s * 1e9)
+                await self._secure(on_detail)
+
+    # Security
+
+    async def _secure(self, on_detail: Callable[[str], None]) -> None:
+        """Pair, then send what only a secured link may carry. A refusal leaves a link that warnings still go over."""
+        try:
+            await self._pair()
+            await self._send_time()
+            await self._send_keys()
+        except AttRefusedError as exc:
+            on_detail(f"{self.profile.describe()}; {exc}")
+        except LinkAuthError as exc:
+            self.pair_failures += 1
+            on_detail(f"{self.profile.describe()}; not secured: {exc}; warnings go, keys and time do not")
+
+    async def _pair(self) -> None:
+        async with self._pairing:
+            await self._link.pair(within_s=self._timing.pair_s)
+
+    async def _send_time(self) -> None:
+        if self.profile.clock is not None:
+            value = encode_current_time(self._clock.utc_ns())
+            await self._write_secured(self.profile.clock, value)
+
+    async def _send_keys(self) -> None:
+        if self.profile.keys is None or self._tag_keys is None or self._target.pair is not Pairing.MITM:
+            return
+        tag_key, beacon_key = self._tag_keys
+        if tag_key is not None:
+            value = encode_tag_keys(TagKeys(tag_key=tag_key, beacon_key=beacon_key))
+            await self._write_secured(self.profile.keys, value)
+            self.keys_are_sent = True
+
+    async def _write_secured(self, characteristic: Characteristic, value: bytes) -> None:
+        try:
+            await self._link.write(characteristic.handle, value, response=True, within_s=self._timing.answer_s)
+        except LinkAuthError as exc:
+            # Paired on our side, a stranger to the tag: it has lost the bond. Ours is worth nothing without it.
+            self.bonds_lost += 1
+            await self._link.forget(within_s=self._timing.answer_s)
+            raise LinkLostError(f"{self._device_id}: the tag has lost its bond ({exc}); pairing anew") from exc
+
+    async def _forget_cached(self) -> None:
+        """Remove the device from the Bluetooth service, whose cache may hold the services of an earlier firmware."""
+        with contextlib.suppress(RadioError):
+            await self._link.forget(within_s=self._timing.answer_s)
