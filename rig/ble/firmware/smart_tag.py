@@ -1,0 +1,487 @@
+"""What runs on the emulated smart tag of the protected person. No I/O, no clock: time and bytes in, values out.
+
+Who decides what she feels, highest first: a warning of the bridge and the tag's own warning (the higher level of the
+two), an acknowledgement for as long as neither changes, a message that cover is lost. Cover lost is never told in the
+words or the pattern of "he is near".
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from protocols.ble.beacon import BeaconWatch, decode_beacon, encode_tag_advert, slot_of
+from protocols.ble.gatt import decode_current_time
+from protocols.ble.smart_tag import (
+    WarnCommand,
+    WarnLevel,
+    WarnPattern,
+    WarnText,
+    decode_tag_keys,
+    decode_warn,
+    encode_tag_state,
+)
+from protocols.rejects import Reject, RejectReason
+from protocols.reports import BeaconVerdict, TagEventKind, TagMode, TagState
+from rig.ble.firmware.buzzer import BuzzCause, Buzzer
+from rig.ble.firmware.identity import SlotCounter
+from rig.ble.firmware.outbox import Notification, Outbox, TagChannel
+from rig.ble.firmware.own_warning import OwnWarning
+from rig.emulator.battery import Battery
+from rig.emulator.clock import NS_PER_S
+from rig.emulator.noise import stream
+
+SOS_HOLD_NS: Final = 3 * NS_PER_S
+"""A press this long calls for help, nanoseconds, or takes the call back. Shorter calls from a pocket; longer is not
+held under stress."""
+COVER_LOST_NS: Final = 120 * NS_PER_S
+"""Without a word from the bridge for so long, the person is told that cover is lost. Shorter tells it at every walk to
+the letter box."""
+WARNING_OUTLIVES_LINK_NS: Final = 900 * NS_PER_S
+"""A warning that nobody can stand down any more ends so long after the link did; cover lost was told by then."""
+BATTERY_CRITICAL_PCT: Final = 5
+"""Percent: about five hours are left."""
+STATE_EVERY_NS: Final = 10 * NS_PER_S
+"""A linked tag says that it is alive at least so often."""
+_CAPACITY_MAH: Final = 250.0
+_LOAD_MA: Final = 2.5
+"""A key-ring cell that lasts four days with the receiver listening one tenth of the time (a)."""
+
+_ATT_INVALID_LENGTH: Final = 0x0D
+_ATT_VALUE_NOT_ALLOWED: Final = 0x13
+"""ATT error codes (Core 5.4 Vol 3 Part F 3.4.1.1)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmartTagConfig:
+    """How a smart tag is set up.
+
+    Attributes
+    ----------
+    seed : int
+        Fixes all randomness.
+    start_utc_ns : int
+        The tag's clock at power-on.
+    tag_key : bytes or None
+        Makes its rolling ids; None for a tag that was never given its keys.
+    beacon_key : bytes or None
+        Knows the wearer's beacon.
+    battery_pct : float
+    own_warning : bool
+        Whether it warns by itself.
+    """
+
+    seed: int = 1
+    start_utc_ns: int
+    tag_key: bytes | None = None
+    beacon_key: bytes | None = None
+    battery_pct: float = 83.0
+    own_warning: bool = True
+
+
+@dataclass(slots=True)
+class _Told:
+    """The bridge's warning; ``warn_id`` is None for Immediate Alert, which has no number."""
+
+    warn_id: int | None
+    level: WarnLevel
+    pattern: WarnPattern
+    text: WarnText
+    cause: BuzzCause
+    acked: bool = False
+
+
+class SmartTagFirmware:
+    """The tag, driven by its own time in nanoseconds since power-on.
+
+    ``next_due_ns`` says when something happens by itself, ``run`` lets it happen; everything else is what the world
+    does to it. What it has to say waits for ``take_notifications`` as long as no link is up.
+    """
+
+    def __init__(self, config: SmartTagConfig) -> None:
+        self._config = config
+        self._rng = stream(config.seed, "smart_tag")
+        self._tag_key = config.tag_key
+        self._watch = None if config.beacon_key is None else BeaconWatch(config.beacon_key)
+        self._utc_offset_ns = config.start_utc_ns
+        self._battery = Battery(capacity_mah=_CAPACITY_MAH, load_ma=_LOAD_MA, level_pct=config.battery_pct)
+        self.buzzer = Buzzer()
+        self.own = OwnWarning()
+        self._told: _Told | None = None
+        self._last_warn_id: int | None = None
+        self._last_command: WarnCommand | None = None
+        self._link_warn_id: int | None = None
+        self._sos = False
+        self._motion = False
+        self._gnss = False
+        self._pressed_ns: int | None = None
+        self._linked = False
+        self._covered = False
+        self._unheard_since_ns = 0
+        self._link_loss_level = 0
+        self._cover_told = False
+        self._battery_told = False
+        self._outbox = Outbox(self._rng.randrange(1 << 16))
+        self._state_sequence = self._rng.randrange(1 << 16)
+        self._shown: tuple[object, ...] | None = None
+        self._state_due_ns = 0
+        self._counter = SlotCounter(self._rng)
+        self._t_ns = 0
+        self._event(TagEventKind.REBOOTED)
+
+    # --- what it is ---------------------------------------------------------------------------------------------
+
+    @property
+    def on_air(self) -> bool:
+        """Whether the battery still feeds the radio."""
+        return not self._battery.empty
+
+    @property
+    def mode(self) -> TagMode:
+        """What the tag does for the person."""
+        told, own = self._told, self.own
+        if (told is not None and not told.acked) or (own.active and not own.acked):
+            return TagMode.WARNING
+        if self._sos:
+            return TagMode.SOS
+        return TagMode.ACKNOWLEDGED if told is not None or own.active else TagMode.IDLE
+
+    @property
+    def level(self) -> WarnLevel:
+        """The higher level of the two warnings, acknowledged or not."""
+        told = WarnLevel.STAND_DOWN if self._told is None else self._told.level
+        return max(told, self.own.level)
+
+    @property
+    def battery_pct(self) -> int:
+        """Charge as the tag tells it."""
+        return self._battery.percent
+
+    @property
+    def cover_lost(self) -> bool:
+        """Whether the person was told that nobody watches over her through the tag."""
+        return self._cover_told or self._battery_told
+
+    @property
+    def dropped(self) -> int:
+        """Events and sightings that waited too long for a link."""
+        return self._outbox.dropped
+
+    @property
+    def link_loss_level(self) -> int:
+        """What the Link Loss service was set to."""
+        return self._link_loss_level
+
+    def utc_ns(self, t_ns: int) -> int:
+        """Return the tag's own idea of UTC."""
+        return self._utc_offset_ns + t_ns
+
+    def slot(self, t_ns: int) -> int:
+        """Return the slot of rolling ids at a time."""
+        return slot_of(self.utc_ns(t_ns))
+
+    def read_state(self, t_ns: int) -> bytes:
+        """Return the state to whoever reads it."""
+        self.run(t_ns)
+        self._hear_bridge()
+        return encode_tag_state(self.state())
+
+    def state(self) -> TagState:
+        """Return what the tag says about itself."""
+        return TagState(
+            state=self.mode,
+            warn_id=self._last_warn_id,
+            sos=self._sos,
+            motion=self._motion,
+            battery_pct=self._battery.percent,
+            gnss=self._gnss,
+            sequence=self._state_sequence,
+            own_warning=self.own.active,
+        )
+
+    def advert(self, t_ns: int) -> bytes | None:
+        """Return the manufacturer data of the next advertising event; None for a tag without keys.
+
+        The counter rises by one per event and begins at random in each slot, so it links nothing across slots.
+        """
+        if self._tag_key is None:
+            return None
+        slot, counter = self._counter.next(self.slot(t_ns))
+        return encode_tag_advert(self._tag_key, slot=slot, counter=counter)
+
+    # --- time ---------------------------------------------------------------------------------------------------
+
+    def next_due_ns(self) -> int:
+        """When something happens by itself."""
+        due = [self._t_ns + NS_PER_S]
+        if self._pressed_ns is not None:
+            due.append(self._pressed_ns + SOS_HOLD_NS)
+        if (buzz_ns := self.buzzer.next_due_ns()) is not None:
+            due.append(buzz_ns)
+        if (quiet_ns := self.own.next_due_ns()) is not None:
+            due.append(quiet_ns)
+        if (sighting_ns := self._outbox.next_due_ns()) is not None:
+            due.append(sighting_ns)
+        return max(min(due), self._t_ns)
+
+    def run(self, t_ns: int) -> None:
+        """Let everything that is due happen."""
+        if t_ns < self._t_ns:
+            return
+        self._battery.advance((t_ns - self._t_ns) / NS_PER_S)
+        self._t_ns = t_ns
+        if self._pressed_ns is not None and self._pressed_ns + SOS_HOLD_NS <= t_ns:
+            self._pressed_ns = None
+            self._sos = not self._sos
+            self._event(TagEventKind.SOS_PRESSED if self._sos else TagEventKind.SOS_CANCELLED)
+        if self.own.run(t_ns):
+            self._event(TagEventKind.OWN_WARNING_ENDED)
+            self._present()
+        self._check_cover()
+        self.buzzer.run(t_ns)
+        self._outbox.run(t_ns)
+
+    def _check_cover(self) -> None:
+        if not self._battery_told and self._battery.percent <= BATTERY_CRITICAL_PCT:
+            self._battery_told = True
+            self._lose_cover()
+        elif self._battery_told and self._battery.percent > 2 * BATTERY_CRITICAL_PCT:
+            self._battery_told = False
+        if self._covered or self._tag_key is None:
+            return
+        silent_ns = self._t_ns - self._unheard_since_ns
+        if silent_ns >= COVER_LOST_NS and not self._cover_told:
+            self._cover_told = True
+            self._lose_cover()
+        if silent_ns >= WARNING_OUTLIVES_LINK_NS and self._told is not None:
+            self._told = None
+            self._present()
+
+    def _event(self, kind: TagEventKind, warn_id: int | None = None) -> None:
+        self._outbox.add(kind, self._t_ns, warn_id)
+
+    def _lose_cover(self) -> None:
+        self._event(TagEventKind.COVER_LOST)
+        self.buzzer.say(self._t_ns, pattern=WarnPattern.VIBRATE, text=WarnText.COVER_LOST, cause=BuzzCause.COVER)
+
+    # --- the person ---------------------------------------------------------------------------------------------
+
+    def button_down(self, t_ns: int) -> None:
+        """Press the button."""
+        self.run(t_ns)
+        self._pressed_ns = t_ns
+
+    def button_up(self, t_ns: int) -> None:
+        """Let go of it; after `SOS_HOLD_NS` the press has done its work already."""
+        self.run(t_ns)
+        if self._pressed_ns is None:
+            return
+        self._pressed_ns = None
+        if self.mode is not TagMode.WARNING:
+            self._event(TagEventKind.BUTTON)
+            return
+        told, own = self._told, self.own
+        if told is not None and not told.acked:
+            told.acked = True
+            self._event(TagEventKind.WARN_ACKED, told.warn_id)
+        if own.active and not own.acked:
+            own.acked = True
+            if told is None:
+                self._event(TagEventKind.WARN_ACKED)
+        self.buzzer.silence(t_ns)
+
+    # --- the bridge ---------------------------------------------------------------------------------------------
+
+    def link_up(self, t_ns: int) -> None:
+        """Take a link. That it is the bridge's shows in what is asked over it."""
+        self.run(t_ns)
+        self._linked = True
+        self._link_warn_id = None
+        self._shown = None
+
+    def _hear_bridge(self) -> None:
+        self._unheard_since_ns = self._t_ns
+        self._covered = self._linked
+        if self._covered:
+            self._cover_told = False
+
+    def link_down(self, t_ns: int, *, lost: bool = True) -> None:
+        """Lose the link, or have it ended in order; what Link Loss was set to says what happens at once."""
+        self.run(t_ns)
+        self._linked = False
+        if not self._covered:
+            return
+        self._covered = False
+        self._unheard_since_ns = t_ns
+        if lost and self._link_loss_level > 0 and not self._cover_told:
+            self._cover_told = True
+            self._lose_cover()
+
+    def write_warn(self, data: bytes, t_ns: int) -> int | None:
+        """Take a warning; returns an ATT error code where it is refused.
+
+        The newest command counts, or the highest: one with an older number acts only where it raises the level. Numbers
+        are compared within a link, so that a bridge that has started anew is not taken for an echo of the old one.
+        A repeat acts once and is answered again.
+        """
+        self.run(t_ns)
+        command = decode_warn(data)
+        if isinstance(command, Reject):
+            return _refusal(command)
+        self._hear_bridge()
+        told_level = WarnLevel.STAND_DOWN if self._told is None else self._told.level
+        if command == self._last_command and command.level == told_level:
+            self._event(TagEventKind.WARN_STARTED, command.warn_id)
+            return None
+        behind = 0 if self._link_warn_id is None else (self._link_warn_id - command.warn_id) & 0xFFFF
+        if 0 < behind < 0x8000 and command.level <= told_level:
+            return None
+        self._link_warn_id = self._last_warn_id = command.warn_id
+        self._last_command = command
+        self._obey(command)
+        return None
+
+    def _obey(self, command: WarnCommand) -> None:
+        if command.level is WarnLevel.STAND_DOWN:
+            had, self._told = self._told, None
+            self._event(TagEventKind.WARN_STARTED, command.warn_id)
+            self._present()
+            if had is not None and not self.own.active:
+                self.buzzer.say(
+                    self._t_ns, pattern=command.pattern, text=WarnText.STAND_DOWN, cause=BuzzCause.STAND_DOWN
+                )
+            return
+        self._told = _Told(command.warn_id, command.level, command.pattern, command.text, BuzzCause.TOLD)
+        self._event(TagEventKind.WARN_STARTED, command.warn_id)
+        self._present(fresh=True)
+
+    def write_alert(self, data: bytes, t_ns: int) -> int | None:
+        """Take an Immediate Alert level: what any Find Me locator can do."""
+        self.run(t_ns)
+        if len(data) != 1:
+            return _ATT_INVALID_LENGTH
+        if data[0] > 2:
+            return _ATT_VALUE_NOT_ALLOWED
+        if data[0] == 0:
+            if self._told is not None and self._told.warn_id is None:
+                self._told = None
+                self._present()
+            return None
+        level = WarnLevel.NOTICE if data[0] == 1 else WarnLevel.ALARM
+        if self._told is None or self._told.level <= level:
+            pattern = WarnPattern.VIBRATE if data[0] == 1 else WarnPattern.BOTH
+            self._told = _Told(None, level, pattern, WarnText.NONE, BuzzCause.FIND)
+            self._present(fresh=True)
+        return None
+
+    def write_link_loss(self, data: bytes, t_ns: int) -> int | None:
+        """Set what a lost link does."""
+        self.run(t_ns)
+        if len(data) != 1:
+            return _ATT_INVALID_LENGTH
+        if data[0] > 2:
+            return _ATT_VALUE_NOT_ALLOWED
+        self._link_loss_level = data[0]
+        return None
+
+    def write_keys(self, data: bytes, t_ns: int) -> int | None:
+        """Take the tag's keys."""
+        self.run(t_ns)
+        keys = decode_tag_keys(data)
+        if isinstance(keys, Reject):
+            return _refusal(keys)
+        self._hear_bridge()
+        self._tag_key = keys.tag_key
+        self._counter.begin()
+        self._watch = None if keys.beacon_key is None else BeaconWatch(keys.beacon_key)
+        self._event(TagEventKind.KEYS_SET)
+        return None
+
+    def write_clock(self, data: bytes, t_ns: int) -> int | None:
+        """Set the tag's clock."""
+        self.run(t_ns)
+        time = decode_current_time(data)
+        if isinstance(time, Reject):
+            return _refusal(time)
+        if time.t_utc_ns is None:
+            return _ATT_VALUE_NOT_ALLOWED
+        self._hear_bridge()
+        self._utc_offset_ns = time.t_utc_ns - t_ns
+        return None
+
+    # --- the world ----------------------------------------------------------------------------------------------
+
+    def set_motion(self, moving: bool) -> None:
+        """Tell what the accelerometer says."""
+        self._motion = moving
+
+    def set_gnss(self, has_fix: bool) -> None:
+        """Tell whether its receiver has a fix."""
+        self._gnss = has_fix
+
+    def set_battery(self, level_pct: float) -> None:
+        """Put the charge somewhere."""
+        self._battery.level_pct = level_pct
+
+    def set_drain(self, factor: float) -> None:
+        """Let the battery drain so many times faster."""
+        self._battery.drain_factor = factor
+
+    def hear(self, manufacturer_data: bytes, *, rssi_dbm: int, t_ns: int) -> BeaconVerdict | None:
+        """Hear an advertisement with our company identifier; None for one that is no beacon, or no key to judge it."""
+        self.run(t_ns)
+        beacon = decode_beacon(manufacturer_data)
+        if isinstance(beacon, Reject) or self._watch is None:
+            return None
+        heard = self._watch.hear(beacon, t_rx_utc_ns=self.utc_ns(t_ns), t_rx_mono_ns=t_ns, rssi_dbm=rssi_dbm)
+        if heard.verdict is BeaconVerdict.STRANGER:
+            # somebody else's beacon is nobody's business here
+            return heard.verdict
+        self._outbox.sight(beacon.rolling_id, beacon.counter, heard.verdict, rssi_dbm, t_ns)
+        # two senders with the right key: one of them may be the wearer's
+        if self._config.own_warning and (heard.is_alive or heard.verdict is BeaconVerdict.CLONED):
+            was = self.own.level
+            self.own.hear(rssi_dbm, t_ns)
+            if self.own.level > was:
+                if was is WarnLevel.STAND_DOWN:
+                    self._event(TagEventKind.OWN_WARNING_STARTED)
+                self._present(fresh=True)
+        return heard.verdict
+
+    # --- what she feels -----------------------------------------------------------------------------------------
+
+    def _present(self, *, fresh: bool = False) -> None:
+        """Make the buzzer follow the higher of the two warnings."""
+        told, own = self._told, self.own
+        told_level = told.level if told is not None and not told.acked else WarnLevel.STAND_DOWN
+        own_level = own.level if own.active and not own.acked else WarnLevel.STAND_DOWN
+        if told_level is WarnLevel.STAND_DOWN and own_level is WarnLevel.STAND_DOWN:
+            self.buzzer.silence(self._t_ns)
+            return
+        asking = self.buzzer.asking
+        if told is not None and told_level >= own_level:
+            if fresh or asking is not told.cause:
+                self.buzzer.alarm(self._t_ns, pattern=told.pattern, text=told.text, level=told.level, cause=told.cause)
+        elif fresh or asking is not BuzzCause.OWN:
+            self.buzzer.alarm(
+                self._t_ns, pattern=own.pattern, text=WarnText.NEARBY, level=own_level, cause=BuzzCause.OWN
+            )
+
+    def take_notifications(self, t_ns: int) -> list[Notification]:
+        """Give what is to be notified now, in order; nothing as long as no link is up."""
+        self.run(t_ns)
+        if not self._linked:
+            return []
+        out = self._outbox.take(t_ns)
+        state = self.state()
+        shown = (state.state, state.warn_id, state.sos, state.motion, state.battery_pct, state.gnss, state.own_warning)
+        if shown != self._shown or self._state_due_ns <= t_ns:
+            if self._shown is None or self._shown[4] != state.battery_pct:
+                out.append(Notification(channel=TagChannel.BATTERY, value=bytes([state.battery_pct])))
+            self._shown, self._state_due_ns = shown, t_ns + STATE_EVERY_NS
+            self._state_sequence = (self._state_sequence + 1) & 0xFFFF
+            out.append(Notification(channel=TagChannel.STATE, value=encode_tag_state(self.state())))
+        return out
+
+
+def _refusal(reject: Reject) -> int:
+    wrong_length = reject.reason in (RejectReason.CUT_SHORT, RejectReason.OVERLONG)
+    return _ATT_INVALID_LENGTH if wrong_length else _ATT_VALUE_NOT_ALLOWED
