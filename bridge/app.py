@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Any
@@ -13,9 +14,9 @@ from bridge.batcher import Batcher
 from bridge.broker_access import embedded_broker_of, is_plain_off_loopback, mqtt_settings
 from bridge.compose import Composer
 from bridge.config.load import LoadedConfig
-from bridge.config.schema import DeviceSection
+from bridge.drivers import Drivers
 from bridge.embedded_broker import EmbeddedBroker
-from bridge.errors import BrokerStartError, ConfigError, Problem
+from bridge.errors import BrokerStartError
 from bridge.heartbeat import heartbeat_data
 from bridge.identity import config_hash, make_identity
 from bridge.mqtt_publisher import BrokerState, MqttPublisher
@@ -25,14 +26,11 @@ from bridge.pipeline import Pipeline
 from bridge.plan import Plan
 from bridge.publisher import Message
 from bridge.silence import DeadlineWheel, watch
-from devices.ankle_tag import AnkleTag
-from devices.capture import CaptureHeader, CapturingTransport, capture_path
+from bridge.warning.lane import WarningLane
+from bridge.warning.records import Ask, Delivered
 from devices.clock import Clock
-from devices.errors import TransportSpecError
 from devices.events import DeviceEvent, LinkEvent
-from devices.transports import open_transport
-from devices.transports.base import Transport
-from protocols.mqtt.messages import AlertEvent, ProtectedAlertData, ProtectedAlertEvent
+from protocols.mqtt.messages import CountedEvent, ProtectedAlertData, WarningEvent
 
 _log = logging.getLogger(__name__)
 
@@ -117,8 +115,10 @@ class BridgeApp:
             wheel=self._wheel,
             publish=self._submit,
             on_alert=self._note_alert,
+            ask=self._ask,
         )
-        self._captures: list[CapturingTransport] = []
+        self._drivers: Drivers | None = None
+        self._lane: WarningLane | None = None
         self._publisher: MqttPublisher | None = None
         self._settings: MqttSettings | None = None
 
@@ -136,17 +136,25 @@ class BridgeApp:
         BrokerStartError
             The embedded broker did not start.
         """
-        tags = [self._make_tag(device) for device in self._plan.devices]
+        drivers = Drivers(
+            self._loaded,
+            self._plan,
+            clock=self._clock,
+            take_event=self._take_event,
+            version=self._composer.identity.version,
+            config_hash=config_hash(self._loaded),
+        )
+        self._drivers = drivers
         embedded = embedded_broker_of(self._loaded)
         if embedded is not None:
             embedded.start()
         try:
-            return await self._run_with_broker(tags, embedded)
+            return await self._run_with_broker(drivers, embedded)
         finally:
             if embedded is not None:
                 embedded.stop()
 
-    async def _run_with_broker(self, tags: list[AnkleTag], embedded: EmbeddedBroker | None) -> Outcome:
+    async def _run_with_broker(self, drivers: Drivers, embedded: EmbeddedBroker | None) -> Outcome:
         broker = self._loaded.config.broker
         url = embedded.url if embedded is not None else broker.url
         assert url is not None
@@ -157,17 +165,29 @@ class BridgeApp:
         asyncio.get_running_loop().set_exception_handler(self._internal_error)
         self._publisher = self._make_publisher(self._settings)
         self._publisher.start()
+        for person in self._plan.unwarnable:
+            self._warn(f"no smart tag was issued to protected person {person!r}: nobody warns her")
+        async with AsyncExitStack() as stack:
+            if drivers.radio is not None:
+                await stack.enter_async_context(drivers.radio)
+            self._lane = WarningLane(drivers.smart_tags, self._take_delivered, self._fail)
+            return await self._run_devices(drivers, embedded, url)
+
+    async def _run_devices(self, drivers: Drivers, embedded: EmbeddedBroker | None, url: str) -> Outcome:
         self._pipeline.start(self._clock.mono_ns(), self._clock.utc_ns())
-        tasks = [asyncio.create_task(tag.run(), name=f"device {tag.device_id}") for tag in tags]
+        tasks = [asyncio.create_task(driver.run(), name=f"device {driver.device_id}") for driver in drivers.all]
         tasks.append(asyncio.create_task(watch(self._wheel, self._clock, self._pipeline.on_due), name="watchdog"))
         tasks.append(asyncio.create_task(self._beat(), name="heartbeat"))
         if embedded is not None:
             tasks.append(asyncio.create_task(self._guard(embedded), name="embedded broker"))
         stopper = asyncio.create_task(self._stop.wait(), name="stop")
         try:
-            await self._say_ready(url, broker.embedded if embedded is not None else None)
+            await self._say_ready(url, self._loaded.config.broker.embedded if embedded is not None else None)
             await self._wait_for_end(tasks, stopper)
         finally:
+            # Before the drivers: what they give up at their end is no news about anybody.
+            if self._lane is not None:
+                await self._lane.close()
             for task in (*tasks, stopper):
                 task.cancel()
             results = await asyncio.gather(*tasks, stopper, return_exceptions=True)
@@ -221,6 +241,8 @@ class BridgeApp:
                 devices=tuple(device.id for device in self._plan.devices),
                 zones=len(self._plan.zone_refs),
                 pairs=len(self._plan.pairs),
+                smart_tags=tuple(charge.smart_tag for charge in self._plan.charges),
+                without_smart_tag=self._plan.unwarnable,
             )
         )
 
@@ -240,8 +262,8 @@ class BridgeApp:
         """Judge what is pending, deliver what waits, report."""
         self._batcher.flush()
         self._pipeline.finish(self._clock.mono_ns())
-        for capture in self._captures:
-            capture.close_capture()
+        assert self._drivers is not None
+        self._drivers.close_captures()
         assert self._publisher is not None
         before = self._publisher.stats()
         undelivered = await asyncio.to_thread(self._publisher.close, self._flush_timeout_s)
@@ -295,33 +317,6 @@ class BridgeApp:
             due_mono_ns = max(due_mono_ns + interval_ns, self._clock.mono_ns())
             await self._clock.sleep_until(due_mono_ns)
 
-    def _make_tag(self, device: DeviceSection) -> AnkleTag:
-        return AnkleTag(
-            device_id=device.id,
-            transport=self._make_transport(device),
-            clock=self._clock,
-            on_event=self._take_event,
-        )
-
-    def _make_transport(self, device: DeviceSection) -> Transport:
-        transport = find_transport(self._loaded, device, self._clock)
-        folder = self._loaded.config.capture.folder
-        if folder is None:
-            return transport
-        now_utc_ns = self._clock.utc_ns()
-        header = CaptureHeader(
-            device_id=device.id,
-            transport=device.transport,
-            tagrig_version=self._composer.identity.version,
-            t_start_mono_ns=self._clock.mono_ns(),
-            t_start_utc_ns=now_utc_ns,
-            config_hash=config_hash(self._loaded),
-        )
-        path = capture_path(self._loaded.path_of(folder), device.id, now_utc_ns)
-        capture = CapturingTransport(transport, path, header, clock=self._clock)
-        self._captures.append(capture)
-        return capture
-
     def _make_publisher(self, settings: MqttSettings) -> MqttPublisher:
         loop = asyncio.get_running_loop()
         now_utc_ns = self._clock.utc_ns()
@@ -343,6 +338,13 @@ class BridgeApp:
     def _submit(self, message: Message) -> None:
         assert self._publisher is not None
         self._publisher.submit(message)
+
+    def _ask(self, ask: Ask) -> None:
+        assert self._lane is not None
+        self._lane.ask(ask)
+
+    def _take_delivered(self, delivered: Delivered) -> None:
+        self._pipeline.on_delivered(delivered, self._clock.mono_ns())
 
     def _process(self, batch: Sequence[DeviceEvent]) -> None:
         self._pipeline.process(batch)
@@ -367,7 +369,10 @@ class BridgeApp:
                 )
             )
 
-    def _note_alert(self, event: AlertEvent | ProtectedAlertEvent) -> None:
+    def _note_alert(self, event: CountedEvent) -> None:
+        if isinstance(event, WarningEvent):
+            self._note_warning(event)
+            return
         data = event.data
         about = ""
         if isinstance(data, ProtectedAlertData):
@@ -386,6 +391,24 @@ class BridgeApp:
                 about=about,
                 sequence=event.sequence,
                 late=data.late,
+            )
+        )
+
+    def _note_warning(self, event: WarningEvent) -> None:
+        data = event.data
+        person = event.subject.partition("/")[2]
+        _log.warning(
+            "%s: warning %s %s %s %s (%s)", person, data.warn_id, data.step, data.level, data.cause, data.reason
+        )
+        self._observe(
+            life.WarningTold(
+                person=person,
+                smart_tag=data.smart_tag,
+                step=data.step,
+                warn_id=data.warn_id,
+                level=data.level,
+                cause=data.cause,
+                sequence=event.sequence,
             )
         )
 
@@ -415,19 +438,3 @@ class BridgeApp:
     def _warn(self, detail: str) -> None:
         _log.warning("%s", detail)
         self._observe(life.Warned(detail=detail))
-
-
-def find_transport(loaded: LoadedConfig, device: DeviceSection, clock: Clock) -> Transport:
-    """Make a device's transport.
-
-    Raises
-    ------
-    ConfigError
-        Its specification names no transport.
-    """
-    try:
-        return open_transport(device.transport, clock=clock)
-    except TransportSpecError as exc:
-        index = loaded.config.device.index(device)
-        where = loaded.sources.nearest(("device", index, "transport"))
-        raise ConfigError([Problem(path=f"device[{index}].transport", where=where, message=str(exc))]) from exc

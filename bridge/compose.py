@@ -10,6 +10,8 @@ from bridge.alerts.change import Change, Raised
 from bridge.identity import Identity
 from bridge.publisher import Lane, Message
 from bridge.view import DeviceView
+from bridge.warning.records import Step
+from bridge.warning.told import warning_data
 from protocols.mqtt import messages as m
 from protocols.mqtt.ids import event_id, sequence_text
 from protocols.mqtt.severity import gravity_of
@@ -30,7 +32,11 @@ SNAPSHOT_BYTES = 12_288
 """Room for the alerts of a snapshot that does not fit whole; envelope and names take less than the rest of 16 KiB."""
 
 _SEVEREST_FIRST: tuple[m.Severity, ...] = ("Extreme", "Severe", "Moderate", "Minor")
-_PRIORITY: dict[Stream, Literal["alert", "position"]] = {Stream.ALERT: "alert", Stream.POSITION: "position"}
+_PRIORITY: dict[Stream, Literal["alert", "position"]] = {
+    Stream.ALERT: "alert",
+    Stream.WARNING: "alert",
+    Stream.POSITION: "position",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +92,19 @@ class Composer:
         except m.PayloadTooLargeError:
             event = m.ActiveEvent(**asdict(head), data=_shortened(data))
             return self._message(event, view.side, view.id, Stream.ACTIVE, Lane.STATE, retain=True)
+
+    def warning(self, step: Step, view: DeviceView) -> tuple[m.WarningEvent, Message]:
+        """Make one step in the life of a warning. There is no wearer's side of it."""
+        data = warning_data(
+            step,
+            boot_id=self.identity.boot_id,
+            delivery=m.Delivery(attempt=1, durable=self.identity.durable, epoch=self.identity.epoch),
+        )
+        data = replace(data, reason=_clipped(data.reason, MAX_REASON))
+        head = self._head(Side.PROTECTED, view.id, Stream.WARNING, step.on.stamps.t_rx_utc_ns)
+        event = m.WarningEvent(**asdict(head), data=data)
+        message = self._message(event, Side.PROTECTED, view.id, Stream.WARNING, Lane.ALERT, alert_type=m.WarningEvent)
+        return event, message
 
     def position(self, view: DeviceView, fix: Fix, t_utc_ns: int, *, late: bool) -> Message:
         """Make a position event of a fix that has coordinates."""
@@ -155,7 +174,8 @@ class Composer:
         stages: StageStamps,
     ) -> m.AlertLife:
         # A Cancel is as grave as what it ends, so that it reaches the same desks.
-        gravity = gravity_of(change.key.kind, raised.last.band if raised and step is m.MsgType.CANCEL else change.band)
+        grave = raised.last if raised is not None and step is m.MsgType.CANCEL else change
+        gravity = gravity_of(change.key.kind, grave.band, grave.level)
         return m.AlertLife(
             alert_id=raised.alert_id if raised is not None else head.id,
             msg_type=step,
@@ -211,18 +231,23 @@ class Composer:
 
     def _protected_status(self, view: DeviceView) -> m.ProtectedStatusData:
         status = view.status
+        firmware = status.firmware if status else view.firmware
         return m.ProtectedStatusData(
             comms=view.comms,
             location=view.location,
             last_fix_at=_last_fix_at(view),
             fix_state=view.fix_state,
-            battery_pct=status.battery_pct if status else None,
+            battery_pct=view.charge_pct,
             battery_mv=status.battery_mv if status else None,
             charging=status.charging if status else None,
-            firmware=_clipped(status.firmware, MAX_FIRMWARE) if status else None,
+            firmware=_clipped(firmware, MAX_FIRMWARE) if firmware is not None else None,
             pairs=tuple(view.protected_pairs.values()),
             epoch=self.identity.epoch,
             kind=self._kinds.get(view.id),
+            smart_tag=view.smart_tag,
+            smart_tag_id=view.smart_tag_id,
+            sos=view.sos,
+            warning=view.standing,
         )
 
     def _message(
@@ -235,7 +260,7 @@ class Composer:
         *,
         retain: bool = False,
         expiry_s: int | None = None,
-        alert_type: type[m.AlertEvent] | type[m.ProtectedAlertEvent] | None = None,
+        alert_type: type[m.CountedEvent] | None = None,
     ) -> Message:
         body = m.encode(event)
         # Not before: a message that cannot be encoded would leave a gap, which a reader takes for a loss.
@@ -309,7 +334,7 @@ def _proximity(change: Change) -> m.ProximityDetail | None:
 def _device_state(view: DeviceView) -> m.DeviceState:
     status = view.status
     if status is None:
-        return m.DeviceState()
+        return m.DeviceState(battery_pct=view.battery_pct)
     return m.DeviceState(battery_pct=status.battery_pct, strap=status.strap, case=status.case)
 
 
@@ -323,7 +348,7 @@ def _active_alert(raised: Raised) -> m.ActiveAlert:
     return m.ActiveAlert(
         alert_id=raised.alert_id,
         kind=last.key.kind,
-        severity=gravity_of(last.key.kind, last.band).severity,
+        severity=gravity_of(last.key.kind, last.band, last.level).severity,
         raised_at=utc_text(raised.raised_utc_ns),
         zone_id=last.zone.id if last.zone is not None else None,
         ref=last.key.about if last.band is not None else None,

@@ -7,11 +7,12 @@ from bridge.compose import Composer, StageStamps
 from bridge.judge import FixRow
 from bridge.publisher import Message
 from bridge.view import DeviceView
+from bridge.warning.records import Step
 from devices.clock import Clock
 from devices.events import Stamps
-from protocols.mqtt.messages import AlertEvent, ProtectedAlertEvent
+from protocols.mqtt.messages import CountedEvent
 
-AlertObserver = Callable[[AlertEvent | ProtectedAlertEvent], None]
+AlertObserver = Callable[[CountedEvent], None]
 
 
 class Emitter:
@@ -25,7 +26,7 @@ class Emitter:
     publish : callable
         Takes every message, in order.
     on_alert : callable
-        Told of every alert event, for logs.
+        Told of every alert and every step of a warning, for logs.
     status_interval_ns : int
         A device's state goes out at least this often while it is heard, else only on change.
     """
@@ -63,6 +64,12 @@ class Emitter:
         self._alerted.add(view.device_idx)
         self._on_alert(event)
 
+    def warning(self, step: Step, view: DeviceView) -> None:
+        """Publish a step in the life of a warning."""
+        event, message = self._composer.warning(step, view)
+        self._publish(message)
+        self._on_alert(event)
+
     def position(self, row: FixRow, *, late: bool) -> None:
         """Publish a position."""
         self._publish(self._composer.position(row.view, row.fix, row.stamps.t_rx_utc_ns, late=late))
@@ -88,6 +95,7 @@ def _what_matters(view: DeviceView) -> tuple[object, ...]:
         view.comms,
         view.location,
         view.fix_state,
+        (view.battery_pct, view.firmware, view.smart_tag, view.sos, view.standing),
         tuple(view.wearer_pairs.values()),
         tuple(pair.band for pair in view.protected_pairs.values()),
         (told.strap, told.case, told.shielded, told.jamming, told.battery_pct, told.charging, told.firmware)

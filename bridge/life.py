@@ -6,7 +6,10 @@ import msgspec
 
 
 class Ready(msgspec.Struct, frozen=True, tag_field="event", tag="ready"):
-    """Devices are being read. ``broker_connected`` may be false: it goes on trying."""
+    """Devices are being read. ``broker_connected`` may be false: it goes on trying.
+
+    ``without_smart_tag`` names the protected persons whom nobody can warn.
+    """
 
     broker: str
     broker_connected: bool
@@ -16,6 +19,8 @@ class Ready(msgspec.Struct, frozen=True, tag_field="event", tag="ready"):
     devices: tuple[str, ...]
     zones: int
     pairs: int
+    smart_tags: tuple[str, ...] = ()
+    without_smart_tag: tuple[str, ...] = ()
 
 
 class BrokerChanged(msgspec.Struct, frozen=True, tag_field="event", tag="broker"):
@@ -46,6 +51,18 @@ class AlertPublished(msgspec.Struct, frozen=True, tag_field="event", tag="alert"
     late: bool
 
 
+class WarningTold(msgspec.Struct, frozen=True, tag_field="event", tag="smart_tag"):
+    """A step in the life of a warning to a protected person was handed to the publisher."""
+
+    person: str
+    smart_tag: str
+    step: str
+    warn_id: int | None
+    level: str | None
+    cause: str | None
+    sequence: str
+
+
 class Warned(msgspec.Struct, frozen=True, tag_field="event", tag="warning"):
     """Something the operator should change; the bridge goes on."""
 
@@ -66,5 +83,5 @@ class Stopped(msgspec.Struct, frozen=True, tag_field="event", tag="stopped"):
     resent: int
 
 
-LifeEvent = Ready | BrokerChanged | LinkChanged | AlertPublished | Warned | Stopped
+LifeEvent = Ready | BrokerChanged | LinkChanged | AlertPublished | WarningTold | Warned | Stopped
 LifeObserver = Callable[[LifeEvent], None]

@@ -10,11 +10,10 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
 from bridge.alerts.change import AlertKey, Change, Ledger
-from bridge.alerts.equipment import BatteryPolicy, equipment_changes
+from bridge.alerts.equipment import BatteryPolicy, battery_changes, equipment_changes
 from bridge.alerts.proximity import BandTransition, find_separation, proximity_changes
 from bridge.alerts.silence import heard_change, silence_change
-from bridge.alerts.zones import ZoneTransition, end_of_late_run, zone_change
-from bridge.batcher import Failures
+from bridge.alerts.zones import end_of_late_run, zone_change
 from bridge.compose import Composer
 from bridge.emitter import AlertObserver, Emitter
 from bridge.judge import FixRow, PairJudge, ZoneJudge
@@ -22,12 +21,27 @@ from bridge.ordering import Placement
 from bridge.plan import Plan
 from bridge.publisher import Message
 from bridge.silence import Deadline, DeadlineWheel, Due
+from bridge.turn import Turn, in_time_order, judged
 from bridge.view import DeviceView
+from bridge.warning.desk import Desk
+from bridge.warning.front import WarningFront
+from bridge.warning.policy import WarningPolicy
+from bridge.warning.records import Ask, CoverGap, Delivered
 from devices.clock import Clock
-from devices.events import DeviceEvent, LinkEvent, LinkState, Stamps
+from devices.events import DeviceEvent, LinkEvent, LinkState, PresenceEvent, Stamps
 from protocols.mqtt.messages import AlertKind, BandName, ProximityDetail, WearerPair
 from protocols.rejects import Reject
-from protocols.reports import CommandAck, Fix, FixState, TagStatus
+from protocols.reports import (
+    BatteryLevel,
+    BeaconSighting,
+    CommandAck,
+    DeviceInformation,
+    Fix,
+    FixState,
+    TagEvent,
+    TagState,
+    TagStatus,
+)
 
 
 class Pipeline:
@@ -44,7 +58,9 @@ class Pipeline:
     publish : callable
         Takes every message, in order.
     on_alert : callable
-        Told of every alert event, for logs.
+        Told of every alert and every step of a warning, for logs.
+    ask : callable
+        Hands a warning to the driver of a smart tag; must not wait.
     """
 
     def __init__(
@@ -56,6 +72,7 @@ class Pipeline:
         wheel: DeadlineWheel,
         publish: Callable[[Message], None],
         on_alert: AlertObserver,
+        ask: Callable[[Ask], None],
     ) -> None:
         self._clock = clock
         self._wheel = wheel
@@ -80,6 +97,16 @@ class Pipeline:
         self._pairs = PairJudge(plan, self.views)
         for wearer_idx, protected_idx in self._pairs.names():
             self._set_band(self.views[wearer_idx], self.views[protected_idx], BandName.UNKNOWN, None)
+            self.views[protected_idx].smart_tag = "none_issued"
+        warning = plan.config.warning
+        desk = Desk(
+            plan.charges,
+            WarningPolicy.of(warning),
+            beacon_within_m=warning.beacon_within_m,
+            beacon_log_ratio=warning.beacon_log_ratio,
+            epoch=composer.identity.epoch,
+        )
+        self._warning = WarningFront(desk, views=self._by_id, emitter=self._emitter, wheel=wheel, clock=clock, ask=ask)
 
     @property
     def ledger(self) -> Ledger:
@@ -91,7 +118,10 @@ class Pipeline:
         for view in self.views:
             view.heard_utc_ns = now_utc_ns
             self._arm(view, Due.COMMS, now_mono_ns)
-            self._arm(view, Due.LOCATION, now_mono_ns)
+            if not view.is_smart_tag or view.device_idx in self._pairs.devices:
+                # A smart tag that tells nobody's place may well have no receiver.
+                self._arm(view, Due.LOCATION, now_mono_ns)
+        self._warning.start(now_mono_ns)
 
     def process(self, batch: Sequence[DeviceEvent]) -> None:
         """Judge all that arrived in one turn of the loop. Alerts are published before anything else of the batch.
@@ -101,38 +131,48 @@ class Pipeline:
         ExceptionGroup
             Errors of ours, after all devices that they do not concern were served.
         """
-        work = _Work()
+        turn = Turn()
         for event in batch:
-            with work.failures:
-                self._take(event, work)
-        self._judge_live(work.unjudged, work)
-        self._judge_late(work)
+            with turn.failures:
+                self._take(event, turn)
+        self._judge_live(turn.unjudged, turn)
+        self._judge_late(turn)
         if self._publish_positions:
-            for rows, late in ((work.live, False), (work.late, True)):
+            for rows, late in ((turn.live, False), (turn.late, True)):
                 for row in rows:
-                    with work.failures:
+                    with turn.failures:
                         self._emitter.position(row, late=late)
-        self._emit_states(work)
-        work.failures.raise_all()
+        self._emit_states(turn)
+        turn.failures.raise_all()
 
     def on_due(self, passed: Iterable[Deadline], now_mono_ns: int) -> None:
         """Handle deadlines that passed; raises as ``process`` does."""
         stamps = self._stamps_of(now_mono_ns)
-        work = _Work()
+        turn = Turn()
         for deadline in passed:
             view = self.views[deadline.device_idx]
-            with work.failures:
+            with turn.failures:
                 match deadline.due:
                     case Due.COMMS | Due.LOCATION:
-                        self._fell_silent(view, deadline.due, stamps)
-                        work.touched[view.device_idx] = (view, stamps)
+                        self._fell_silent(view, deadline.due, stamps, turn)
+                        turn.touch(view, stamps)
                     case Due.PAIR_AGE:
-                        self._judge_pairs(view, stamps, work)
+                        self._judge_pairs(view, stamps, turn)
                     case Due.LATE_RUN:
                         self._end_late_run(view, stamps)
-                        work.touched[view.device_idx] = (view, stamps)
-        self._emit_states(work)
-        work.failures.raise_all()
+                        turn.touch(view, stamps)
+                    case Due.WARNING:
+                        self._warning.take_due(view, stamps, turn)
+        self._emit_states(turn)
+        turn.failures.raise_all()
+
+    def on_delivered(self, delivered: Delivered, now_mono_ns: int) -> None:
+        """Take what a smart tag's driver says about a warning; raises as ``process`` does."""
+        turn = Turn()
+        with turn.failures:
+            self._warning.take_delivered(delivered, self._stamps_of(now_mono_ns), turn)
+        self._emit_states(turn)
+        turn.failures.raise_all()
 
     def finish(self, now_mono_ns: int) -> None:
         """Close what only more reports could have closed: runs of late reports."""
@@ -140,21 +180,43 @@ class Pipeline:
             [Deadline(Due.LATE_RUN, view.device_idx) for view in self.views if view.late_run.is_open], now_mono_ns
         )
 
-    def _take(self, event: DeviceEvent, work: "_Work") -> None:
+    def _take(self, event: DeviceEvent, turn: Turn) -> None:
         view = self._by_id[event.device_id]
         match event.report:
             case Fix():
-                self._heard(view, event.stamps, work)
-                self._take_fix(view, event.report, event.stamps, work)
+                self._heard(view, event.stamps, turn)
+                self._take_fix(view, event.report, event.stamps, turn)
             case TagStatus():
-                self._heard(view, event.stamps, work)
+                self._heard(view, event.stamps, turn)
                 self._take_status(view, event.report, event.stamps)
             case CommandAck():
-                self._heard(view, event.stamps, work)
+                self._heard(view, event.stamps, turn)
             case Reject():
                 view.counts[f"reject_{event.report.reason}"] += 1
             case LinkEvent():
                 self._take_link(view, event.report)
+                if view.is_smart_tag and event.report.state is LinkState.UP:
+                    self._warning.take_link(view, event.stamps, turn)
+            case TagState() | TagEvent() | BeaconSighting() as report:
+                # First what may be her call, then who is heard.
+                self._warning.take_report(view, report, event.stamps, turn)
+                self._heard(view, event.stamps, turn)
+                if isinstance(report, TagState):
+                    self._take_battery(view, report.battery_pct, event.stamps, turn)
+                    view.motion = report.motion
+            case BatteryLevel():
+                self._heard(view, event.stamps, turn)
+                self._take_battery(view, event.report.battery_pct, event.stamps, turn)
+            case DeviceInformation():
+                self._heard(view, event.stamps, turn)
+                view.firmware = event.report.firmware
+            case PresenceEvent():
+                if event.report.present:
+                    self._heard(view, event.stamps, turn)
+                elif view.comms != "lost":
+                    view.link_detail = event.report.detail
+                    self._fell_silent(view, Due.COMMS, event.stamps, turn, told=event.report)
+                    turn.touch(view, event.stamps)
 
     def _stamps_of(self, now_mono_ns: int) -> Stamps:
         """Stamps of something that no device said: the passing of time."""
@@ -166,15 +228,21 @@ class Pipeline:
     def _arm(self, view: DeviceView, due: Due, from_mono_ns: int) -> None:
         self._wheel.touch(Deadline(due, view.device_idx), from_mono_ns + view.limit_ns)
 
-    def _heard(self, view: DeviceView, stamps: Stamps, work: "_Work") -> None:
+    def _heard(self, view: DeviceView, stamps: Stamps, turn: Turn) -> None:
         view.heard_utc_ns = stamps.t_rx_utc_ns
-        self._arm(view, Due.COMMS, stamps.t_decoded_mono_ns)
+        if view.is_smart_tag:
+            # A tag at rest has nothing to say; its driver tells when it is gone.
+            self._wheel.cancel(Deadline(Due.COMMS, view.device_idx))
+            if view.comms != "up":
+                self._warning.take_presence(view, True, stamps, turn)
+        else:
+            self._arm(view, Due.COMMS, stamps.t_decoded_mono_ns)
         if view.comms == "lost":
             self._alert(heard_change(AlertKind.COMMS_LOST, device_id=view.id, stamps=stamps))
         view.comms = "up"
-        work.touched[view.device_idx] = (view, stamps)
+        turn.touch(view, stamps)
 
-    def _take_fix(self, view: DeviceView, fix: Fix, stamps: Stamps, work: "_Work") -> None:
+    def _take_fix(self, view: DeviceView, fix: Fix, stamps: Stamps, turn: Turn) -> None:
         view.counts["fixes"] += 1
         if fix.state is not FixState.POSITION or fix.lat_deg is None or fix.lon_deg is None:
             if not fix.stored:
@@ -194,33 +262,34 @@ class Pipeline:
             stamps=stamps,
         )
         if not fix.stored:
-            self._has_position(row)
+            self._has_position(row, turn)
         if placement is Placement.LATE:
             view.counts["late"] += 1
-            work.late.append(row)
+            turn.late.append(row)
             return
         if placement is Placement.UNDATED:
             view.counts["undated"] += 1
         elif placement is Placement.STEPPED:
             view.counts["clock_steps"] += 1
             # What the device said before in this batch has times after the step.
-            self._judge_live([before for before in work.unjudged if before.view is view], work)
-            work.unjudged = [other for other in work.unjudged if other.view is not view]
+            self._judge_live([before for before in turn.unjudged if before.view is view], turn)
+            turn.unjudged = [other for other in turn.unjudged if other.view is not view]
             self._live.reset_time(view.device_idx, forget=False)
-        work.live.append(row)
-        work.unjudged.append(row)
+        turn.live.append(row)
+        turn.unjudged.append(row)
 
-    def _has_position(self, row: FixRow) -> None:
+    def _has_position(self, row: FixRow, turn: Turn) -> None:
         """Note that a device knows where it is; also by a clock that is behind, but not by its memory."""
         view, stamps = row.view, row.stamps
         view.fix_state = row.fix.state
         view.position_utc_ns = stamps.t_rx_utc_ns
         self._arm(view, Due.LOCATION, stamps.t_decoded_mono_ns)
         if view.location == "lost":
+            self._warning.take_cover(view.id, CoverGap.GNSS_LOST, False, stamps, turn)
             self._alert(heard_change(AlertKind.LOCATION_LOST, device_id=view.id, stamps=stamps, fix=row.fix))
         view.location = "valid"
 
-    def _take_live_position(self, row: FixRow, work: "_Work") -> None:
+    def _take_live_position(self, row: FixRow, turn: Turn) -> None:
         """Note where a device is now, and judge its pairs. A position from its memory proves no such thing."""
         view, stamps = row.view, row.stamps
         view.fix = row.fix
@@ -229,7 +298,7 @@ class Pipeline:
             self._wheel.touch(
                 Deadline(Due.PAIR_AGE, view.device_idx), stamps.t_decoded_mono_ns + self._pairs.max_age_ns + 1
             )
-            self._judge_pairs(view, stamps, work)
+            self._judge_pairs(view, stamps, turn)
 
     def _take_status(self, view: DeviceView, status: TagStatus, stamps: Stamps) -> None:
         view.counts["statuses"] += 1
@@ -255,6 +324,23 @@ class Pipeline:
             if not (late and self._is_told(change)):
                 self._alert(change)
 
+    def _take_battery(self, view: DeviceView, battery_pct: int, stamps: Stamps, turn: Turn) -> None:
+        """Judge a smart tag's battery; an ankle tag's stands in its status."""
+        if battery_pct == view.battery_pct:
+            return
+        view.battery_pct = battery_pct
+        for change in battery_changes(
+            battery_pct,
+            device_id=view.id,
+            occurred_utc_ns=stamps.t_rx_utc_ns,
+            stamps=stamps,
+            battery=self._battery,
+            is_raised=self.ledger.is_raised,
+        ):
+            self._alert(change)
+        critical = self.ledger.is_raised(AlertKey(device_id=view.id, kind=AlertKind.BATTERY_CRITICAL))
+        self._warning.take_battery(view, critical, stamps, turn)
+
     def _take_link(self, view: DeviceView, link: LinkEvent) -> None:
         view.link = link.state
         view.link_detail = "" if link.state is LinkState.UP else link.detail
@@ -265,37 +351,37 @@ class Pipeline:
             for due in (Due.COMMS, Due.LOCATION):
                 self._wheel.cancel(Deadline(due, view.device_idx))
 
-    def _judge_live(self, rows: list[FixRow], work: "_Work") -> None:
-        rows = _in_time_order(rows)
-        for transition in _judged(self._live, rows, work.failures):
-            with work.failures:
+    def _judge_live(self, rows: list[FixRow], turn: Turn) -> None:
+        rows = in_time_order(rows)
+        for transition in judged(self._live, rows, turn.failures):
+            with turn.failures:
                 self._alert(zone_change(transition))
         for row in rows:
             if not row.fix.stored:
-                with work.failures:
-                    self._take_live_position(row, work)
+                with turn.failures:
+                    self._take_live_position(row, turn)
         for view in {row.view.device_idx: row.view for row in rows}.values():
             view.order.end_batch()
 
-    def _judge_late(self, work: "_Work") -> None:
+    def _judge_late(self, turn: Turn) -> None:
         """Judge late fixes run by run."""
         pending: list[FixRow] = []
-        for row in work.late:
+        for row in turn.late:
             run = row.view.late_run
             if run.is_ended_by(row.t_utc_ns):
-                self._judge_run(pending, work)
+                self._judge_run(pending, turn)
                 pending = []
-                with work.failures:
+                with turn.failures:
                     self._end_late_run(row.view, row.stamps)
             self._late_report(row.view, row.stamps)
             pending.append(dataclasses.replace(row, t_judge_ns=run.take(row.t_utc_ns)))
-        self._judge_run(pending, work)
+        self._judge_run(pending, turn)
 
-    def _judge_run(self, rows: list[FixRow], work: "_Work") -> None:
-        for transition in _judged(self._late, rows, work.failures):
+    def _judge_run(self, rows: list[FixRow], turn: Turn) -> None:
+        for transition in judged(self._late, rows, turn.failures):
             change = zone_change(transition)
             if not self._is_told(change):
-                with work.failures:
+                with turn.failures:
                     self._alert(change)
 
     def _is_told(self, late: Change) -> bool:
@@ -317,16 +403,18 @@ class Pipeline:
         for raised in list(self.ledger.of_device(view.id, late=True)):
             self._alert(end_of_late_run(raised.last, stamps))
 
-    def _judge_pairs(self, view: DeviceView, stamps: Stamps, work: "_Work") -> None:
+    def _judge_pairs(self, view: DeviceView, stamps: Stamps, turn: Turn) -> None:
         """Judge the pairs that a device is in. No others: their alerts would name a person of another case."""
         for transition in self._pairs.judge(view, self._clock.mono_ns(), stamps=stamps):
             wearer, protected = self._by_id[transition.wearer_id], self._by_id[transition.protected_id]
+            # Her tag first: what the provider is told takes its time to be made.
+            self._warning.take_band(wearer.id, protected.id, transition.band, stamps, view.id, turn)
             self._note_band(transition, wearer, protected)
             key = AlertKey(device_id=wearer.id, kind=AlertKind.PROXIMITY_BREACH, about=protected.id)
             for change in proximity_changes(transition, was_raised=self.ledger.is_raised(key)):
                 self._alert(change)
-            work.touched[wearer.device_idx] = (wearer, stamps)
-            work.touched[protected.device_idx] = (protected, stamps)
+            turn.touch(wearer, stamps)
+            turn.touch(protected, stamps)
 
     def _note_band(self, transition: BandTransition, wearer: DeviceView, protected: DeviceView) -> None:
         separation = find_separation(transition)
@@ -346,55 +434,32 @@ class Pipeline:
             wearer=wearer.id, band=band, distance_m=None, bearing_deg=None
         )
 
-    def _fell_silent(self, view: DeviceView, due: Due, stamps: Stamps) -> None:
+    def _fell_silent(
+        self, view: DeviceView, due: Due, stamps: Stamps, turn: Turn, told: PresenceEvent | None = None
+    ) -> None:
         if due is Due.COMMS:
             kind = AlertKind.COMMS_LOST
             view.comms = "lost"
             since_utc_ns = view.heard_utc_ns
+            if view.is_smart_tag:
+                self._warning.take_presence(view, False, stamps, turn)
         else:
             kind = AlertKind.LOCATION_LOST
             view.location = "lost"
             since_utc_ns = view.position_utc_ns
+            self._warning.take_cover(view.id, CoverGap.GNSS_LOST, True, stamps, turn)
         self._alert(
             silence_change(
                 kind,
                 device_id=view.id,
                 silent_since_utc_ns=stamps.t_rx_utc_ns - view.limit_ns if since_utc_ns is None else since_utc_ns,
-                limit_s=view.limit_ns / 1e9,
+                limit_s=view.limit_ns / 1e9 if told is None else None,
                 stamps=stamps,
-                detail=view.link_detail,
+                detail=view.link_detail if told is None else told.detail,
             )
         )
 
-    def _emit_states(self, work: "_Work") -> None:
-        for view, stamps in work.touched.values():
-            with work.failures:
+    def _emit_states(self, turn: Turn) -> None:
+        for view, stamps in turn.touched.values():
+            with turn.failures:
                 self._emitter.state(view, stamps)
-
-
-class _Work:
-    """What one batch has brought up so far."""
-
-    __slots__ = ("failures", "late", "live", "touched", "unjudged")
-
-    def __init__(self) -> None:
-        self.failures = Failures()
-        self.live: list[FixRow] = []
-        self.unjudged: list[FixRow] = []
-        self.late: list[FixRow] = []
-        self.touched: dict[int, tuple[DeviceView, Stamps]] = {}
-
-
-def _judged(judge: ZoneJudge, rows: list[FixRow], failures: Failures) -> list[ZoneTransition]:
-    """Judge all rows in one call; where that fails, device by device: an error leaves the judge as it was."""
-    with failures:
-        return judge.judge(rows)
-    found: list[ZoneTransition] = []
-    for view in {row.view.device_idx: row.view for row in rows}.values():
-        with failures:
-            found += judge.judge([row for row in rows if row.view is view])
-    return found
-
-
-def _in_time_order(rows: list[FixRow]) -> list[FixRow]:
-    return sorted(rows, key=lambda row: (row.t_judge_ns, row.view.device_idx))

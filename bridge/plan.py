@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bridge.config.load import LoadedConfig
 from bridge.config.schema import BridgeConfig, DeviceSection
 from bridge.errors import ConfigError, Problem
+from bridge.warning.desk import Charge
 from geofence_core.assigned import AssignedZones
 from geofence_core.errors import GeofenceError, ZoneGeometryError
 from geofence_core.pairs import PairTable
@@ -22,7 +23,7 @@ class Plan:
     """What is judged. Row ``device_idx`` of every column is ``devices[device_idx]``.
 
     ``assigned`` is None where no wearer has a zone; ``zone_refs`` follows the table's zones; ``mends`` says what was
-    put right in them.
+    put right in them; ``charges`` are the protected persons with a smart tag.
     """
 
     config: BridgeConfig
@@ -30,7 +31,15 @@ class Plan:
     assigned: AssignedZones | None
     zone_refs: tuple[ZoneRef, ...]
     pairs: PairTable
+    charges: tuple[Charge, ...]
     mends: tuple[str, ...]
+
+    @property
+    def unwarnable(self) -> tuple[str, ...]:
+        """Protected persons of an order for whom no smart tag was issued: nobody warns them."""
+        warned = {charge.person for charge in self.charges}
+        named = dict.fromkeys(ring.device for order in self.config.order for ring in order.protected)
+        return tuple(person for person in named if person not in warned)
 
 
 def make_plan(loaded: LoadedConfig) -> Plan:
@@ -87,7 +96,31 @@ def make_plan(loaded: LoadedConfig) -> Plan:
             [ring.alarm_m for _, ring in rings],
             [ring.pre_alert_m for _, ring in rings],
         ),
+        charges=find_charges(config),
         mends=tuple(f"zone {mend.zone_id!r}: {mend.what}" for mend in zones.mends) if zones is not None else (),
+    )
+
+
+def find_charges(config: BridgeConfig) -> tuple[Charge, ...]:
+    """Tie protected persons to the smart tags that warn them; a tag in no order still carries her call for help."""
+    smart = {device.id for device in config.device if device.kind == "smart_tag"}
+    wearers: dict[tuple[str, str], list[str]] = {}
+    beacon_wearer: dict[str, str] = {}
+    taken: set[str] = set()
+    for order in config.order:
+        for ring in order.protected:
+            taken.add(ring.device)
+            tag = ring.smart_tag or (ring.device if ring.device in smart else None)
+            if tag is None:
+                continue
+            taken.add(tag)
+            wearers.setdefault((ring.device, tag), []).append(order.wearer)
+            if order.beacon_key_file is not None:
+                beacon_wearer[tag] = order.wearer
+    wearers |= {(tag, tag): [] for tag in sorted(smart - taken)}
+    return tuple(
+        Charge(person=person, smart_tag=tag, wearers=tuple(names), beacon_wearer=beacon_wearer.get(tag, ""))
+        for (person, tag), names in wearers.items()
     )
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum, unique
 from typing import Protocol
 
-from protocols.mqtt.messages import AlertEvent, ProtectedAlertEvent
+from protocols.mqtt.messages import CountedEvent
 
 
 @unique
@@ -44,7 +44,7 @@ class Message:
     retain: bool = False
     expiry_s: int | None = None
     properties: tuple[tuple[str, str], ...] = ()
-    alert_type: type[AlertEvent] | type[ProtectedAlertEvent] | None = None
+    alert_type: type[CountedEvent] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,8 @@ class Due(IntEnum):
     """Its position is too old for a pair's band."""
     LATE_RUN = 3
     """No further late report came: the run is over."""
+    WARNING = 4
+    """Something about the warning of a protected person: an answer that is owed, a repeat, the end of a hold."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -7,8 +7,9 @@ from typing import Literal
 from bridge.config.schema import DeviceSection
 from bridge.ordering import FixOrder, LateRun
 from devices.events import LinkState
-from protocols.mqtt.messages import ProximityDetail, WearerPair
+from protocols.mqtt.messages import ProximityDetail, StandingWarning, WearerPair
 from protocols.mqtt.topics import Side
+from protocols.mqtt.words import SmartTagState
 from protocols.reports import Fix, FixState, TagStatus
 
 Presence = Literal["up", "lost", "unknown"]
@@ -30,6 +31,10 @@ class DeviceView:
     fix_state: FixState | None = None
     status: TagStatus | None = None
     status_utc_ns: int | None = None
+    battery_pct: int | None = None
+    """As a smart tag told it; an ankle tag's stands in ``status``."""
+    firmware: str | None = None
+    motion: bool | None = None
     judged_equipment: tuple[object, ...] | None = None
     """What the last live status said of the equipment; the same words again cannot change an alert."""
     comms: Presence = "unknown"
@@ -40,6 +45,11 @@ class DeviceView:
     has_ended: bool = False
     wearer_pairs: dict[str, WearerPair] = field(default_factory=dict)
     protected_pairs: dict[str, ProximityDetail] = field(default_factory=dict)
+    smart_tag: SmartTagState | None = None
+    """Of a protected person: whether somebody could warn her."""
+    smart_tag_id: str | None = None
+    sos: bool | None = None
+    standing: StandingWarning | None = None
     published: tuple[object, ...] | None = None
     """Fields of the last status message that matter; the rest goes out with them or after ``status_interval_s``."""
     status_due_mono_ns: int = 0
@@ -54,6 +64,16 @@ class DeviceView:
     def side(self) -> Side:
         """Whose streams its messages stand in."""
         return Side.PROTECTED if self.device.role == "protected" else Side.TAG
+
+    @property
+    def is_smart_tag(self) -> bool:
+        """Whether it is heard by radio: its driver says whether it is there, not the time between reports."""
+        return self.device.kind == "smart_tag"
+
+    @property
+    def charge_pct(self) -> int | None:
+        """Battery, by whichever report tells it."""
+        return self.status.battery_pct if self.status is not None else self.battery_pct
 
     @property
     def limit_ns(self) -> int:

@@ -56,15 +56,40 @@ def equipment_changes(
     jamming = status.jamming.name.lower()
     jammed = status.jamming is not Jamming.NONE
     yield change(AlertKind.JAMMING_SUSPECTED, jammed, f"jamming {jamming}", jamming if jammed else None)
-    if late:
-        return
+    if not late:
+        yield from battery_changes(
+            status.battery_pct,
+            device_id=device_id,
+            occurred_utc_ns=occurred_utc_ns,
+            stamps=stamps,
+            battery=battery,
+            is_raised=is_raised,
+            stored=status.stored,
+        )
+
+
+def battery_changes(
+    battery_pct: int,
+    *,
+    device_id: str,
+    occurred_utc_ns: int,
+    stamps: Stamps,
+    battery: BatteryPolicy,
+    is_raised: Callable[[AlertKey], bool],
+    stored: bool = False,
+) -> Iterator[Change]:
+    """Compare a battery with what is raised. Between the two levels what was raised stays raised."""
     for kind, limit_pct in (
         (AlertKind.BATTERY_LOW, battery.low_pct),
         (AlertKind.BATTERY_CRITICAL, battery.critical_pct),
     ):
-        # Between the two levels what was raised stays raised.
-        was_raised = is_raised(AlertKey(device_id=device_id, kind=kind))
-        raised = (
-            status.battery_pct < limit_pct + battery.hysteresis_pct if was_raised else (status.battery_pct <= limit_pct)
+        key = AlertKey(device_id=device_id, kind=kind)
+        yield Change(
+            key=key,
+            raised=battery_pct < limit_pct + battery.hysteresis_pct if is_raised(key) else battery_pct <= limit_pct,
+            occurred_utc_ns=occurred_utc_ns,
+            stamps=stamps,
+            shown_by=device_id,
+            reason=f"battery {battery_pct} %",
+            stored=stored,
         )
-        yield change(kind, raised, f"battery {status.battery_pct} %")

@@ -7,9 +7,18 @@ from protocols.reports import Fix
 
 
 def silence_change(
-    kind: AlertKind, *, device_id: str, silent_since_utc_ns: int, limit_s: float, stamps: Stamps, detail: str
+    kind: AlertKind,
+    *,
+    device_id: str,
+    silent_since_utc_ns: int,
+    limit_s: float | None,
+    stamps: Stamps,
+    detail: str,
 ) -> Change:
-    """Say that a deadline passed. It occurred when the device was last heard, it was detected now."""
+    """Say that a deadline passed. It occurred when the device was last heard, it was detected now.
+
+    ``limit_s`` None: the driver of a radio tag judged it, and ``detail`` says how.
+    """
     what = "nothing heard" if kind is AlertKind.COMMS_LOST else "no position"
     return Change(
         key=AlertKey(device_id=device_id, kind=kind),
@@ -17,7 +26,7 @@ def silence_change(
         occurred_utc_ns=silent_since_utc_ns,
         stamps=stamps,
         shown_by=device_id,
-        reason=f"{what} for {limit_s:g} s{f' ({detail})' if detail else ''}",
+        reason=detail if limit_s is None else f"{what} for {limit_s:g} s{f' ({detail})' if detail else ''}",
     )
 
 

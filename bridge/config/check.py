@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from urllib.parse import urlsplit
 
+from bridge.config.check_smart_tags import smart_tag_problems
 from bridge.config.schema import BridgeConfig, OrderSection
 from bridge.config.sources import Key, Sources, key_text
 from bridge.errors import Problem
@@ -24,7 +25,14 @@ _HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 def cross_check(config: BridgeConfig, sources: Sources) -> list[Problem]:
     """All contradictions within a configuration whose single values are fine."""
-    found = [*_names(config), *_broker(config), *_policy(config), *_devices(config), *_orders(config)]
+    found = [
+        *_names(config),
+        *_broker(config),
+        *_policy(config),
+        *_devices(config),
+        *_orders(config),
+        *smart_tag_problems(config),
+    ]
     return [Problem(path=key_text(key), where=sources.nearest(key), message=message) for key, message in found]
 
 

@@ -36,6 +36,26 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 """Paths and addresses; the longest path that Linux takes."""
 
+Patience = Annotated[float, msgspec.Meta(ge=0.1, le=3600)]
+"""Seconds. Less than a tenth is below what a Bluetooth link needs to be made; an hour is no longer a warning."""
+
+Hold = Annotated[float, msgspec.Meta(ge=1, le=86_400)]
+"""Seconds. Below one the gap between two advertisements would end it; a day is the longest a person can act on."""
+
+Grace = Annotated[float, msgspec.Meta(ge=0, le=3600)]
+"""Seconds. Nobody is told that she is covered meanwhile; longer than an hour would hide that she is not."""
+
+Repeats = Annotated[int, msgspec.Meta(ge=0, le=1000)]
+"""Warnings. A tag that buzzes a thousand times is empty or thrown away."""
+
+LogRatio = Annotated[float, msgspec.Meta(ge=-10, le=10)]
+"""Natural logarithm of a likelihood ratio; 10 is twenty thousand to one, beyond what any calibration supports."""
+
+BeaconRange = Annotated[float, msgspec.Meta(ge=1, le=50)]
+"""Metres. Below one a body between tag and unit decides; beyond 50 a beacon is not heard reliably."""
+
+PatternName = Literal["silent", "vibrate", "sound", "both"]
+
 Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
 
 
@@ -96,30 +116,89 @@ class PolicySection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     max_queued_positions: QueueLimit = 10_000
 
 
+class WarningSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When and how a protected person is warned through her smart tag.
+
+    Attributes
+    ----------
+    confirm_limit_s : float
+        From the decision to the tag's word that it warns; later, the provider is told that she is not warned. A
+        connection that must be made first takes up to two seconds.
+    acknowledge_limit_s : float
+        From the tag's word to the person's button; later, the provider is told. A minute is enough to reach into a bag.
+    repeat_s, max_repeats : float, int
+        An alarm that she has not acknowledged is repeated so often at most. Twice a minute wakes a sleeper.
+    retry_s : float
+        Wait before a lost warning is asked again; doubled up to a minute.
+    start_grace_s : float
+        After a start of the bridge both sides must be located within this, or she is told that she is not covered.
+    cover_settle_s : float
+        How long cover must hold before she is told that it is back: a receiver in a doorway must not buzz her.
+    beacon_within_m, beacon_log_ratio : float
+        A heard beacon is proximity if it is this much likelier that he is within so many metres than beyond. 0: as
+        likely as not, because a warning too many costs less than one too few.
+    beacon_hold_s : float
+        Silence after which he is not thought near by radio any more: he may stand behind a wall for a while.
+    forged_hold_s : float
+        Silence after which a forged beacon is thought gone.
+    """
+
+    confirm_limit_s: Patience = 5.0
+    acknowledge_limit_s: Patience = 60.0
+    repeat_s: Patience = 30.0
+    max_repeats: Repeats = 10
+    retry_s: Patience = 5.0
+    start_grace_s: Grace = 120.0
+    cover_settle_s: Grace = 30.0
+    beacon_within_m: BeaconRange = 30.0
+    beacon_log_ratio: LogRatio = 0.0
+    beacon_hold_s: Hold = 60.0
+    forged_hold_s: Hold = 600.0
+    notice_pattern: PatternName = "vibrate"
+    alarm_pattern: PatternName = "both"
+    contact_pattern: PatternName = "both"
+    cover_pattern: PatternName = "vibrate"
+    sos_pattern: PatternName = "vibrate"
+    stand_down_pattern: PatternName = "silent"
+
+
 class DeviceSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One device on one transport. ``kind`` is told in its status; both kinds are read and judged alike."""
+    """One device on one transport.
+
+    ``kind`` is told in its status. An ankle tag and a GNSS receiver are read and judged alike; a smart tag is the
+    protected person's, is reached by Bluetooth (``ble:...``) and can be written to.
+    """
 
     id: Name
     transport: Text
-    kind: Literal["ankle_tag", "gnss_receiver"] = "ankle_tag"
+    kind: Literal["ankle_tag", "gnss_receiver", "smart_tag"] = "ankle_tag"
     role: Literal["wearer", "protected"] = "wearer"
     interval_s: ReportInterval = 1.0
     silence_buffer_s: SilenceBuffer = 10.0
 
 
 class ProtectedSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A protected person in an order, and the rings around her."""
+    """A protected person in an order, and the rings around her.
+
+    ``device`` is her reference and tells where she is. ``smart_tag`` is what warns her; absent: ``device`` itself if
+    it is a smart tag, else nothing does.
+    """
 
     device: Name
+    smart_tag: Name | None = None
     contact_m: Ring = 50.0
     alarm_m: Ring = 500.0
     pre_alert_m: Ring = 1000.0
 
 
 class OrderSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a court ordered for one wearer. Without ``zones``: all zones of the file."""
+    """What a court ordered for one wearer. Without ``zones``: all zones of the file.
+
+    ``beacon_key_file`` holds the key of the beacon in his tag, so that her unit knows it from any other.
+    """
 
     id: Name
+    beacon_key_file: Text | None = None
     wearer: Name
     zones: tuple[str, ...] | None = None
     protected: tuple[ProtectedSection, ...] = ()
@@ -133,5 +212,6 @@ class BridgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     zones: ZonesSection = ZonesSection()
     capture: CaptureSection = CaptureSection()
     policy: PolicySection = PolicySection()
+    warning: WarningSection = WarningSection()
     device: tuple[DeviceSection, ...] = ()
     order: tuple[OrderSection, ...] = ()

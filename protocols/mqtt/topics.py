@@ -38,8 +38,8 @@ class Stream(StrEnum):
     ACTIVE = "active"
     POSITION = "position"
     STATUS = "status"
-    HEARTBEAT = "heartbeat"
     WARNING = "warning"
+    HEARTBEAT = "heartbeat"
 
 
 def is_topic_id(text: str) -> bool:

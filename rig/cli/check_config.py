@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 import msgspec
 
-from bridge.app import find_transport
 from bridge.broker_access import mqtt_settings
 from bridge.config.load import LoadedConfig
 from bridge.config.sources import Key, key_text
+from bridge.drivers import check_drivers
 from bridge.errors import BridgeError, ConfigError
 from bridge.plan import Plan, make_plan
 from devices.clock import SystemClock
@@ -41,8 +41,7 @@ def command(
     try:
         loaded = load_from_options(config, devices, zones, broker, sets)
         plan = make_plan(loaded)
-        for device in loaded.config.device:
-            find_transport(loaded, device, SystemClock())
+        check_drivers(loaded, plan, SystemClock())
         if loaded.config.broker.url is not None:
             mqtt_settings(loaded, loaded.config.broker.url, os.environ)
     except BridgeError as exc:
@@ -60,8 +59,8 @@ def command(
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     for name, text, source in rows:
         click.echo(f"{name:{widths[0]}}  {text:{widths[1]}}  {source}")
-    pairs, zones_count = len(plan.pairs), len(plan.zone_refs)
-    click.echo(f"usable. Devices: {len(plan.devices)}, zones: {zones_count}, pairs: {pairs}")
+    pairs, zones_count, smart = len(plan.pairs), len(plan.zone_refs), len(plan.charges)
+    click.echo(f"usable. Devices: {len(plan.devices)}, zones: {zones_count}, pairs: {pairs}, smart tags: {smart}")
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
 
@@ -84,11 +83,19 @@ def _walk(node: object, key: Key, loaded: LoadedConfig) -> Iterator[tuple[Key, o
 def _warnings(plan: Plan) -> Iterator[str]:
     """Name what is allowed and probably not meant."""
     config = plan.config
+    for person in plan.unwarnable:
+        yield f"no smart tag was issued to protected person {person!r}: nobody warns her"
     ordered = {order.wearer for order in config.order}
+    listening = {charge.beacon_wearer for charge in plan.charges}
+    for order in config.order:
+        if order.beacon_key_file is not None and order.wearer not in listening:
+            yield f"order {order.id!r} has a beacon key but no smart tag that could listen for the beacon"
     for device in config.device:
         if device.role == "wearer" and config.order and device.id not in ordered:
             yield f"wearer {device.id!r} stands in no order: only its equipment is watched"
-        if device.role == "protected" and not any(p.device == device.id for o in config.order for p in o.protected):
+        if device.role == "protected" and not any(
+            device.id in {p.device, p.smart_tag} for o in config.order for p in o.protected
+        ):
             yield f"protected person's device {device.id!r} stands in no order: no proximity is judged"
     yield from (f"{config.zones.file}: {mend}" for mend in plan.mends)
     if config.zones.file is None and not len(plan.pairs):

@@ -11,8 +11,9 @@ from bridge.pipeline import Pipeline
 from bridge.plan import make_plan
 from bridge.publisher import Lane, Message
 from bridge.silence import DeadlineWheel
+from bridge.warning.records import Ask
 from devices.events import DeviceEvent, LinkEvent, LinkState, Stamps
-from protocols.mqtt.messages import AlertEvent, ProtectedAlertEvent
+from protocols.mqtt.messages import CountedEvent
 from protocols.rejects import Reject
 from protocols.reports import Closure, DateRule, Fix, FixState, Jamming, Report, TagStatus
 from tests.devices.manual_clock import ManualClock
@@ -80,7 +81,8 @@ class Bench:
         self.clock = ManualClock(utc_ns=T0_UTC_NS)
         self.wheel = DeadlineWheel()
         self.messages: list[Message] = []
-        self.seen: list[AlertEvent | ProtectedAlertEvent] = []
+        self.seen: list[CountedEvent] = []
+        self.asked: list[Ask] = []
         identity = Identity(
             root="em/v1/t",
             agency="t",
@@ -98,6 +100,7 @@ class Bench:
             wheel=self.wheel,
             publish=self.messages.append,
             on_alert=self.seen.append,
+            ask=self.asked.append,
         )
         self.pipeline.start(self.clock.mono_ns(), self.clock.utc_ns())
 

@@ -1,0 +1,195 @@
+"""Between the pipeline and the desk: reports and bands in; writes, alerts and steps out, the writes first."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from bridge.alerts.change import AlertKey, Change
+from bridge.emitter import Emitter
+from bridge.silence import Deadline, DeadlineWheel, Due
+from bridge.turn import Turn
+from bridge.view import DeviceView
+from bridge.warning.desk import Desk
+from bridge.warning.person import PersonDesk
+from bridge.warning.records import Answer, Ask, CoverGap, Delivered, Occasion, Outcome, Step, Word
+from bridge.warning.told import standing
+from devices.clock import Clock
+from devices.events import Stamps
+from protocols.mqtt.messages import AlertKind, BandName
+from protocols.reports import BeaconSighting, TagEvent, TagState
+
+_ANSWERED = (AlertKind.PROXIMITY_BREACH, AlertKind.BEACON_HEARD)
+"""Alerts that carry whether she acknowledged; on her side only."""
+
+
+class WarningFront:
+    """Runs what the desk decides, in the turn of the loop in which it decides it.
+
+    Parameters
+    ----------
+    desk : Desk
+    views : mapping of str to DeviceView
+        All devices by id.
+    emitter : Emitter
+    wheel : DeadlineWheel
+        One deadline per protected person.
+    clock : Clock
+        Stamps the moment of asking.
+    ask : callable
+        Hands a warning to the driver of the tag; must not wait.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        *,
+        views: Mapping[str, DeviceView],
+        emitter: Emitter,
+        wheel: DeadlineWheel,
+        clock: Clock,
+        ask: Callable[[Ask], None],
+    ) -> None:
+        self._desk = desk
+        self._views = views
+        self._emitter = emitter
+        self._wheel = wheel
+        self._clock = clock
+        self._ask = ask
+        for person in desk.people:
+            view = views[person.person]
+            view.smart_tag, view.smart_tag_id, view.sos = "unknown", person.smart_tag, False
+
+    def start(self, now_mono_ns: int) -> None:
+        """Begin to wait for the bands of everybody."""
+        for person in self._desk.people:
+            person.start(now_mono_ns)
+            self._arm(person)
+
+    def take_band(self, wearer: str, person: str, band: BandName, stamps: Stamps, shown_by: str, turn: Turn) -> None:
+        """Take the band of a pair."""
+        on = self._on(stamps, shown_by)
+        self._run(person, self._desk.take_band(wearer, person, band, on), turn, on)
+
+    def take_report(
+        self, view: DeviceView, report: TagState | TagEvent | BeaconSighting, stamps: Stamps, turn: Turn
+    ) -> None:
+        """Take what a smart tag said of itself or of a beacon."""
+        on = self._on(stamps, view.id)
+        match report:
+            case TagState():
+                found = self._desk.take_state(view.id, report, on)
+            case TagEvent():
+                found = self._desk.take_event(view.id, report, on)
+            case BeaconSighting():
+                found = self._desk.take_sighting(view.id, report, on)
+        self._run_for_tag(view.id, found, turn, on)
+
+    def take_presence(self, view: DeviceView, present: bool, stamps: Stamps, turn: Turn) -> None:
+        """Take a smart tag's coming or going."""
+        on = self._on(stamps, view.id)
+        person = self._desk.find_by_tag(view.id)
+        if person is not None:
+            self._views[person.person].smart_tag = "present" if present else "absent"
+        self._run_for_tag(view.id, self._desk.take_presence(view.id, present, on), turn, on)
+
+    def take_link(self, view: DeviceView, stamps: Stamps, turn: Turn) -> None:
+        """Take a connection that is up."""
+        on = self._on(stamps, view.id)
+        self._run_for_tag(view.id, self._desk.take_link(view.id, on), turn, on)
+
+    def take_battery(self, view: DeviceView, critical: bool, stamps: Stamps, turn: Turn) -> None:
+        """Take whether a smart tag's battery will end soon."""
+        person = self._desk.find_by_tag(view.id)
+        if person is not None:
+            self.take_cover(person.person, CoverGap.BATTERY_CRITICAL, critical, stamps, turn)
+
+    def take_cover(self, person: str, gap: CoverGap, lost: bool, stamps: Stamps, turn: Turn) -> None:
+        """Take the beginning or the end of a gap in somebody's cover."""
+        on = self._on(stamps, person)
+        self._run(person, self._desk.take_cover(person, gap, lost, on), turn, on)
+
+    def take_delivered(self, delivered: Delivered, stamps: Stamps, turn: Turn) -> None:
+        """Take what became of a warning."""
+        on = self._on(stamps, delivered.person)
+        self._run(delivered.person, self._desk.take_delivered(delivered, on), turn, on)
+
+    def take_due(self, view: DeviceView, stamps: Stamps, turn: Turn) -> None:
+        """Do what is due for a protected person."""
+        person = self._desk.find(view.id)
+        if person is not None:
+            on = self._on(stamps, view.id)
+            self._run(view.id, person.take_due(on), turn, on)
+
+    def _on(self, stamps: Stamps, shown_by: str) -> Occasion:
+        return Occasion(stamps=stamps, shown_by=shown_by, now_mono_ns=self._clock.mono_ns())
+
+    def _run_for_tag(self, device_id: str, found: Iterable[Outcome], turn: Turn, on: Occasion) -> None:
+        person = self._desk.find_by_tag(device_id)
+        if person is not None:
+            self._run(person.person, found, turn, on)
+
+    def _run(self, person_id: str, found: Iterable[Outcome], turn: Turn, on: Occasion) -> None:
+        person = self._desk.find(person_id)
+        if person is None:
+            return
+        view = self._views[person_id]
+        # Nothing that is told to the provider may hold up or fail what is written to her tag.
+        rest = []
+        for outcome in found:
+            if isinstance(outcome, Ask):
+                self._ask(outcome)
+            else:
+                rest.append(outcome)
+        for outcome in rest:
+            match outcome:
+                case Word():
+                    self._tell(outcome, view)
+                case Answer():
+                    self._tell_answer(outcome, view)
+                case Step():
+                    self._tell_step(outcome, view)
+        view.sos = person.has_called
+        self._arm(person)
+        turn.touch(view, on.stamps)
+
+    def _arm(self, person: PersonDesk) -> None:
+        deadline = Deadline(Due.WARNING, self._views[person.person].device_idx)
+        due_mono_ns = person.next_due_mono_ns()
+        if due_mono_ns is None:
+            self._wheel.cancel(deadline)
+        else:
+            self._wheel.touch(deadline, due_mono_ns)
+
+    def _tell(self, word: Word, view: DeviceView) -> None:
+        pair = view.protected_pairs.get(word.about)
+        change = Change(
+            key=AlertKey(device_id=word.person, kind=word.kind, about=word.about),
+            raised=word.raised,
+            occurred_utc_ns=word.on.stamps.t_rx_utc_ns if word.occurred_utc_ns is None else word.occurred_utc_ns,
+            stamps=word.on.stamps,
+            shown_by=word.on.shown_by,
+            reason=word.reason,
+            band=pair.band if pair is not None else None,
+            level=word.level,
+            fix=view.fix,
+        )
+        self._emitter.alert(change, view, self._clock.mono_ns())
+
+    def _tell_answer(self, answer: Answer, view: DeviceView) -> None:
+        """Update what made the warning. A level that the next change of band takes away again is repeated by nobody."""
+        for kind in _ANSWERED:
+            raised = self._emitter.ledger.find(AlertKey(device_id=answer.person, kind=kind, about=answer.wearer))
+            if raised is not None:
+                on = answer.on
+                change = replace(
+                    raised.last,
+                    stamps=on.stamps,
+                    shown_by=on.shown_by,
+                    reason=answer.reason,
+                    level=answer.level,
+                    occurred_utc_ns=on.stamps.t_rx_utc_ns,
+                )
+                self._emitter.alert(change, view, self._clock.mono_ns())
+
+    def _tell_step(self, step: Step, view: DeviceView) -> None:
+        view.standing = standing(step) or view.standing
+        self._emitter.warning(step, view)

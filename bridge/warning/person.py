@@ -1,0 +1,286 @@
+"""One protected person: what endangers her, what her tag is asked for, which alerts say so. Pure; time is data."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from bridge.warning.delivery import STAND_DOWN, Delivery, Target
+from bridge.warning.policy import WarningPolicy
+from bridge.warning.records import Cause, CauseKind, CoverGap, Occasion, Outcome, Step, Word
+from protocols.ble.smart_tag import WarnLevel, WarnText
+from protocols.mqtt.messages import AlertKind, BandName, WarningStep
+from protocols.reports import BeaconVerdict
+
+LEVEL_OF: dict[BandName, WarnLevel] = {
+    BandName.PRE_ALERT: WarnLevel.NOTICE,
+    BandName.ALARM: WarnLevel.ALARM,
+    BandName.CONTACT: WarnLevel.CONTACT,
+}
+"""Level by ring. Bands that are not here warn of nobody: clear, and unknown, which is lost cover."""
+
+BEACON_LEVEL = WarnLevel.ALARM
+"""Level of a heard beacon: its radio does not reach beyond the alarm ring of any order, and it cannot tell contact."""
+
+_TEXT_OF: dict[CauseKind, WarnText] = {
+    CauseKind.PROXIMITY: WarnText.NEARBY,
+    CauseKind.BEACON: WarnText.NEARBY,
+    CauseKind.SOS: WarnText.NONE,
+    CauseKind.COVER: WarnText.COVER_LOST,
+}
+_FIRST_OF_EQUALS = (CauseKind.PROXIMITY, CauseKind.BEACON, CauseKind.SOS, CauseKind.COVER)
+
+
+class PersonDesk:
+    """What is known of one protected person with a smart tag.
+
+    Every call takes something that was shown and returns what is to be done, the writing of the tag first.
+
+    Parameters
+    ----------
+    person, smart_tag : str
+        Ids of her device (the reference of all messages) and of her tag.
+    wearers : iterable of str
+        From whom she is protected.
+    policy : WarningPolicy
+    first_warn_id : int
+        See ``Delivery``.
+    """
+
+    def __init__(
+        self, person: str, smart_tag: str, wearers: Iterable[str], *, policy: WarningPolicy, first_warn_id: int
+    ) -> None:
+        self.person = person
+        self.smart_tag = smart_tag
+        self._policy = policy
+        self._delivery = Delivery(person, smart_tag, policy, first_warn_id)
+        self._bands = dict.fromkeys(wearers, BandName.UNKNOWN)
+        self._causes: dict[Cause, WarnLevel] = {}
+        self._gaps: set[CoverGap] = set()
+        self._is_cover_told = False
+        self._grace_due: int | None = None
+        self._settle_due: int | None = None
+        self._beacon_due: dict[str, int] = {}
+        self._forged_due: dict[str, int] = {}
+
+    @property
+    def target(self) -> Target | None:
+        """What her tag was asked to show last."""
+        return self._delivery.target
+
+    @property
+    def has_called(self) -> bool:
+        """Whether her SOS stands."""
+        return Cause(kind=CauseKind.SOS) in self._causes
+
+    def next_due_mono_ns(self) -> int | None:
+        """When ``take_due`` has something to do."""
+        dues = (
+            self._delivery.next_due_mono_ns(),
+            self._grace_due,
+            self._settle_due,
+            *self._beacon_due.values(),
+            *self._forged_due.values(),
+        )
+        return min((due for due in dues if due is not None), default=None)
+
+    def start(self, now_mono_ns: int) -> None:
+        """Begin: bands that are not known after the grace are lost cover."""
+        if self._bands:
+            self._grace_due = now_mono_ns + self._policy.start_grace_ns
+
+    # What is shown
+
+    def take_band(self, wearer: str, band: BandName, on: Occasion) -> list[Outcome]:
+        """Take the core's band of a pair."""
+        before, self._bands[wearer] = self._bands[wearer], band
+        if band is BandName.UNKNOWN:
+            # Cover first: with the cause gone and nothing in its place, her tag would be told that all is well.
+            found = self._lose_cover(CoverGap.CANNOT_JUDGE, on) if before is not BandName.UNKNOWN else []
+            return found + self._set(Cause(kind=CauseKind.PROXIMITY, wearer=wearer), None, on)
+        found = self._set(Cause(kind=CauseKind.PROXIMITY, wearer=wearer), LEVEL_OF.get(band), on)
+        if BandName.UNKNOWN not in self._bands.values():
+            self._grace_due = None
+            found += self._regain_cover(CoverGap.CANNOT_JUDGE, on)
+        return found
+
+    def take_sos(self, pressed: bool, on: Occasion, *, occurred_utc_ns: int | None = None) -> list[Outcome]:
+        """Take her call, or its end by her own hand."""
+        if pressed is self.has_called:
+            return []
+        found = self._set(Cause(kind=CauseKind.SOS), WarnLevel.NOTICE if pressed else None, on)
+        reason = "she has called for help" if pressed else "she has taken her call back"
+        found.append(self._word(AlertKind.SOS, pressed, reason, on, occurred_utc_ns=occurred_utc_ns))
+        return found
+
+    def take_beacon(
+        self, wearer: str, reason: str, on: Occasion, *, age_ns: int = 0, hold_ns: int | None = None
+    ) -> list[Outcome]:
+        """Take a genuine sighting of a wearer's beacon that is strong enough."""
+        hold_ns = self._policy.beacon_hold_ns if hold_ns is None else hold_ns
+        if age_ns >= hold_ns:
+            return []
+        was_heard = wearer in self._beacon_due
+        self._beacon_due[wearer] = max(self._beacon_due.get(wearer, 0), on.now_mono_ns + hold_ns - age_ns)
+        if was_heard:
+            return []
+        found = self._set(Cause(kind=CauseKind.BEACON, wearer=wearer), BEACON_LEVEL, on)
+        occurred_utc_ns = on.stamps.t_rx_utc_ns - age_ns
+        found.append(
+            self._word(AlertKind.BEACON_HEARD, True, reason, on, about=wearer, occurred_utc_ns=occurred_utc_ns)
+        )
+        return found
+
+    def take_forgery(self, wearer: str, verdict: BeaconVerdict, on: Occasion) -> list[Outcome]:
+        """Take a sighting that claims to be a wearer's beacon and is not. It brings nobody near."""
+        self._forged_due[wearer] = on.now_mono_ns + self._policy.forged_hold_ns
+        name = verdict.name.lower()
+        return [self._word(AlertKind.BEACON_FORGED, True, f"beacon {name}", on, about=wearer, level=name)]
+
+    def take_cover(self, gap: CoverGap, lost: bool, on: Occasion) -> list[Outcome]:
+        """Take the beginning or the end of a gap in her cover."""
+        return self._lose_cover(gap, on) if lost else self._regain_cover(gap, on)
+
+    def take_presence(self, present: bool, on: Occasion) -> list[Outcome]:
+        """Take her tag's coming or going."""
+        return self.take_cover(CoverGap.TAG_SILENT, not present, on)
+
+    def take_old_warning(self, warn_id: int, on: Occasion) -> list[Outcome]:
+        """Take back a warning of an earlier start of the bridge, once it is known that nothing endangers her."""
+        judged = BandName.UNKNOWN not in self._bands.values()
+        if self._delivery.knows(warn_id) or self.target is not None or self._causes or not judged:
+            return []
+        return self._delivery.aim(STAND_DOWN, on)
+
+    @property
+    def delivery(self) -> Delivery:
+        """Where receipts, losses and acknowledgements go."""
+        return self._delivery
+
+    def take_due(self, on: Occasion) -> list[Outcome]:
+        """Do what is due by now."""
+        now = on.now_mono_ns
+        found = self._delivery.take_due(on)
+        if self._grace_due is not None and self._grace_due <= now:
+            self._grace_due = None
+            found += self._lose_cover(CoverGap.CANNOT_JUDGE, on)
+        if self._settle_due is not None and self._settle_due <= now:
+            self._settle_due = None
+            self._is_cover_told = False
+            found += self._set(Cause(kind=CauseKind.COVER), None, on)
+            found.append(self._word(AlertKind.COVER_LOST, False, "she is covered again", on))
+        for wearer in [name for name, due in self._beacon_due.items() if due <= now]:
+            del self._beacon_due[wearer]
+            found += self._set(Cause(kind=CauseKind.BEACON, wearer=wearer), None, on)
+            quiet_s = self._policy.beacon_hold_ns / 1e9
+            reason = f"the beacon was not heard near her for {quiet_s:g} s"
+            found.append(self._word(AlertKind.BEACON_HEARD, False, reason, on, about=wearer))
+        for wearer in [name for name, due in self._forged_due.items() if due <= now]:
+            del self._forged_due[wearer]
+            quiet_s = self._policy.forged_hold_ns / 1e9
+            reason = f"no such beacon for {quiet_s:g} s"
+            found.append(self._word(AlertKind.BEACON_FORGED, False, reason, on, about=wearer))
+        return found
+
+    def note(
+        self,
+        step: WarningStep,
+        on: Occasion,
+        *,
+        reason: str = "",
+        age_ns: int | None = None,
+        warn_id: int | None = None,
+    ) -> Step:
+        """Something that her tag did by itself."""
+        return Step(
+            person=self.person,
+            smart_tag=self.smart_tag,
+            step=step,
+            on=on,
+            reason=reason,
+            age_ns=age_ns,
+            warn_id=warn_id,
+            t_rx_mono_ns=on.stamps.t_rx_mono_ns,
+        )
+
+    # What follows
+
+    def _set(self, cause: Cause, level: WarnLevel | None, on: Occasion) -> list[Outcome]:
+        """Note a cause's level, None: it is gone; then ask for what is right now if that changed.
+
+        A second wearer who comes as near as the first is a warning of its own.
+        """
+        before = self._causes.pop(cause, None)
+        if level is not None:
+            self._causes[cause] = level
+        found: list[Outcome] = []
+        aimed, wanted = self._delivery.target, self._wanted()
+        if wanted is None:
+            if aimed is not None and aimed.level is not WarnLevel.STAND_DOWN:
+                found = self._delivery.aim(STAND_DOWN, on)
+        elif aimed is None or not wanted.is_like(aimed):
+            found = self._delivery.aim(wanted, on)
+        elif level is not None and (before is None or level > before):
+            if cause.kind is CauseKind.SOS:
+                # Heard, in the way of a call: no sound. What stands stays.
+                found = self._delivery.aim(replace(aimed, cause=cause), on)
+            elif level >= aimed.level and cause.wearer not in {"", aimed.cause.wearer}:
+                found = self._delivery.aim(Target(level=level, text=_TEXT_OF[cause.kind], cause=cause), on)
+        if level is None and not self._endangers(cause.wearer):
+            found += self._delivery.forget_unwarned(cause.wearer, "nothing to warn of any more", on)
+        return found
+
+    def _endangers(self, wearer: str) -> bool:
+        """Whether there still is a cause about a wearer (empty: her own call), or his band is not known."""
+        if any(cause.wearer == wearer and cause.kind is not CauseKind.COVER for cause in self._causes):
+            return True
+        return self._bands.get(wearer) is BandName.UNKNOWN
+
+    def _wanted(self) -> Target | None:
+        """Find the strongest of all causes; of equals what says most, then the one that stands longest."""
+        if not self._causes:
+            return None
+        cause, level = max(self._causes.items(), key=lambda item: (item[1], -_FIRST_OF_EQUALS.index(item[0].kind)))
+        return Target(level=level, text=_TEXT_OF[cause.kind], cause=cause)
+
+    def _lose_cover(self, gap: CoverGap, on: Occasion) -> list[Outcome]:
+        self._settle_due = None
+        if gap in self._gaps:
+            return []
+        self._gaps.add(gap)
+        found = self._set(Cause(kind=CauseKind.COVER), WarnLevel.NOTICE, on)
+        self._is_cover_told = True
+        return [*found, self._cover_word(on)]
+
+    def _regain_cover(self, gap: CoverGap, on: Occasion) -> list[Outcome]:
+        if gap not in self._gaps:
+            return []
+        self._gaps.discard(gap)
+        if self._gaps:
+            return [self._cover_word(on)]
+        self._settle_due = on.now_mono_ns + self._policy.cover_settle_ns
+        return []
+
+    def _cover_word(self, on: Occasion) -> Word:
+        gaps = [gap for gap in CoverGap if gap in self._gaps]
+        return self._word(AlertKind.COVER_LOST, True, f"cover lost: {', '.join(gaps)}", on, level="+".join(gaps))
+
+    def _word(
+        self,
+        kind: AlertKind,
+        raised: bool,
+        reason: str,
+        on: Occasion,
+        *,
+        about: str = "",
+        level: str | None = None,
+        occurred_utc_ns: int | None = None,
+    ) -> Word:
+        return Word(
+            person=self.person,
+            kind=kind,
+            raised=raised,
+            reason=reason,
+            on=on,
+            about=about,
+            level=level,
+            occurred_utc_ns=occurred_utc_ns,
+        )
