@@ -349,7 +349,7 @@ class _Adapter:
     def _set_up(self, is_up: bool, detail: str) -> None:
         if (is_up, detail) == (self._is_up, self.down_detail) or (is_up and self._is_up):
             return
-        _log.log(logging.INFO if is_up else logging.WARNING, "%s: %s", self._name, detail)
+        _log.info("%s", detail)
         self._is_up = is_up
         self.down_detail = None if is_up else detail
         for seat in list(self._seats.values()):

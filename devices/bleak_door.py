@@ -5,6 +5,7 @@ Every call that waits for the Bluetooth service has a deadline, and what bleak r
 
 import asyncio
 import contextlib
+import os
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
@@ -101,7 +102,7 @@ class BleakDoor:
 
     async def start_scan(self, on_advert: Callable[[Advert], None]) -> Scan:
         """Listen for advertisements. See ``RadioDoor``."""
-        receiver = self._adapter or "default"
+        receiver = self._adapter or "default adapter"
 
         def heard(device: BLEDevice, data: BleakAdvertisementData) -> None:
             on_advert(
@@ -252,8 +253,12 @@ def _radio_detail(exc: Exception) -> str:
     """Say in one line what bleak met."""
     if isinstance(exc, BleakBluetoothNotAvailableError):
         return f"{exc.args[0]} ({exc.reason.name.lower()})"
-    text = str(exc) or "no text"
-    return text if isinstance(exc, BleakError) else f"the Bluetooth service cannot be reached: {exc!r}"
+    if isinstance(exc, FileNotFoundError | ConnectionError):
+        where = os.environ.get("DBUS_SYSTEM_BUS_ADDRESS", "/run/dbus/system_bus_socket")
+        return f"the Bluetooth service cannot be reached: D-Bus at {where}: {exc.strerror or exc}"
+    if isinstance(exc, TimeoutError):
+        return f"the Bluetooth service does not answer: {exc}"
+    return str(exc) if isinstance(exc, BleakError) else f"the Bluetooth service went away: {exc!r}"
 
 
 async def _bounded(call: Awaitable[_T], within_s: float) -> _T:

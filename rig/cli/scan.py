@@ -1,4 +1,4 @@
-"""``tagrig scan``: which ports there are, what their USB devices call themselves, and what speaks on them."""
+"""``tagrig scan``: which ports there are and what speaks on them, and which Bluetooth tags are in range."""
 
 import asyncio
 import sys
@@ -7,6 +7,8 @@ import click
 import msgspec
 
 from devices.baud_watch import COMMON_BAUDS
+from devices.ble_scan import BleScanResult, TagKind, scan_tags
+from devices.bleak_door import BleRadio
 from devices.clock import Clock, SystemClock
 from devices.errors import TransportSpecError
 from devices.inventory import PortInfo, list_ports, stable_target
@@ -52,10 +54,32 @@ class ScanRow(msgspec.Struct, frozen=True, kw_only=True):
     usb: UsbIdentity | None
 
 
+class TagRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One Bluetooth tag of ``tagrig scan --json``; ``spec`` goes into the configuration."""
+
+    address: str
+    kind: TagKind
+    name: str | None
+    rssi_dbm: float | None
+    rssi_low_dbm: int | None
+    rssi_high_dbm: int | None
+    n_reports: int
+    spec: str | None
+
+
+class BluetoothReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What the Bluetooth adapter heard; ``problem`` says why it could not."""
+
+    tags: list[TagRow]
+    n_other: int
+    problem: str | None
+
+
 class ScanReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole of ``tagrig scan --json``."""
+    """The whole of ``tagrig scan --json``; ``bluetooth`` is null where it was not asked for."""
 
     ports: list[ScanRow]
+    bluetooth: BluetoothReport | None
 
 
 @click.command(epilog=f"Schemes of a SPEC: {', '.join(SCHEMES)} (devices/README.md).")
@@ -75,12 +99,21 @@ class ScanReport(msgspec.Struct, frozen=True, kw_only=True):
     multiple=True,
     help=f"Baud rate to try; may be repeated. [default: {', '.join(map(str, COMMON_BAUDS))}]",
 )
-def command(paths: tuple[str, ...], as_json: bool, listen_s: float, bauds: tuple[int, ...]) -> None:
-    """List serial ports with their USB identity and what speaks on them.
+@click.option("--adapter", metavar="hciN", help="Bluetooth adapter. [default: the first that is switched on]")
+@click.option("--bluetooth/--no-bluetooth", default=None, help="Also look for tags. [default: where no PATH is given]")
+def command(
+    paths: tuple[str, ...],
+    as_json: bool,
+    listen_s: float,
+    bauds: tuple[int, ...],
+    adapter: str | None,
+    bluetooth: bool | None,
+) -> None:
+    """List serial ports with what speaks on them, and Bluetooth tags in range.
 
     Without arguments all serial ports of this machine are listened to. A PATH may be a pseudo-terminal too; a SPEC is
     any specification string, such as socket://host:port. Nothing is sent, but opening a port raises its DTR line,
-    which restarts some boards.
+    which restarts some boards. Of Bluetooth tags the advertisements are heard; nothing is connected to.
 
     Exit codes: 0 scanned, 2 usage, 3 a port that was named could not be opened.
     """
@@ -92,15 +125,41 @@ def command(paths: tuple[str, ...], as_json: bool, listen_s: float, bauds: tuple
     known = list_ports()
     targets = list(paths) if paths else [port.path for port in known]
     rates = bauds or COMMON_BAUDS
-    rows = asyncio.run(_scan(targets, known, rates, listen_s, SystemClock()))
+    wants_tags = not paths if bluetooth is None else bluetooth
+    rows, heard = asyncio.run(_scan_all(targets, known, rates, listen_s, adapter, wants_tags=wants_tags))
     if as_json:
-        click.echo(msgspec.json.encode(ScanReport(ports=rows)).decode())
-    elif not rows:
-        click.echo(_NOTHING)
+        report = ScanReport(ports=rows, bluetooth=None if heard is None else _bluetooth_report(heard))
+        click.echo(msgspec.json.encode(report).decode())
     else:
-        click.echo("\n\n".join(_text(row) for row in rows))
+        parts = [_text(row) for row in rows] or [_NOTHING]
+        if heard is not None:
+            parts.append(_bluetooth_text(heard))
+        click.echo("\n\n".join(parts))
     if paths and any(row.speaks is Speaks.UNAVAILABLE for row in rows):
         sys.exit(ExitCode.BENCH_BROKEN)
+
+
+async def _scan_all(
+    targets: list[str],
+    known: list[PortInfo],
+    bauds: tuple[int, ...],
+    listen_s: float,
+    adapter: str | None,
+    *,
+    wants_tags: bool,
+) -> tuple[list[ScanRow], BleScanResult | None]:
+    """Listen to ports and radio side by side; a radio that cannot be used stops no port."""
+    clock = SystemClock()
+    ports = asyncio.create_task(_scan(targets, known, bauds, listen_s, clock))
+    heard = None
+    try:
+        if wants_tags:
+            async with BleRadio(clock) as radio:
+                heard = await scan_tags(radio, adapter=adapter, listen_s=listen_s)
+        return await ports, heard
+    finally:
+        ports.cancel()
+        await asyncio.gather(ports, return_exceptions=True)
 
 
 async def _scan(
@@ -188,4 +247,47 @@ def _text(row: ScanRow) -> str:
     lines.append(f"  speaks  {heard}")
     if row.speaks in (Speaks.TAG, Speaks.NMEA):
         lines.append(f'  use     transport = "{row.spec}"')
+    return "\n".join(lines)
+
+
+def _bluetooth_report(heard: BleScanResult) -> BluetoothReport:
+    tags = [
+        TagRow(
+            address=tag.address,
+            kind=tag.kind,
+            name=tag.name,
+            rssi_dbm=tag.rssi_dbm,
+            rssi_low_dbm=tag.rssi_low_dbm,
+            rssi_high_dbm=tag.rssi_high_dbm,
+            n_reports=tag.n_reports,
+            spec=tag.spec,
+        )
+        for tag in heard.tags
+    ]
+    return BluetoothReport(tags=tags, n_other=heard.n_other, problem=heard.problem)
+
+
+_KIND_TEXT = {
+    TagKind.SMART_TAG: "smart tag",
+    TagKind.BEACON: "wearer's beacon",
+    TagKind.PROXIMITY: "Proximity tag (Immediate Alert, Link Loss)",
+    TagKind.FIND_ME: "Find Me tag (Immediate Alert)",
+    TagKind.LOCATION: "Location and Navigation receiver",
+}
+
+
+def _bluetooth_text(heard: BleScanResult) -> str:
+    if heard.problem is not None:
+        return f"Bluetooth not scanned: {heard.problem}. Next: switch an adapter on (bluetoothctl power on)"
+    if not heard.tags:
+        return f"Bluetooth: no tags in range, {heard.n_other} other devices"
+    lines = [f"Bluetooth: {len(heard.tags)} tags in range, {heard.n_other} other devices"]
+    for tag in heard.tags:
+        strength = "no RSSI" if tag.rssi_dbm is None else f"{tag.rssi_dbm:g} dBm"
+        if tag.rssi_dbm is not None and tag.rssi_low_dbm != tag.rssi_high_dbm:
+            strength += f" ({tag.rssi_low_dbm} to {tag.rssi_high_dbm})"
+        name = f" {tag.name!r}" if tag.name else ""
+        lines.append(f"  {tag.address}  {strength}  {_KIND_TEXT[tag.kind]}{name}")
+        if tag.spec is not None:
+            lines.append(f'    use   transport = "{tag.spec}"')
     return "\n".join(lines)

@@ -180,8 +180,23 @@ def test_scan_without_ports_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> 
     code, text = run_scan()
     assert code == 0
     assert "No serial ports found. Next:" in text
-    code, text = run_scan("--json")
-    assert json.loads(text) == {"ports": []}
+    code, text = run_scan("--json", "--no-bluetooth")
+    assert json.loads(text) == {"ports": [], "bluetooth": None}
+
+
+def test_scan_without_a_bluetooth_service_says_so_and_lists_the_ports(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/absent")
+    with talking(lambda _: SENTENCES) as path:
+        code, text = run_scan(path, "--bluetooth", "--listen-s", "0.5")
+        assert code == 0
+        assert "sentences" in text
+        assert "Bluetooth not scanned: default adapter: the Bluetooth service cannot be reached: D-Bus at" in text
+        _, text = run_scan(path, "--bluetooth", "--json", "--listen-s", "0.5")
+    report = json.loads(text)
+    assert report["ports"][0]["speaks"] == "nmea"
+    assert report["bluetooth"]["tags"] == [] and "absent" in report["bluetooth"]["problem"]
 
 
 @pytest.mark.parametrize(
