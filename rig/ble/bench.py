@@ -17,7 +17,6 @@ where time is asserted, `rig.ble.bench_process.BleBenchProcess` holds the same i
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -25,6 +24,7 @@ from typing import Any, Protocol, Self, TypeVar
 from rig.ble.air import Air, Radio
 from rig.ble.central import CentralRadio
 from rig.ble.errors import FrontMisuseError
+from rig.ble.faults import Undo, apply_fault
 from rig.ble.front.bluez import BluezFront
 from rig.ble.front.options import FrontOptions
 from rig.ble.hci_port import HciPort, open_hci_port
@@ -52,7 +52,6 @@ class BenchTag(Protocol):
 
 
 TagT = TypeVar("TagT", bound=BenchTag)
-Undo = Callable[[], Awaitable[None]]
 
 
 class BleBench:
@@ -102,7 +101,7 @@ class BleBench:
         self._socket_folder: str | None = None
         self._front: BluezFront | None = None
         self._bus: MiniBus | None = None
-        self._undo: dict[tuple[str, str], Undo] = {}
+        self._undo: dict[tuple[str, str | None], Undo] = {}
 
     # --- life ---------------------------------------------------------------------------------------------------
 
@@ -185,7 +184,7 @@ class BleBench:
 
     async def remove(self, name: str) -> None:
         """Take a tag off the bench, as if its battery had been taken out."""
-        tag = self._tag(name)
+        tag = self.tag(name)
         del self.tags[name]
         await tag.stop()
 
@@ -193,8 +192,29 @@ class BleBench:
         """Give the radio of a tag: RSSI, loss, delay, range."""
         return self.air.radio(name)
 
-    def _tag(self, name: str) -> BenchTag:
+    def tag(self, name: str) -> BenchTag:
+        """Give a tag by its name."""
         if name not in self.tags:
             raise FrontMisuseError(f"there is no tag {name!r} on the bench, but {sorted(self.tags)}")
         tag: BenchTag = self.tags[name]
         return tag
+
+    # --- faults -------------------------------------------------------------------------------------------------
+
+    async def fault(self, fault_id: str, *, tag: str | None = None, **options: Any) -> None:
+        """Let a fault of `rig.ble.faults.FAULTS` happen."""
+        await self.clear(fault_id, tag=tag)
+        undo = await apply_fault(self, fault_id, tag, options)
+        if undo is not None:
+            self._undo[fault_id, tag] = undo
+
+    async def clear(self, fault_id: str, *, tag: str | None = None) -> None:
+        """End a lasting fault; one that is not there is no error."""
+        undo = self._undo.pop((fault_id, tag), None)
+        if undo is not None:
+            await undo()
+
+    @property
+    def faults(self) -> tuple[tuple[str, str | None], ...]:
+        """The lasting faults that are on, each with its tag."""
+        return tuple(self._undo)

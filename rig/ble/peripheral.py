@@ -160,6 +160,7 @@ class Peripheral:
         self.write_delay_s = 0.0
         self.read_refusals: dict[str, int] = {}
         self.write_refusals: dict[str, int] = {}
+        self.extra_guards: dict[str, Guard] = {}
         self.notification_length: int | None = None
         self.notifications_to_drop = 0
 
@@ -415,7 +416,7 @@ class Peripheral:
             raise ATT_Error(ATT_INSUFFICIENT_AUTHENTICATION)
 
     async def _read(self, connection: Connection | None, declared: GattCharacteristic) -> bytes:
-        await self._admit(connection, declared.read_guard)
+        await self._admit(connection, max(declared.read_guard, self.extra_guards.get(declared.uuid, Guard.OPEN)))
         if self.read_delay_s:
             await asyncio.sleep(self.read_delay_s)
         if (code := self.read_refusals.get(declared.uuid)) is not None:
@@ -427,7 +428,7 @@ class Peripheral:
             raise ATT_Error(refusal.code) from refusal
 
     async def _write(self, connection: Connection | None, declared: GattCharacteristic, value: bytes) -> None:
-        await self._admit(connection, declared.write_guard)
+        await self._admit(connection, max(declared.write_guard, self.extra_guards.get(declared.uuid, Guard.OPEN)))
         if self.write_delay_s:
             await asyncio.sleep(self.write_delay_s)
         if (code := self.write_refusals.get(declared.uuid)) is not None:

@@ -256,6 +256,14 @@ class Adapter:
             self._devices.remove_all()
             self._tree.remove(self.path)
 
+    def start_anew(self) -> None:
+        """Begin as a bluetoothd that has just been started: without sessions."""
+        self._sessions.clear()
+        self._filters.clear()
+        self._monitors.clear()
+        self._devices.powered = True
+        self.publish()
+
     def plug(self) -> None:
         """Put the adapter back in."""
         if not self.present:

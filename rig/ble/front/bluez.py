@@ -122,6 +122,24 @@ class BluezFront:
         await self.gatt.close()
         await self.radio.stop()
 
+    async def die(self) -> None:
+        """Die as a process does: no call is answered, objects are gone, nobody is told. The kernel ends the links."""
+        self.running = False
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.devices.silently_forget()
+        await self.gatt.close()
+        for link in list(self.radio.links):
+            await link.disconnect()
+        self.tree.objects.clear()
+
+    def revive(self) -> None:
+        """Start anew: no client is known, no device but what is heard again."""
+        self.running = True
+        self.tree.objects[BLUEZ_PATH] = {AGENT_MANAGER: {}}
+        self.adapter.start_anew()
+
     # --- calls --------------------------------------------------------------------------------------------------
 
     def on_call(self, call: Message) -> None:

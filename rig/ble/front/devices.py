@@ -38,6 +38,8 @@ class Devices:
     ----------
     services_resolve : bool
         Off: services of new links are never found (fault).
+    aborts : int
+        New links that end at once, yet to come (fault).
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Devices:
         self._sweeper: asyncio.TimerHandle | None = None
         self.powered = True
         self.services_resolve = True
+        self.aborts = 0
 
     # --- heard --------------------------------------------------------------------------------------------------
 
@@ -179,6 +182,10 @@ class Devices:
         device.link = link
         link.on_lost.append(lambda _reason: self._lost(device))
         self._tree.change(device.path, DEVICE, {"Connected": Variant("b", True)})
+        if self.aborts > 0:
+            self.aborts -= 1
+            await link.disconnect()
+            raise BluezError("Failed", "le-connection-abort-by-local")
         try:
             if await self._radio.is_bonded(device.address):
                 await link.encrypt()
@@ -282,6 +289,14 @@ class Devices:
         for device in list(self._devices.values()):
             if bonded or not self._flag(device.path, "Paired"):
                 self._remove(device)
+
+    def silently_forget(self) -> None:
+        """Drop every object without telling anybody, as a process that dies does."""
+        for device in list(self._devices.values()):
+            for path in [*self._tree.under(device.path), device.path]:
+                self._tree.objects.pop(path, None)
+        self._devices.clear()
+        self._by_address.clear()
 
     def vanish(self, address: str) -> None:
         """Take a device's object away at once, whatever its state."""
