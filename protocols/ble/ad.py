@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from uuid import UUID
 
-from protocols.ble.layout import ValueRefusedError, rejecting
+from protocols.ble.layout import ValueRefusedError, to_reject
 from protocols.ble.uuids import expand_uuid, find_short_uuid
 from protocols.errors import EncodeError
-from protocols.rejects import RejectReason
+from protocols.rejects import Reject, RejectReason
 
 MAX_LEGACY_OCTETS = 31
 """What a legacy advertisement or scan response carries (Core 6.0, Vol 6, Part B, 2.3.1)."""
@@ -56,59 +56,84 @@ class AdvertisementData:
     other: tuple[tuple[int, bytes], ...] = ()
 
 
-@rejecting
-def parse_ad(data: bytes) -> AdvertisementData:
-    """Advertising data or scan response data to what it says."""
-    if len(data) > MAX_EXTENDED_OCTETS:
-        detail = f"advertising data: expected at most {MAX_EXTENDED_OCTETS} octets, got {len(data)}"
-        raise ValueRefusedError(RejectReason.OVERLONG, MAX_EXTENDED_OCTETS, detail)
-    flags: int | None = None
-    uuids: list[str] = []
-    service_data: dict[str, bytes] = {}
-    manufacturer_data: dict[int, bytes] = {}
-    short_name: str | None = None
-    name: str | None = None
-    tx_power_dbm: int | None = None
-    other: list[tuple[int, bytes]] = []
-    for at, ad_type, content in _structures(data):
+def parse_ad(data: bytes) -> AdvertisementData | Reject:
+    """Advertising data or scan response data to what it says, where all of it can be read."""
+    said, rejects = read_ad(data)
+    return rejects[0] if rejects else said
+
+
+def read_ad(data: bytes) -> tuple[AdvertisementData, tuple[Reject, ...]]:
+    """Advertising data to what can be read of it, and what was refused, by offset.
+
+    There are devices that cut their last structure or pad in the middle. A structure that is refused says nothing; one
+    that runs over the end is the last.
+    """
+    data = bytes(data)
+    structures, refusals = _split(data)
+    draft = _Draft()
+    for at, ad_type, content in structures:
+        try:
+            draft.take(at, ad_type, content)
+        except ValueRefusedError as exc:
+            refusals.append(exc)
+    refusals.sort(key=lambda exc: exc.offset)
+    return draft.done(), tuple(to_reject(exc, data) for exc in refusals)
+
+
+class _Draft:
+    """What has been read so far."""
+
+    def __init__(self) -> None:
+        self._flags: int | None = None
+        self._uuids: dict[str, None] = {}
+        self._service_data: dict[str, bytes] = {}
+        self._manufacturer_data: dict[int, bytes] = {}
+        self._short_name: str | None = None
+        self._name: str | None = None
+        self._tx_power_dbm: int | None = None
+        self._other: list[tuple[int, bytes]] = []
+
+    def take(self, at: int, ad_type: int, content: bytes) -> None:
+        """Read the structure whose content is at ``at``."""
         if ad_type == _FLAGS:
             _need(content, 1, at, "flags")
-            flags = int.from_bytes(content, "little")
+            self._flags = int.from_bytes(content, "little")
         elif ad_type in _UUID_LISTS:
             octets = _UUID_LISTS[ad_type]
             if len(content) % octets:
                 detail = f"service list: expected UUIDs of {octets} octets, got {len(content)} octets"
                 raise ValueRefusedError(RejectReason.CUT_SHORT, at + len(content), detail)
-            found = (_read_uuid(content[i : i + octets]) for i in range(0, len(content), octets))
-            uuids += [uuid for uuid in found if uuid not in uuids]
+            self._uuids |= {_read_uuid(content[i : i + octets]): None for i in range(0, len(content), octets)}
         elif ad_type in _SERVICE_DATA:
             octets = _SERVICE_DATA[ad_type]
             _need(content, octets, at, "service data")
-            service_data[_read_uuid(content[:octets])] = content[octets:]
+            self._service_data[_read_uuid(content[:octets])] = content[octets:]
         elif ad_type == _MANUFACTURER:
             _need(content, 2, at, "manufacturer data")
-            manufacturer_data[int.from_bytes(content[:2], "little")] = content[2:]
+            self._manufacturer_data[int.from_bytes(content[:2], "little")] = content[2:]
         elif ad_type == _SHORT_NAME:
-            short_name = _read_name(content)
+            self._short_name = _read_name(content)
         elif ad_type == _COMPLETE_NAME:
-            name = _read_name(content)
+            self._name = _read_name(content)
         elif ad_type == _TX_POWER:
             _need(content, 1, at, "TX power")
             if len(content) > 1:
                 detail = f"TX power: expected 1 octet, got {len(content)}"
                 raise ValueRefusedError(RejectReason.OVERLONG, at + 1, detail)
-            tx_power_dbm = int.from_bytes(content, "little", signed=True)
+            self._tx_power_dbm = int.from_bytes(content, "little", signed=True)
         else:
-            other.append((ad_type, content))
-    return AdvertisementData(
-        flags=flags,
-        service_uuids=tuple(uuids),
-        service_data=MappingProxyType(service_data),
-        manufacturer_data=MappingProxyType(manufacturer_data),
-        local_name=short_name if name is None else name,
-        tx_power_dbm=tx_power_dbm,
-        other=tuple(other),
-    )
+            self._other.append((ad_type, content))
+
+    def done(self) -> AdvertisementData:
+        return AdvertisementData(
+            flags=self._flags,
+            service_uuids=tuple(self._uuids),
+            service_data=MappingProxyType(self._service_data),
+            manufacturer_data=MappingProxyType(self._manufacturer_data),
+            local_name=self._short_name if self._name is None else self._name,
+            tx_power_dbm=self._tx_power_dbm,
+            other=tuple(self._other),
+        )
 
 
 def encode_ad(data: AdvertisementData, *, max_octets: int = MAX_LEGACY_OCTETS) -> bytes:
@@ -143,21 +168,33 @@ def encode_ad(data: AdvertisementData, *, max_octets: int = MAX_LEGACY_OCTETS) -
     return out
 
 
-def _structures(data: bytes) -> list[tuple[int, int, bytes]]:
-    """Return position of the content, type and content of each. A length of 0 ends the significant part."""
-    found = []
+def _split(data: bytes) -> tuple[list[tuple[int, int, bytes]], list[ValueRefusedError]]:
+    """Return position of the content, type and content of each structure, and what is none.
+
+    A length of 0 ends the significant part: only zeros may follow. Where something else does, it is read too.
+    """
+    if len(data) > MAX_EXTENDED_OCTETS:
+        detail = f"advertising data: expected at most {MAX_EXTENDED_OCTETS} octets, got {len(data)}"
+        return [], [ValueRefusedError(RejectReason.OVERLONG, MAX_EXTENDED_OCTETS, detail)]
+    found: list[tuple[int, int, bytes]] = []
+    refusals = []
     at = 0
-    while at < len(data) and data[at]:
+    while at < len(data):
+        if not data[at]:
+            padding = len(data) - at - len(data[at:].lstrip(b"\x00"))
+            if at + padding < len(data):
+                detail = "after a structure of length 0: expected zeros to the end"
+                refusals.append(ValueRefusedError(RejectReason.RESERVED, at + padding, detail))
+            at += padding
+            continue
         end = at + 1 + data[at]
         if end > len(data):
             detail = f"AD structure: expected {data[at]} octets, got {len(data) - at - 1}"
-            raise ValueRefusedError(RejectReason.CUT_SHORT, len(data), detail)
+            refusals.append(ValueRefusedError(RejectReason.CUT_SHORT, len(data), detail))
+            break
         found.append((at + 2, data[at + 1], data[at + 2 : end]))
         at = end
-    if any(data[at:]):
-        detail = "after a structure of length 0: expected zeros to the end"
-        raise ValueRefusedError(RejectReason.RESERVED, at, detail)
-    return found
+    return found, refusals
 
 
 def _structure(ad_type: int, content: bytes) -> bytes:

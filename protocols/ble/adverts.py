@@ -6,7 +6,7 @@ Both are manufacturer data of company 0xFFFF, little-endian, one octet of kind f
     tag     kind 0xA1  rolling id 8  counter 4                                                              13
 
 The rolling id is ``HMAC-SHA256(key, "id" 0 purpose 0 slot)``, cut to 8 octets, the mac ``HMAC-SHA256(key, "mac" 0 slot
-message)``, cut to 4; the slot is eight octets, big-endian. ``counter`` rises by one per advertising event, modulo 2**32,
+message)``, cut to 4; slot is eight octets, big-endian. ``counter`` rises by one per advertising event, modulo 2**32,
 and starts at a random place in every slot and after every start of the tag. A tag never goes back to an earlier slot:
 where its clock is set back over a boundary it stays in the later slot until the clock has caught up, and it keeps the
 number of its slot over a restart.

@@ -28,6 +28,11 @@ class ValueRefusedError(Exception):
         self.detail = detail
 
 
+def to_reject(exc: ValueRefusedError, data: bytes) -> Reject:
+    """Return the reject of a value, with its beginning."""
+    return Reject(offset=exc.offset, reason=exc.reason, raw=data[:MAX_VALUE_OCTETS], detail=exc.detail)
+
+
 def rejecting(decode: Callable[[bytes], _T]) -> Callable[[bytes], _T | Reject]:
     """Make a decoder answer with a ``Reject`` where it refuses."""
 
@@ -36,8 +41,7 @@ def rejecting(decode: Callable[[bytes], _T]) -> Callable[[bytes], _T | Reject]:
         try:
             return decode(bytes(data))
         except ValueRefusedError as exc:
-            raw = bytes(data[:MAX_VALUE_OCTETS])
-            return Reject(offset=exc.offset, reason=exc.reason, raw=raw, detail=exc.detail)
+            return to_reject(exc, bytes(data))
 
     return decode_or_reject
 
