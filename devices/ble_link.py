@@ -83,8 +83,11 @@ class Link(Protocol):
         """Have each notified value handed on, in the event loop."""
         ...
 
-    async def pair(self, *, within_s: float) -> None:
-        """Encrypt the link, making a bond where there is none."""
+    async def pair(self, *, passkey: int | None, within_s: float) -> None:
+        """Encrypt the link, making a bond where there is none.
+
+        With a passkey, a new bond that was made without asking for it is refused and removed.
+        """
         ...
 
     async def forget(self, *, within_s: float) -> None:

@@ -43,6 +43,7 @@ class BleTarget:
     address : str or None
         Upper case, colons between the bytes; None for a tag that is known by its key.
     key : bytes or None
+        Together with an address: a new tag, which is given the key at that address and found by its key afterwards.
     adapter : str or None
         None: the first adapter that is switched on.
     pair : Pairing
@@ -89,9 +90,7 @@ def parse_ble_target(text: str, *, folder: Path) -> BleTarget:
                 f"{spec.target!r} is not an address: expected {ROLLING!r} or six bytes such as C0:DE:00:00:00:01"
                 f"{closest(spec.target, [ROLLING])}"
             )
-        if "key_file" in spec.options:
-            raise spec.error("key_file belongs to ble:rolling; a tag with a fixed address has no rolling id")
-        key = None
+        key = _read_key(spec, folder) if "key_file" in spec.options else None
     return BleTarget(
         text=spec.text,
         address=address,

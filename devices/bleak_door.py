@@ -77,13 +77,13 @@ class BleRadio(Radio):
     """
 
     def __init__(self, clock: Clock, *, n_slots: int = SLOTS_DEFAULT, rng: random.Random | None = None) -> None:
-        super().__init__(clock, _open_door, n_slots=n_slots, rng=rng)
+        self._pairing = asyncio.Lock()
+        super().__init__(clock, self._open_bleak, n_slots=n_slots, rng=rng)
 
-
-def _open_door(adapter: str | None, clock: Clock) -> RadioDoor:
-    if adapter is not None and adapter.startswith(f"{ESPHOME_SCHEME}:"):
-        raise RadioAbsentError(f"{adapter}: remote radios are not built in")
-    return BleakDoor(adapter, clock)
+    def _open_bleak(self, adapter: str | None, clock: Clock) -> RadioDoor:
+        if adapter is not None and adapter.startswith(f"{ESPHOME_SCHEME}:"):
+            raise RadioAbsentError(f"{adapter}: remote radios are not built in")
+        return BleakDoor(adapter, clock, self._pairing)
 
 
 class BleakDoor:
@@ -94,9 +94,12 @@ class BleakDoor:
     adapter : str or None
         ``hci0`` and the like; None: the first one that is switched on.
     clock : Clock
+    pairing : asyncio.Lock
+        Held during a pairing with a passkey: BlueZ has one default agent for all adapters.
     """
 
-    def __init__(self, adapter: str | None, clock: Clock) -> None:
+    def __init__(self, adapter: str | None, clock: Clock, pairing: asyncio.Lock) -> None:
+        self._pairing = pairing
         self._adapter = adapter
         self._clock = clock
 
@@ -154,7 +157,7 @@ class BleakDoor:
             raise LinkFailedError(f"{advert.address}: no connection within {within_s:g} s") from exc
         except _BLEAK_FAILURES as exc:
             raise LinkFailedError(f"{advert.address}: {_radio_detail(exc)}") from exc
-        return _BleakLink(advert.address, client, lost)
+        return _BleakLink(advert.address, client, lost, self._pairing, has_bond=_has_bond(device))
 
     async def close(self) -> None:
         """Nothing is held between scans and connections."""
@@ -171,8 +174,12 @@ class _BleakScan:
 
 
 class _BleakLink:
-    def __init__(self, address: str, client: BleakClient, lost: asyncio.Event) -> None:
+    def __init__(
+        self, address: str, client: BleakClient, lost: asyncio.Event, pairing: asyncio.Lock, *, has_bond: bool
+    ) -> None:
         self._address = address
+        self._pairing = pairing
+        self._has_bond = has_bond
         self._client = client
         self._lost = lost
         found = (
@@ -208,12 +215,26 @@ class _BleakLink:
 
         await self._call("subscribe", self._client.start_notify(handle, notified), within_s)
 
-    async def pair(self, *, within_s: float) -> None:
+    async def pair(self, *, passkey: int | None, within_s: float) -> None:
+        if passkey is None or self._has_bond:
+            await self._pair(within_s)
+            return
+        # bleak's D-Bus library exists on Linux only, where BlueZ is.
+        from devices.bluez_agent import PasskeyAgent
+
+        async with self._pairing, PasskeyAgent(self._address, passkey) as agent:
+            await self._pair(within_s)
+        if not agent.was_asked:
+            await self.forget(within_s=CALL_S)
+            raise LinkAuthError(f"{self._address}: paired without asking for the passkey; the bond was removed")
+
+    async def _pair(self, within_s: float) -> None:
         try:
             await self._call("pair", self._client.pair(), within_s)
         except LinkLostError as exc:
             # BlueZ reports a refused pairing in several ways, a link that the tag then ends among them.
             raise LinkAuthError(f"{exc}; pairing did not succeed") from exc
+        self._has_bond = True
 
     async def forget(self, *, within_s: float) -> None:
         try:
@@ -247,6 +268,12 @@ class _BleakLink:
         if isinstance(exc, BleakDBusError) and any(word in exc.dbus_error for word in _AUTH_DBUS):
             return LinkAuthError(f"{self._address}: {verb} refused: {detail}")
         return LinkLostError(f"{self._address}: {verb} failed: {detail}")
+
+
+def _has_bond(device: BLEDevice | str) -> bool:
+    """Whether BlueZ has a bond with a device; the properties are those of its last advertisement."""
+    details: Any = device.details if isinstance(device, BLEDevice) else None  # what a backend puts there, untyped
+    return isinstance(details, dict) and bool(details.get("props", {}).get("Paired", False))
 
 
 def _radio_detail(exc: Exception) -> str:

@@ -93,6 +93,7 @@ class SmartTag:
         self._first_warning_max_ns: int | None = None
         self._warn_write_max_ns: int | None = None
         self._keys_are_sent = False
+        self._may_forget_bond = True
 
     @property
     def health(self) -> SmartTagHealth:
@@ -209,6 +210,7 @@ class SmartTag:
             self._clock,
             self._timing,
             tag_keys=None if self._keys_are_sent else (self._target.key, self._beacon_key),
+            may_forget_bond=self._may_forget_bond,
             on_value=self._hear_value,
         )
         self._counts.connected += 1
@@ -241,7 +243,9 @@ class SmartTag:
     def _note(self, session: TagSession) -> None:
         if session.is_set_up:
             self._backoff.reset()
-        self._keys_are_sent = session.keys_are_sent or self._keys_are_sent
+        self._keys_are_sent = (session.keys_are_sent or self._keys_are_sent) and not session.bonds_lost
+        # Once: a tag that wants more than any bond of ours gives would have it made and removed without end.
+        self._may_forget_bond = session.is_secured or (self._may_forget_bond and not session.bonds_lost)
         self._counts.pair_failures += session.pair_failures
         self._counts.bonds_lost += session.bonds_lost
         if session.first_warning_ns is not None:

@@ -82,11 +82,13 @@ class TagSession:
         timing: TagTiming,
         *,
         tag_keys: tuple[bytes | None, bytes | None] | None,
+        may_forget_bond: bool,
         on_value: Callable[[BleReport | Reject, Stamps], None],
     ) -> None:
         self.profile: TagProfile = read_profile(link.characteristics)
         self.is_set_up = False
         self.keys_are_sent = False
+        self.is_secured = False
         self.pair_failures = 0
         self.bonds_lost = 0
         self.first_warning_ns: int | None = None
@@ -98,6 +100,7 @@ class TagSession:
         self._clock = clock
         self._timing = timing
         self._tag_keys = tag_keys
+        self._may_forget_bond = may_forget_bond
         self._on_value = on_value
         self._linked_mono_ns = clock.mono_ns()
         self._owes_warning = False
@@ -156,7 +159,7 @@ class TagSession:
                 if self._target.pair is Pairing.NONE:
                     raise
                 await self._pair()
-                await self._link.write(profile.warn.handle, data, response=True, within_s=within_s)
+                await self._write_secured(profile.warn, data, within_s)
             return
         level = encode_alert_level(_ALERT[command.level])
         # While a warning stands, a tag that loses its link keeps warning by itself.
@@ -168,26 +171,28 @@ class TagSession:
     # Everything else
 
     async def _serve(self, on_detail: Callable[[str], None]) -> None:
-        for source in self.profile.sources:
-            if source.characteristic.properties & {"notify", "indicate"}:
-                await self._subscribe(source)
-        for source in self.profile.sources:
-            if "read" in source.characteristic.properties:
-                await self._read_report(source)
+        guarded = [source for source in self.profile.sources if not await self._follow(source)]
+        if self._target.pair is not Pairing.NONE and await self._secure(on_detail):
+            for source in guarded:
+                await self._follow(source)
         await self._read_information()
         self.is_set_up = True
-        if self._target.pair is not Pairing.NONE:
-            await self._secure(on_detail)
         await self._watch(on_detail)
 
-    async def _subscribe(self, source: Source) -> None:
-        handed_on = partial(self._take, source.decode)
-        with contextlib.suppress(AttRefusedError, LinkAuthError):
-            await self._link.subscribe(source.characteristic.handle, handed_on, within_s=self._timing.answer_s)
-
-    async def _read_report(self, source: Source) -> None:
-        with contextlib.suppress(AttRefusedError, LinkAuthError):
-            self._take(source.decode, await self._read(source.characteristic))
+    async def _follow(self, source: Source) -> bool:
+        """Subscribe to a value and read it once; return False where the tag wants a secured link for that."""
+        characteristic = source.characteristic
+        try:
+            if characteristic.properties & {"notify", "indicate"}:
+                handed_on = partial(self._take, source.decode)
+                await self._link.subscribe(characteristic.handle, handed_on, within_s=self._timing.answer_s)
+            if "read" in characteristic.properties:
+                self._take(source.decode, await self._read(characteristic))
+        except LinkAuthError:
+            return False
+        except AttRefusedError:
+            pass
+        return True
 
     async def _read_information(self) -> None:
         values: dict[str, bytes] = {}
@@ -222,18 +227,23 @@ class TagSession:
                 async with asyncio.timeout(self._timing.pulse_s):
                     await self._lane.to_check.wait()
             self._lane.to_check.clear()
-            if self.profile.state is not None:
-                await self._read_report(self.profile.state)
-            elif self.profile.pulse is not None:
-                with contextlib.suppress(AttRefusedError, LinkAuthError):
-                    await self._read(self.profile.pulse)
+            await self._feel_pulse()
             if self.pair_failures and self._clock.mono_ns() >= pair_again_mono_ns:
                 pair_again_mono_ns = self._clock.mono_ns() + round(self._timing.pair_again_s * 1e9)
                 await self._secure(on_detail)
 
+    async def _feel_pulse(self) -> None:
+        """Read something; a refusal is an answer too."""
+        if self.profile.pulse is None:
+            return
+        with contextlib.suppress(AttRefusedError, LinkAuthError):
+            data = await self._read(self.profile.pulse)
+            if self.profile.state is not None:
+                self._take(self.profile.state.decode, data)
+
     # Security
 
-    async def _secure(self, on_detail: Callable[[str], None]) -> None:
+    async def _secure(self, on_detail: Callable[[str], None]) -> bool:
         """Pair, then send what only a secured link may carry. A refusal leaves a link that warnings still go over."""
         try:
             await self._pair()
@@ -243,16 +253,18 @@ class TagSession:
             on_detail(f"{self.profile.describe()}; {exc}")
         except LinkAuthError as exc:
             self.pair_failures += 1
-            on_detail(f"{self.profile.describe()}; not secured: {exc}; warnings go, keys and time do not")
+            on_detail(f"{self.profile.describe()}; not secured: {exc}")
+            return False
+        return True
 
     async def _pair(self) -> None:
         async with self._pairing:
-            await self._link.pair(within_s=self._timing.pair_s)
+            await self._link.pair(passkey=self._target.passkey, within_s=self._timing.pair_s)
 
     async def _send_time(self) -> None:
         if self.profile.clock is not None:
             value = encode_current_time(self._clock.utc_ns())
-            await self._write_secured(self.profile.clock, value)
+            await self._write_secured(self.profile.clock, value, self._timing.answer_s)
 
     async def _send_keys(self) -> None:
         if self.profile.keys is None or self._tag_keys is None or self._target.pair is not Pairing.MITM:
@@ -260,17 +272,21 @@ class TagSession:
         tag_key, beacon_key = self._tag_keys
         if tag_key is not None:
             value = encode_tag_keys(TagKeys(tag_key=tag_key, beacon_key=beacon_key))
-            await self._write_secured(self.profile.keys, value)
+            await self._write_secured(self.profile.keys, value, self._timing.answer_s)
             self.keys_are_sent = True
 
-    async def _write_secured(self, characteristic: Characteristic, value: bytes) -> None:
+    async def _write_secured(self, characteristic: Characteristic, value: bytes, within_s: float) -> None:
         try:
-            await self._link.write(characteristic.handle, value, response=True, within_s=self._timing.answer_s)
+            await self._link.write(characteristic.handle, value, response=True, within_s=within_s)
         except LinkAuthError as exc:
+            if not self._may_forget_bond:
+                raise
             # Paired on our side, a stranger to the tag: it has lost the bond. Ours is worth nothing without it.
             self.bonds_lost += 1
-            await self._link.forget(within_s=self._timing.answer_s)
+            with contextlib.suppress(RadioError):
+                await self._link.forget(within_s=self._timing.answer_s)
             raise LinkLostError(f"{self._device_id}: the tag has lost its bond ({exc}); pairing anew") from exc
+        self.is_secured = True
 
     async def _forget_cached(self) -> None:
         """Remove the device from the Bluetooth service, whose cache may hold the services of an earlier firmware."""

@@ -36,6 +36,11 @@ def test_secrets_are_not_shown(folder: Path) -> None:
     assert repr(KEY) not in repr(target)
 
 
+def test_a_new_tag_has_an_address_and_the_key_it_will_be_given(folder: Path) -> None:
+    target = parse_ble_target("ble:C0:DE:00:00:00:01?key_file=tag.key", folder=folder)
+    assert (target.address, target.key) == ("C0:DE:00:00:00:01", KEY)
+
+
 def test_remote_adapter(folder: Path) -> None:
     target = parse_ble_target("ble:C0:DE:00:00:00:01?adapter=esphome://192.0.2.7:6053", folder=folder)
     assert target.adapter == "esphome://192.0.2.7:6053"
@@ -47,7 +52,6 @@ def test_remote_adapter(folder: Path) -> None:
         ("ble:rolling", "key_file"),
         ("ble:roling?key_file=tag.key", "did you mean 'rolling'"),
         ("ble:C0:DE:00:00:01", "six bytes"),
-        ("ble:C0:DE:00:00:00:01?key_file=tag.key", "belongs to ble:rolling"),
         ("ble:rolling?key_file=absent.key", "absent.key: No such file"),
         ("ble:rolling?key_file=tag.key&pair=maybe", "expected one of none, bond, mitm"),
         ("ble:rolling?key_file=tag.key&passkey_file=tag.passkey", "pair=mitm"),
