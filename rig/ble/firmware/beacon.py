@@ -6,7 +6,7 @@ Nothing of the protected person is in it: the tag knows neither that she exists 
 from dataclasses import dataclass
 from typing import Final
 
-from protocols.ble.beacon import encode_beacon, slot_of
+from protocols.ble.beacon import SLOT_NS, encode_beacon, slot_of
 from rig.ble.firmware.identity import SlotCounter
 from rig.emulator.noise import stream
 
@@ -25,20 +25,35 @@ class BeaconConfig:
 
 
 class BeaconFirmware:
-    """The beacon; ``strap_open`` and ``battery_pct`` are what the ankle tag's sensors say."""
+    """The beacon.
+
+    Attributes
+    ----------
+    strap_open : bool
+    battery_pct : int
+        What the ankle tag's sensors say.
+    events : int
+        Advertising events so far.
+    """
 
     def __init__(self, config: BeaconConfig) -> None:
         self._config = config
         self._counter = SlotCounter(stream(config.seed, "beacon"))
         self.strap_open = False
         self.battery_pct = 83
+        self.events = 0
 
     def slot(self, t_ns: int) -> int:
         """Return the slot of rolling ids at a time."""
         return slot_of(self._config.start_utc_ns + t_ns)
 
+    def slot_end_ns(self, t_ns: int) -> int:
+        """Return the tag time at which the slot of a time ends."""
+        return (self.slot(t_ns) + 1) * SLOT_NS - self._config.start_utc_ns
+
     def advert(self, t_ns: int) -> bytes:
         """Return the manufacturer data of the next advertising event."""
+        self.events += 1
         slot, counter = self._counter.next(self.slot(t_ns))
         return encode_beacon(
             self._config.key,

@@ -91,7 +91,7 @@ class FindMeFirmware:
         self.run(t_ns)
         self._alert = 0
         self.buzzer.silence(t_ns)
-        self._presses += 1
+        self._presses += self._linked
 
     def link_up(self, t_ns: int) -> None:
         """Take a link; what a lost one set off ends."""
@@ -112,9 +112,9 @@ class FindMeFirmware:
         self._battery.level_pct = level_pct
 
     def take_presses(self) -> int:
-        """Give the presses since the last call; those without a link are lost."""
+        """Give the presses since the last call; those without a link were lost."""
         presses, self._presses = self._presses, 0
-        return presses if self._linked else 0
+        return presses
 
     def _sound(self, level: int, cause: BuzzCause) -> None:
         if level == 0:

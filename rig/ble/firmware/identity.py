@@ -19,6 +19,10 @@ class SlotCounter:
         """Begin anew in whatever slot comes next: there is a new key."""
         self._slot = None
 
+    def restart(self) -> None:
+        """Begin anew in the same slot: the tag has started again and has kept the number of its slot only."""
+        self._counter = self._rng.randrange(_FIRST_COUNTERS)
+
     def next(self, slot: int) -> tuple[int, int]:
         """Count one event; returns the slot it belongs to, and its number."""
         if self._slot is None or slot > self._slot:

@@ -94,6 +94,15 @@ class SmartTagFirmware:
 
     ``next_due_ns`` says when something happens by itself, ``run`` lets it happen; everything else is what the world
     does to it. What it has to say waits for ``take_notifications`` as long as no link is up.
+
+    Attributes
+    ----------
+    buzzer : Buzzer
+        What the person feels.
+    own : OwnWarning
+        The warning that needs no bridge.
+    heard : int
+        Advertisements of the wearer's beacon so far, whatever their verdict.
     """
 
     def __init__(self, config: SmartTagConfig) -> None:
@@ -105,6 +114,7 @@ class SmartTagFirmware:
         self._battery = Battery(capacity_mah=_CAPACITY_MAH, load_ma=_LOAD_MA, level_pct=config.battery_pct)
         self.buzzer = Buzzer()
         self.own = OwnWarning()
+        self.heard = 0
         self._told: _Told | None = None
         self._last_warn_id: int | None = None
         self._last_command: WarnCommand | None = None
@@ -407,6 +417,17 @@ class SmartTagFirmware:
         self._utc_offset_ns = time.t_utc_ns - t_ns
         return None
 
+    def reboot(self, t_ns: int) -> None:
+        """Start again: keys, clock and a call for help are kept in flash, a warning is not."""
+        self.run(t_ns)
+        self._linked = self._covered = False
+        self._unheard_since_ns = t_ns
+        self._told = self._last_command = self._last_warn_id = self._link_warn_id = self._pressed_ns = None
+        self.own = OwnWarning()
+        self.buzzer.silence(t_ns)
+        self._counter.restart()
+        self._event(TagEventKind.REBOOTED)
+
     # --- the world ----------------------------------------------------------------------------------------------
 
     def set_motion(self, moving: bool) -> None:
@@ -435,6 +456,7 @@ class SmartTagFirmware:
         if heard.verdict is BeaconVerdict.STRANGER:
             # somebody else's beacon is nobody's business here
             return heard.verdict
+        self.heard += 1
         self._outbox.sight(beacon.rolling_id, beacon.counter, heard.verdict, rssi_dbm, t_ns)
         # two senders with the right key: one of them may be the wearer's
         if self._config.own_warning and (heard.is_alive or heard.verdict is BeaconVerdict.CLONED):
