@@ -21,13 +21,13 @@ Bool = npt.NDArray[np.bool_]
 _T = TypeVar("_T", bound=np.generic)
 
 
-def expand(start: I64, count: I64) -> tuple[I64, I64]:
+def expand(start: I64 | I32, count: I64) -> tuple[I64, I64]:
     """Flatten the ranges ``start[i] : start[i] + count[i]``.
 
     Parameters
     ----------
     start, count
-        int64 (P,).
+        Integers (P,).
 
     Returns
     -------
@@ -36,7 +36,8 @@ def expand(start: I64, count: I64) -> tuple[I64, I64]:
     """
     owner = np.arange(count.size, dtype=np.int64).repeat(count)
     first = count.cumsum() - count
-    index = np.arange(owner.size, dtype=np.int64) + (start - first).take(owner)
+    index: I64 = (start - first).take(owner)
+    index += np.arange(owner.size)
     return owner, index
 
 

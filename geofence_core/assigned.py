@@ -10,8 +10,8 @@ from geofence_core.arrays import F64, I64, chunks, expand, float_column, indices
 from geofence_core.balls import CHUNK_PAIRS
 from geofence_core.errors import AssignmentError, ColumnError
 from geofence_core.fence import SingleFence
-from geofence_core.grids import Places
 from geofence_core.index import places_of
+from geofence_core.listed import Places
 from geofence_core.zones import FixZones, ZoneTable
 
 
@@ -65,13 +65,14 @@ class AssignedZones:
         self._owner = owner
         self._zone = zone
         self._pair = order
+        self._by_wearer = zone[order]
         self._ptr = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=n_wearers))]).astype(np.int64)
         self._freeze()
         # Made now: the first fix of a live bridge must not wait for it.
         _ = zones.index.grids
 
     def _freeze(self) -> None:
-        for array in (self._owner, self._zone, self._pair, self._ptr):
+        for array in (self._owner, self._zone, self._pair, self._by_wearer, self._ptr):
             array.flags.writeable = False
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -140,8 +141,8 @@ class AssignedZones:
         lat = float_column(lat_deg, "lat_deg")
         places = places_of(lat, float_column(lon_deg, "lon_deg", lat.size))
         wearer = self.checked_wearers(wearer_idx, lat.size)
-        fix_ptr, pair, signed = self.judge(wearer, places, np.inf if exact else self._zones.band_m)
-        return FixZones(fix_ptr, self._zone[pair], signed)
+        fix_ptr, entry, signed = self.judge(wearer, places, np.inf if exact else self._zones.band_m)
+        return FixZones(fix_ptr, self._by_wearer.take(entry), signed)
 
     def checked_wearers(self, wearer_idx: npt.ArrayLike, size: int) -> I64:
         """Return ``wearer_idx`` as int64 (N,), or raise AssignmentError for one outside the table."""
@@ -150,19 +151,31 @@ class AssignedZones:
         return wearer
 
     def judge(self, wearer: I64, places: Places, band_m: float) -> tuple[I64, I64, F64]:
-        """Signed distances of all own pairs: fix_ptr int64 (N + 1,), pair int64 (M,), metres float64 (M,)."""
-        start = self._ptr[wearer]
-        count = self._ptr[wearer + 1] - start
-        fix_ptr = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
-        pair = np.empty(fix_ptr[-1], dtype=np.int64)
+        """Signed distances of all own pairs.
+
+        Returns
+        -------
+        fix_ptr, entry, signed_m
+            int64 (N + 1,); int64 (M,), places among the pairs in order of wearer and zone (`pairs_at`); float64 (M,).
+        """
+        start = self._ptr.take(wearer)
+        count = self._ptr.take(wearer + 1)
+        count -= start
+        fix_ptr = np.zeros(wearer.size + 1, dtype=np.int64)
+        count.cumsum(out=fix_ptr[1:])
+        found = np.empty(fix_ptr[-1], dtype=np.int64)
         signed = np.empty(fix_ptr[-1])
         for part in chunks(count, CHUNK_PAIRS):
-            owner, entry = expand(start[part], count[part])
-            owner += part.start
+            fix, entry = expand(start[part], count[part])
             rows = slice(int(fix_ptr[part.start]), int(fix_ptr[part.stop]))
-            pair[rows] = self._pair.take(entry)
-            signed[rows] = self._zones.index.pairs_m(places, owner, self._zone.take(pair[rows]), band_m)
-        return fix_ptr, pair, signed
+            found[rows] = entry
+            at = Places(places.lat_deg[part], places.lon_deg[part])
+            signed[rows] = self._zones.index.pairs_m(at, fix, self._by_wearer.take(entry), band_m)
+        return fix_ptr, found, signed
+
+    def pairs_at(self, entry: I64) -> I64:
+        """Return which assigned pairs stand at places in order of wearer and zone."""
+        return self._pair.take(entry)
 
     def single(self, wearer: int) -> "SingleFence":
         """Return the fence of one wearer, for one fix at a time."""
@@ -171,7 +184,7 @@ class AssignedZones:
     def own_zones(self, wearer: int) -> I64:
         """Return the zones of one wearer in rising order, or raise AssignmentError for one outside the table."""
         self.checked_wearers([wearer], 1)
-        return self._zone[self._pair[self._ptr[wearer] : self._ptr[wearer + 1]]]
+        return self._by_wearer[self._ptr[wearer] : self._ptr[wearer + 1]]
 
 
 def _index_column(values: npt.ArrayLike, name: str, size: int | None) -> I64:

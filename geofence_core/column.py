@@ -6,7 +6,9 @@ from geofence_core.arrays import F64, I32, I64, U8, Bool, indices
 from geofence_core.cells import IN, MIXED
 from geofence_core.drawn import DrawnZones
 from geofence_core.edges import EdgeTable
-from geofence_core.grids import Places, ZoneGrids, far_cell, far_m, listed_m, settle, turned
+from geofence_core.gridpairs import far_cell, far_m
+from geofence_core.grids import ZoneGrids
+from geofence_core.listed import Places, listed_m, settle, turned
 from geofence_core.nearest import POINTS, Work
 
 

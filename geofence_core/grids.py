@@ -10,17 +10,14 @@
 """
 
 from dataclasses import dataclass, fields
-from typing import NamedTuple
 
 import numpy as np
 
 from geofence_core.arrays import F64, I32, I64, U8, U16, indices
-from geofence_core.cells import IN, Cells, Lattice, Splitting, relative, split
-from geofence_core.drawn import DrawnZones
+from geofence_core.cells import Cells, Lattice, Splitting, relative, split
 from geofence_core.edges import EdgeTable, margin_deg
 from geofence_core.judge import OUTSIDE_FLOOR_M
-from geofence_core.meridian import latitude_terms, metres_per_degree_lon, project
-from geofence_core.nearest import POINTS, Work, nearest
+from geofence_core.meridian import metres_per_degree_lon
 
 CELLS_PER_EDGE = 4.0
 """Cells of a grid per edge of its zone: more of them shorten the lists and cost memory (README, speed)."""
@@ -51,13 +48,6 @@ them up; the bound loses up to the size of a cell."""
 
 LAT_M = 110_574.0
 """Length of a degree of latitude at least (at the equator, WGS 84); metre."""
-
-
-class Places(NamedTuple):
-    """Positions of pairs: latitude and longitude, float64 (P,), degree, longitude in [-180, 180), NaN allowed."""
-
-    lat_deg: F64
-    lon_deg: F64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,224 +179,3 @@ def small(count: I64 | I32) -> U8:
     """Lengths of lists in one byte where they fit, else in two: short keys sort fast."""
     kind = np.uint8 if not count.size or count.max() < 256 else np.uint16
     return count.astype(kind)
-
-
-def far_cell(deg: F64) -> F64:
-    """Middle of the cell of `FAR_CELLS_PER_DEG` that holds a latitude or longitude."""
-    middle = deg * FAR_CELLS_PER_DEG
-    np.floor(middle, out=middle)
-    middle += 0.5
-    middle /= FAR_CELLS_PER_DEG
-    return middle
-
-
-def far_m(half_lon: F64, half_lat: F64, lon_m: F64, limit_m: float, du: F64, dv: F64, out: F64) -> None:
-    """Lower bound of the distance of pairs outside the band: the band, and the way to the grid's box.
-
-    Parameters
-    ----------
-    half_lon, half_lat, lon_m
-        ``half_lon_deg half_lat_deg lon_m`` of the grids, (P,) or (Z,).
-    limit_m
-        What is certain without any way; metre.
-    du, dv
-        float64 (P,) or (N, Z), degrees from the fix's `far_cell` to the middle of the grid, 0 or more; overwritten.
-    out
-        float64, shaped as ``du``: the bounds, metre; NaN for NaN.
-    """
-    for d, half, metres in ((du, half_lon, lon_m), (dv, half_lat, LAT_M)):
-        d -= half
-        d -= 0.5 / FAR_CELLS_PER_DEG
-        np.maximum(d, 0.0, out=d)
-        np.minimum(d, FAR_LIMIT_DEG, out=d)
-        d *= metres
-        d *= d
-    du += dv
-    np.sqrt(du, out=out)
-    out += limit_m
-
-
-def pairs_m(
-    edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places: Places, fix: I64, zone: I64, work: Work
-) -> F64:
-    """Signed distance of (fix, zone) pairs whose zones are all indexed.
-
-    Parameters
-    ----------
-    edges, grids, drawn
-        The zones.
-    places
-        N fixes.
-    fix, zone
-        int64 (P,): the pairs.
-    work
-        Buffers.
-
-    Returns
-    -------
-    float64 (P,), metre, negative inside; exact up to the band of the grids, beyond it the right sign and a lower bound;
-    NaN without a position.
-    """
-    out = np.empty(zone.size)
-    far = Places(far_cell(places.lat_deg), far_cell(places.lon_deg))
-    for a in range(0, zone.size, POINTS):
-        part = slice(a, a + POINTS)
-        _pairs(edges, grids, drawn, places, far, fix[part], zone[part], out[part], work)
-    return out
-
-
-def _pairs(
-    edges: EdgeTable,
-    grids: ZoneGrids,
-    drawn: DrawnZones,
-    places: Places,
-    far: Places,
-    fix: I64,
-    zone: I64,
-    out: F64,
-    work: Work,
-) -> None:
-    lat, lon = places.lat_deg.take(fix), places.lon_deg.take(fix)
-    middle_lon, middle_lat = grids.lon_deg.take(zone), grids.lat_deg.take(zone)
-    half_lon, half_lat = grids.half_lon_deg.take(zone), grids.half_lat_deg.take(zone)
-    u = turned(lon - middle_lon)
-    v = lat - middle_lat
-    here = indices((np.abs(u) < half_lon) & (np.abs(v) < half_lat))
-    du = turned(far.lon_deg.take(fix) - middle_lon)
-    np.abs(du, out=du)
-    dv = far.lat_deg.take(fix) - middle_lat
-    np.abs(dv, out=dv)
-    far_m(half_lon, half_lat, grids.lon_m.take(zone), grids.limit_m, du, dv, out)
-    if not here.size:
-        return
-    z = zone.take(here)
-    cell = _cell(grids, z, u.take(here), v.take(here))
-    count = grids.count.take(cell)
-    deep = here.take(indices((count == 0) & (grids.side.take(cell) == IN)))
-    out[deep] = -grids.limit_m
-    listed = indices(count)
-    if listed.size:
-        at, zone_at = here.take(listed), z.take(listed)
-        cell = cell.take(listed)
-        d = listed_m(
-            edges, grids.candidate, drawn, Places(lat.take(at), lon.take(at)), zone_at,
-            grids.start.take(cell), count.take(listed), work,
-        )  # fmt: skip
-        settle(d, grids.limit_m, out, at)
-
-
-def _cell(grids: ZoneGrids, zone: I64, u: F64, v: F64) -> I64:
-    """Cell of pairs within their grids; ``u v`` degrees from the middle, overwritten."""
-    half = grids.half.take(zone)
-    u *= grids.lon_scale.take(zone)
-    u += half
-    v *= grids.lat_scale.take(zone)
-    v += half
-    size = grids.size.take(zone)
-    last = size - 1
-    x = np.minimum(u.astype(np.int32), last)
-    cell = np.minimum(v.astype(np.int32), last).astype(np.int64)
-    cell *= size
-    cell += x
-    cell += grids.base.take(zone)
-    return cell
-
-
-def exact_pairs_m(
-    edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places: Places, zone: I64, work: Work
-) -> tuple[I64, F64]:
-    """Signed distance of pairs within the grids of `build_exact_grids`; in the band the bits of `pairs_m`.
-
-    Returns
-    -------
-    row, signed_m
-        int64 (M,), the pairs that are within; float64 (M,), metre, negative inside.
-
-    Notes
-    -----
-    Measured against geodesics: 1e-5 of the distance, and `edges.BEND_LIMIT_M` where two edges are equally near.
-    """
-    rows: list[I64] = []
-    found: list[F64] = []
-    for a in range(0, zone.size, POINTS):
-        z = zone[a : a + POINTS]
-        lat, lon = places.lat_deg[a : a + POINTS], places.lon_deg[a : a + POINTS]
-        u = turned(lon - grids.lon_deg.take(z))
-        v = lat - grids.lat_deg.take(z)
-        here = indices((np.abs(u) < grids.half_lon_deg.take(z)) & (np.abs(v) < grids.half_lat_deg.take(z)))
-        if here.size:
-            z = z.take(here)
-            cell = _cell(grids, z, u.take(here), v.take(here))
-            at = Places(lat.take(here), lon.take(here))
-            start, count = grids.start.take(cell), grids.count.take(cell)
-            found.append(listed_m(edges, grids.candidate, drawn, at, z, start, count, work))
-            rows.append(here + a)
-    if not rows:
-        return np.zeros(0, dtype=np.int64), np.zeros(0)
-    return np.concatenate(rows), np.concatenate(found)
-
-
-def turned(dlon: F64) -> F64:
-    """Differences of longitudes the short way round, in place; NaN stays NaN."""
-    if dlon.size and not (dlon.max() <= 180.0 and dlon.min() >= -180.0):
-        dlon -= 360.0 * np.rint(dlon / 360.0)
-    return dlon
-
-
-def settle(signed: F64, limit_m: float, out: F64, at: I64) -> None:
-    """Put exact values up to the limit into ``out[at]``; beyond it only the side is taken over, as from a far cell."""
-    keep = indices(signed <= limit_m)
-    d = signed.take(keep)
-    np.maximum(d, -limit_m, out=d)
-    out[at.take(keep)] = d
-
-
-def listed_m(
-    edges: EdgeTable,
-    candidate: U16,
-    drawn: DrawnZones,
-    places: Places,
-    zone: I64 | I32 | int,
-    start: I32,
-    count: U8,
-    work: Work,
-) -> F64:
-    """Signed distance of pairs with lists: into the zone's plane, nearest edge, back to the ground; float64 (P,).
-
-    ``zone``: integers (P,), or one for all. The plane stretches lengths with the square of the distance from its
-    meridian; distances are shrunk by the stretch at the fix, which leaves 1e-7 of them in the band and 1e-5 at 15 km.
-    """
-    dlon = turned(places.lon_deg - edges.meridian_deg.take(zone))
-    point = project(latitude_terms(places.lat_deg), dlon, edges.origin_m.take(zone))
-    signed, ask = nearest(edges, candidate, np.asarray(edges.first.take(zone)), point, start, count, work)
-    shrink = point.real * point.real
-    shrink *= edges.scale_per_m2.take(zone)
-    np.subtract(1.0, shrink, out=shrink)
-    signed *= shrink
-    if ask.size:
-        whose = zone if isinstance(zone, np.ndarray) else np.full(signed.size, zone)
-        _ask(edges, drawn, places, whose, dlon, ask, signed)
-    reach = np.asarray(edges.reach_m.take(zone))
-    if not reach.ndim:
-        return np.abs(signed) - reach if reach else signed
-    lines = indices(reach)
-    if lines.size:
-        signed[lines] = np.abs(signed[lines]) - reach[lines]
-    return signed
-
-
-def _ask(
-    edges: EdgeTable, drawn: DrawnZones, places: Places, zone: I64 | I32, dlon: F64, ask: I64, signed: F64
-) -> None:
-    ask = ask[edges.reach_m.take(zone.take(ask)) == 0.0]
-    if not ask.size:
-        return
-    z = zone.take(ask)
-    lon = places.lon_deg.take(ask)
-    turned = np.abs(lon - edges.meridian_deg.take(z)) > 180.0
-    lon = np.where(turned, edges.meridian_deg.take(z) + dlon.take(ask), lon)
-    inside, touching = drawn.sides(z, places.lat_deg.take(ask), lon)
-    d = np.abs(signed.take(ask))
-    d = np.where(inside, -d, np.maximum(d, OUTSIDE_FLOOR_M))
-    d[touching] = 0.0
-    signed[ask] = d + 0.0

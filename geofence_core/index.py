@@ -28,16 +28,9 @@ from geofence_core.drawn import DrawnZones
 from geofence_core.edges import EdgeTable, build_edges
 from geofence_core.ellipsoid import frames
 from geofence_core.errors import ColumnError
-from geofence_core.grids import (
-    Places,
-    ZoneGrids,
-    build_exact_grids,
-    build_grids,
-    exact_pairs_m,
-    far_cell,
-    far_m,
-    pairs_m,
-)
+from geofence_core.gridpairs import Boxes, boxes_of, exact_pairs_m, far_cell, far_m, pairs_m
+from geofence_core.grids import ZoneGrids, build_exact_grids, build_grids
+from geofence_core.listed import Places
 from geofence_core.nearest import Work, borrow, give_back
 from geofence_core.saved import PARTS, Part, Saved
 from geofence_core.shapes import DrawnShapes, Mend
@@ -118,6 +111,11 @@ class ZoneIndex:
         return build_grids(self.edges, self.band_m)
 
     @cached_property
+    def _boxes(self) -> Boxes:
+        """Boxes of the grids."""
+        return boxes_of(self.grids)
+
+    @cached_property
     def sheets(self) -> Sheets:
         """The directory of shared zones."""
         return build_sheets(self.edges, self.band_m)
@@ -181,7 +179,7 @@ class ZoneIndex:
 
     def _indexed_m(self, places: Places, fix: I64, zone: I64, band_m: float, work: Work) -> F64:
         if band_m <= self.band_m:
-            return pairs_m(self.edges, self.grids, self.drawn, places, fix, zone, work)
+            return pairs_m(self.edges, self.grids, self._boxes, self.drawn, places, fix, zone, work)
         at = Places(places.lat_deg.take(fix), places.lon_deg.take(fix))
         rows, d = exact_pairs_m(self.edges, self.exact_grids, self.drawn, at, zone, work)
         return d if rows.size == zone.size else self._with_rest(at, zone, rows, d, band_m)

@@ -15,11 +15,17 @@ from math import sqrt
 
 import numpy as np
 
-from geofence_core.arrays import C128, F64, I32, I64, U8, U16, Bool, expand, indices
+from geofence_core.arrays import C128, F64, I32, I64, U8, U16, Bool, chunks, expand, indices
 from geofence_core.edges import ASK, ASK_M, INSIDE, SOFT, EdgeTable
 
 POINTS = 1 << 14
 """Points handled at once: thirteen buffers of this many fit the second-level cache of a core (1 MB)."""
+
+FEW_POINTS = 1 << 12
+"""Up to so many points one ragged pass is cheaper than steps."""
+
+CANDIDATES = 1 << 16
+"""Candidates of a ragged pass; more are cut up, so that temporaries stay below 1 MB each."""
 
 _STEP_NS = 7.0e3
 _RAGGED_NS = 16.0
@@ -32,7 +38,7 @@ Only the speed depends on them."""
 class Work:
     """Buffers of one call, kept between calls: fresh ones of this size cost page faults on every use."""
 
-    __slots__ = ("across", "along", "at", "best", "edge", "held", "index", "length", "lower", "to", "winner")
+    __slots__ = ("across", "along", "at", "best", "edge", "held", "index", "length", "lower", "to", "winner", "zero")
 
     def __init__(self) -> None:
         self.to = np.empty(POINTS, dtype=np.complex128)
@@ -40,6 +46,8 @@ class Work:
         self.length, self.held, self.across, self.best, self.along = (np.empty(POINTS) for _ in range(5))
         self.index, self.edge, self.winner = (np.empty(POINTS, dtype=np.int64) for _ in range(3))
         self.lower = np.empty(POINTS, dtype=bool)
+        # Against an array the larger of two is found three times as fast as against a number.
+        self.zero = np.zeros(POINTS)
 
 
 _spare: list[Work] = []
@@ -99,6 +107,9 @@ def nearest(
     gives the same bits. Against shapely on the same coordinates: below 1e-9 m. Cost: 6 ns a candidate.
     """
     n = point.size
+    if n <= FEW_POINTS:
+        signed, ask = _distance(edges, point, _ragged(edges, candidate, base, point, start, count)[1], work)
+        return signed, indices(ask)
     order = np.argsort(count, kind="stable")
     point = point.take(order)
     begin = start.take(order)
@@ -106,10 +117,7 @@ def nearest(
     signed, ask = _distance(edges, point, winner, work)
     out = np.empty(n)
     out[order] = signed
-    return out, order.take(indices(ask)) if ask.any() else _NOBODY
-
-
-_NOBODY = np.zeros(0, dtype=np.int64)
+    return out, order.take(indices(ask))
 
 
 def _winners(edges: EdgeTable, candidate: U16, base: I64, point: C128, begin: I64 | I32, count: U8, work: Work) -> I64:
@@ -117,12 +125,13 @@ def _winners(edges: EdgeTable, candidate: U16, base: I64, point: C128, begin: I6
     per_length = np.bincount(count)
     at_least = (n - per_length.cumsum() + per_length).tolist()
     steps, longest = _steps(at_least)
-    best, winner = work.best[:n], work.winner[:n]
+    best, winner, zero = work.best[:n], work.winner[:n], work.zero
     for k in range(steps):
         m = at_least[k + 1]
         low = n - m
         i, e, to, at = work.index[:m], work.edge[:m], work.to[:m], work.at[:m]
-        length, held, across, lower = work.length[:m], work.held[:m], work.across[:m], work.lower[:m]
+        length, held, along = work.length[:m], work.held[:m], work.along[:m]
+        across, lower = work.across[:m], work.lower[:m]
         np.add(begin[low:], k, out=i)
         np.add(candidate.take(i), base[low:] if base.ndim else base, out=e)
         edges.at.take(e, out=at, mode="clip")
@@ -130,9 +139,10 @@ def _winners(edges: EdgeTable, candidate: U16, base: I64, point: C128, begin: I6
         edges.unit.take(e, out=at, mode="clip")
         np.multiply(to, at, out=to)
         edges.length_m.take(e, out=length, mode="clip")
-        np.minimum(to.real, length, out=held)
-        np.maximum(held, 0.0, out=held)
-        np.subtract(to.real, held, out=held)
+        np.copyto(along, to.real)
+        np.minimum(along, length, out=held)
+        np.maximum(held, zero[:m], out=held)
+        np.subtract(along, held, out=held)
         np.multiply(held, held, out=held)
         np.multiply(to.imag, to.imag, out=across)
         np.add(across, held, out=across)
@@ -144,7 +154,13 @@ def _winners(edges: EdgeTable, candidate: U16, base: I64, point: C128, begin: I6
             np.minimum(across, best[low:], out=best[low:])
             np.putmask(winner[low:], lower, e)
     if steps < longest:
-        _ragged(edges, candidate, base, point, begin, count, steps, best, winner)
+        low = int(np.searchsorted(count, steps, side="right"))
+        rest = base[low:] if base.ndim else base
+        lowest, found = _ragged(edges, candidate, rest, point[low:], begin[low:] + steps, count[low:] - steps)
+        if steps:
+            np.putmask(winner[low:], lowest < best[low:], found)
+        else:
+            winner[low:] = found
     return winner
 
 
@@ -161,39 +177,36 @@ def _steps(at_least: list[int]) -> tuple[int, int]:
     return steps, longest
 
 
-def _ragged(
-    edges: EdgeTable,
-    candidate: U16,
-    base: I64,
-    point: C128,
-    begin: I64 | I32,
-    count: U8,
-    done: int,
-    best: F64,
-    winner: I64,
-) -> None:
-    low = int(np.searchsorted(count, done, side="right"))
-    left = count[low:].astype(np.int64) - done
-    own, index = expand(begin[low:].astype(np.int64) + done, left)
-    e = candidate.take(index) + (base[low:].take(own) if base.ndim else base)
-    to = point[low:].take(own)
+def _ragged(edges: EdgeTable, candidate: U16, base: I64, point: C128, start: I64 | I32, count: U8) -> tuple[F64, I64]:
+    """Squared distance to the nearest edge of each list, and that edge, the first of equals."""
+    number = count.astype(np.int64)
+    if int(number.sum()) > CANDIDATES and number.size > 1:
+        parts = [
+            _ragged(edges, candidate, base[s] if base.ndim else base, point[s], start[s], count[s])
+            for s in chunks(number, CANDIDATES)
+        ]
+        return np.concatenate([low for low, _ in parts]), np.concatenate([edge for _, edge in parts])
+    own, index = expand(start, number)
+    e = candidate.take(index) + (base.take(own) if base.ndim else base)
+    to = point.take(own)
     to -= edges.at.take(e)
     to *= edges.unit.take(e)
-    held = np.minimum(to.real, edges.length_m.take(e))
-    np.maximum(held, 0.0, out=held)
-    np.subtract(to.real, held, out=held)
-    held *= held
+    along = to.real.copy()
+    held = np.minimum(along, edges.length_m.take(e))
+    np.maximum(held, np.zeros(held.size), out=held)
+    along -= held
+    along *= along
     squared = to.imag * to.imag
-    squared += held
-    lowest = np.minimum.reduceat(squared, left.cumsum() - left)
-    rows = indices(squared == lowest.repeat(left))[::-1]
-    found = np.empty(left.size, dtype=np.int64)
-    found[own[rows]] = e[rows]
-    if done:
-        lower = lowest < best[low:]
-        np.putmask(winner[low:], lower, found)
-    else:
-        winner[low:] = found
+    squared += along
+    lowest = np.minimum.reduceat(squared, number.cumsum() - number)
+    rows = indices(squared == lowest.take(own))
+    if rows.size == number.size:
+        return lowest, e.take(rows)
+    # Written from the last to the first, so that of equals the first edge wins.
+    rows = rows[::-1]
+    found = np.empty(number.size, dtype=np.int64)
+    found[own.take(rows)] = e.take(rows)
+    return lowest, found
 
 
 def _distance(edges: EdgeTable, point: C128, winner: I64, work: Work) -> tuple[F64, Bool]:
@@ -210,7 +223,7 @@ def _distance(edges: EdgeTable, point: C128, winner: I64, work: Work) -> tuple[F
     across += part
     length = edges.length_m.take(winner, out=work.length[:n], mode="clip")
     # Where a corner is nearest this is noise, and replaced below.
-    signed = np.subtract(length, along, out=part)
+    signed = length - along
     signed *= along
     signed *= edges.bulge_per_m.take(winner)
     signed -= across
@@ -218,17 +231,21 @@ def _distance(edges: EdgeTable, point: C128, winner: I64, work: Work) -> tuple[F
     is_last = along >= length
     is_last &= ~is_first
     corner = indices(is_first | is_last)
-    ask = np.zeros(n, dtype=bool)
+    ask = np.abs(signed) < ASK_M
     if corner.size:
-        e, last = winner[corner], is_last[corner]
-        gap = point[corner] - edges.at[e + last]
+        last = is_last.take(corner)
+        e = winner.take(corner)
+        gap = point.take(corner)
+        gap -= edges.at.take(e + last)
         d = np.sqrt(gap.real * gap.real + gap.imag * gap.imag)
-        code = edges.code[e]
-        code = (np.where(last, code >> 2, code) & 3).astype(np.uint8)
-        inside = np.where(code == SOFT, across[corner] > 0.0, code == INSIDE)
+        code = edges.code.take(e)
+        code >>= last.view(np.uint8) << 1
+        code &= 3
+        inside = code == INSIDE
+        soft = indices(code == SOFT)
+        inside[soft] = across.take(corner.take(soft)) > 0.0
         signed[corner] = np.where(inside, -d, d)
-        ask[corner] = code == ASK
-    ask |= np.abs(signed) < ASK_M
+        ask[corner] = (code == ASK) | (d < ASK_M)
     return signed, ask
 
 

@@ -25,8 +25,9 @@ from geofence_core.arrays import F64, I32, I64, U16, expand, indices
 from geofence_core.cells import IN, Cells, Lattice, Splitting, relative, split
 from geofence_core.drawn import DrawnZones
 from geofence_core.edges import EdgeTable, margin_deg
-from geofence_core.grids import Places, listed_m, small
+from geofence_core.grids import small
 from geofence_core.judge import OUTSIDE_FLOOR_M
+from geofence_core.listed import Places, listed_m
 from geofence_core.nearest import POINTS, Work
 
 TILES_PER_DEG = 32

@@ -14,8 +14,8 @@ from geofence_core.arrays import F64, I64, Bool, float_column
 from geofence_core.crossed import CrossedZones, crossed
 from geofence_core.errors import ColumnError, ZoneGeometryError
 from geofence_core.given import from_shapely
-from geofence_core.grids import Places
 from geofence_core.index import ZoneIndex, places_of
+from geofence_core.listed import Places
 from geofence_core.shapes import DrawnShapes, Mend, ZoneShape
 from geofence_core.validate import check, check_order
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 import shapely
 
-from geofence_core import grids
+from geofence_core import listed
 from geofence_core.edges import ASK, EdgeTable
 
 F64 = npt.NDArray[np.float64]
@@ -39,7 +39,7 @@ class PlaneSpy:
 
     @classmethod
     def on(cls, monkeypatch: pytest.MonkeyPatch) -> "PlaneSpy":
-        spy, kernel = cls(), grids.nearest
+        spy, kernel = cls(), listed.nearest
 
         def overheard(edges: EdgeTable, *rest: Any, **more: Any) -> Any:
             if edges is not spy._edges:
@@ -49,7 +49,7 @@ class PlaneSpy:
             spy._heard.append((point.copy(), kernel(straight, *rest, **more)[0].copy()))
             return kernel(edges, *rest, **more)
 
-        monkeypatch.setattr(grids, "nearest", overheard)
+        monkeypatch.setattr(listed, "nearest", overheard)
         return spy
 
     def _meet(self, edges: EdgeTable) -> None:

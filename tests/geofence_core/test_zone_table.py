@@ -10,7 +10,7 @@ import pytest
 import shapely
 
 import geofence_core as gc
-from geofence_core import balls, boundary, grids, index, sheets, side
+from geofence_core import balls, boundary, gridpairs, index, nearest, sheets, side
 from tests.geofence_core.drawing import box, circle, collection, corridor, feature, mixed, polygon, scatter, table
 
 
@@ -227,7 +227,10 @@ def test_chunk_sizes_change_no_bit(
     monkeypatch.setattr(index, "CHUNK_PAIRS", 97)
     monkeypatch.setattr(balls, "CHUNK_PAIRS", 97)
     monkeypatch.setattr("geofence_core.assigned.CHUNK_PAIRS", 31)
-    monkeypatch.setattr(grids, "POINTS", 13)
+    monkeypatch.setattr(gridpairs, "POINTS", 13)
+    monkeypatch.setattr(gridpairs, "LOOK_UP", 17)
+    monkeypatch.setattr(nearest, "FEW_POINTS", 6)
+    monkeypatch.setattr(nearest, "CANDIDATES", 8)
     monkeypatch.setattr(sheets, "POINTS", 11)
     monkeypatch.setattr(sheets, "POOL", 2)
     monkeypatch.setattr(side, "CHUNK_BLOCKS", 5)

@@ -1,0 +1,85 @@
+"""Pairs with a list of edges: into the plane of the zone, to the nearest edge, back to the ground."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from geofence_core.arrays import F64, I32, I64, U8, U16, indices
+from geofence_core.drawn import DrawnZones
+from geofence_core.edges import EdgeTable
+from geofence_core.judge import OUTSIDE_FLOOR_M
+from geofence_core.meridian import latitude_terms, project
+from geofence_core.nearest import Work, nearest
+
+
+class Places(NamedTuple):
+    """Positions of pairs: latitude and longitude, float64 (P,), degree, longitude in [-180, 180), NaN allowed."""
+
+    lat_deg: F64
+    lon_deg: F64
+
+
+def turned(dlon: F64) -> F64:
+    """Differences of longitudes the short way round, in place; NaN stays NaN."""
+    if dlon.size and not (dlon.max() <= 180.0 and dlon.min() >= -180.0):
+        dlon -= 360.0 * np.rint(dlon / 360.0)
+    return dlon
+
+
+def settle(signed: F64, limit_m: float, out: F64, at: I64) -> None:
+    """Put exact values up to the limit into ``out[at]``; beyond it only the side is taken over, as from a far cell."""
+    keep = indices(signed <= limit_m)
+    d = signed.take(keep)
+    np.maximum(d, -limit_m, out=d)
+    out[at.take(keep)] = d
+
+
+def listed_m(
+    edges: EdgeTable,
+    candidate: U16,
+    drawn: DrawnZones,
+    places: Places,
+    zone: I64 | I32 | int,
+    start: I32,
+    count: U8,
+    work: Work,
+) -> F64:
+    """Signed distance of pairs with lists: into the zone's plane, nearest edge, back to the ground; float64 (P,).
+
+    ``zone``: integers (P,), or one for all. The plane stretches lengths with the square of the distance from its
+    meridian; distances are shrunk by the stretch at the fix, which leaves 1e-7 of them in the band and 1e-5 at 15 km.
+    """
+    dlon = turned(places.lon_deg - edges.meridian_deg.take(zone))
+    point = project(latitude_terms(places.lat_deg), dlon, edges.origin_m.take(zone))
+    signed, ask = nearest(edges, candidate, np.asarray(edges.first.take(zone)), point, start, count, work)
+    shrink = point.real * point.real
+    shrink *= edges.scale_per_m2.take(zone)
+    np.subtract(1.0, shrink, out=shrink)
+    signed *= shrink
+    if ask.size:
+        whose = zone if isinstance(zone, np.ndarray) else np.full(signed.size, zone)
+        _ask(edges, drawn, places, whose, dlon, ask, signed)
+    reach = np.asarray(edges.reach_m.take(zone))
+    if not reach.ndim:
+        return np.abs(signed) - reach if reach else signed
+    lines = indices(reach)
+    if lines.size:
+        signed[lines] = np.abs(signed[lines]) - reach[lines]
+    return signed
+
+
+def _ask(
+    edges: EdgeTable, drawn: DrawnZones, places: Places, zone: I64 | I32, dlon: F64, ask: I64, signed: F64
+) -> None:
+    ask = ask[edges.reach_m.take(zone.take(ask)) == 0.0]
+    if not ask.size:
+        return
+    z = zone.take(ask)
+    lon = places.lon_deg.take(ask)
+    turned = np.abs(lon - edges.meridian_deg.take(z)) > 180.0
+    lon = np.where(turned, edges.meridian_deg.take(z) + dlon.take(ask), lon)
+    inside, touching = drawn.sides(z, places.lat_deg.take(ask), lon)
+    d = np.abs(signed.take(ask))
+    d = np.where(inside, -d, np.maximum(d, OUTSIDE_FLOOR_M))
+    d[touching] = 0.0
+    signed[ask] = d + 0.0
