@@ -126,7 +126,13 @@ class RadioDoor(Protocol):
         Raises
         ------
         RadioAbsentError, LinkFailedError
+        LinkAuthError
+            There is a bond, and the sender refuses it.
         """
+        ...
+
+    async def forget(self, advert: Advert, *, within_s: float) -> None:
+        """Remove the bond with the sender and what is cached of it."""
         ...
 
     async def close(self) -> None:

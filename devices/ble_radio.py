@@ -15,143 +15,20 @@ from typing import Self
 from devices.backoff import Backoff
 from devices.ble_finder import TagFinder
 from devices.ble_link import Advert, Link, RadioDoor
-from devices.ble_slots import SLOTS_DEFAULT, Claim, Urgency, plan_slots
+from devices.ble_seat import Seat
+from devices.ble_slots import SLOTS_DEFAULT, plan_slots
 from devices.ble_target import BleTarget
 from devices.clock import Clock
-from devices.errors import LinkFailedError, RadioAbsentError, RadioError
+from devices.errors import RadioAbsentError, RadioError
 
 SILENCE_S = 5.0
 """s. A scan that reported nothing for so long is started anew. Where there are tags there are several advertisements a
 second; where there is nothing, the cost is two calls to the Bluetooth service."""
 RECHECK_S = 1.0
 """s. Least time between two such restarts, however many connections break at once: BlueZ needs some 100 ms for one."""
-FRESH_NS = 12_000_000_000
-"""ns. How old an advertisement may be to connect on. Linux reports a constant one about every 10 s only."""
-
 DoorOpener = Callable[[str | None, Clock], RadioDoor]
 
 _log = logging.getLogger(__name__)
-
-
-class Seat:
-    """What one tag's driver has at an adapter.
-
-    Attributes
-    ----------
-    may_connect : asyncio.Event
-        Set while it is this tag's turn; ``connect`` uses it up.
-    give_way : asyncio.Event
-        Set when a more urgent tag needs the place: end the attempt or the connection.
-    newest : Advert or None
-        The tag's last advertisement.
-    """
-
-    def __init__(
-        self,
-        adapter: "_Adapter",
-        device_id: str,
-        target: BleTarget,
-        on_advert: Callable[[Advert], None],
-        on_adapter: Callable[[bool, str], None],
-    ) -> None:
-        self.device_id = device_id
-        self.target = target
-        self.on_advert = on_advert
-        self.on_adapter = on_adapter
-        self.may_connect = asyncio.Event()
-        self.give_way = asyncio.Event()
-        self.newest: Advert | None = None
-        self.urgency = Urgency.ROUTINE
-        self.linked_since_mono_ns: int | None = None
-        self.is_connecting = False
-        self.last_linked_mono_ns = adapter.clock.mono_ns()
-        self._adapter = adapter
-        self._ready_at_mono_ns: int | None = None
-        self._used: Advert | None = None
-
-    @property
-    def adapter_detail(self) -> str | None:
-        """Why the adapter cannot be used; None while it can."""
-        return self._adapter.down_detail
-
-    def want(self, *, not_before_mono_ns: int) -> None:
-        """Ask for a turn to connect, from that time on."""
-        self._ready_at_mono_ns = not_before_mono_ns
-        self._adapter.plan_at(not_before_mono_ns)
-
-    def set_urgency(self, urgency: Urgency) -> None:
-        """Say how much depends on a connection now."""
-        if urgency is not self.urgency:
-            self.urgency = urgency
-            self._adapter.plan()
-
-    async def connect(self, *, within_s: float) -> Link:
-        """Connect to the sender of the newest advertisement, in this tag's turn.
-
-        Raises
-        ------
-        RadioError
-            The turn is given back.
-        """
-        advert = self.newest
-        self.may_connect.clear()
-        self._ready_at_mono_ns = None
-        # An attempt uses its advertisement up: the next needs one that came after it, so that a tag which has left does
-        # not keep the adapter busy.
-        self._used = advert
-        try:
-            if advert is None:
-                raise LinkFailedError(f"{self.device_id}: not heard yet")
-            link = await self._adapter.connect(advert, within_s=within_s)
-        except BaseException:
-            self.is_connecting = False
-            self._adapter.plan()
-            raise
-        self.is_connecting = False
-        self.linked_since_mono_ns = self.last_linked_mono_ns = self._adapter.clock.mono_ns()
-        self._adapter.plan()
-        return link
-
-    def left(self) -> None:
-        """Say that the connection is over."""
-        if self.linked_since_mono_ns is not None:
-            self.last_linked_mono_ns = self._adapter.clock.mono_ns()
-        self.linked_since_mono_ns = None
-        self.give_way.clear()
-        self._adapter.plan()
-
-    def suspect(self) -> None:
-        """Say that a connection broke for no known reason: perhaps the adapter went."""
-        self._adapter.suspect()
-
-    def hear(self, advert: Advert) -> None:
-        """Take an advertisement of this tag."""
-        first_since_used = self.newest is self._used
-        self.newest = advert
-        self.on_advert(advert)
-        if first_since_used:
-            self._adapter.plan()
-
-    def claim(self, now_mono_ns: int) -> Claim:
-        """Say what this tag brings forward."""
-        is_fresh = (
-            self.newest is not None
-            and self.newest is not self._used
-            and now_mono_ns - self.newest.t_rx_mono_ns <= FRESH_NS
-        )
-        is_due = self._ready_at_mono_ns is not None and self._ready_at_mono_ns <= now_mono_ns
-        return Claim(
-            device_id=self.device_id,
-            urgency=self.urgency,
-            last_linked_mono_ns=self.last_linked_mono_ns,
-            linked_since_mono_ns=self.linked_since_mono_ns,
-            is_connecting=self.is_connecting,
-            is_ready=is_fresh and is_due,
-        )
-
-    def leave(self) -> None:
-        """Give the seat back."""
-        self._adapter.remove(self)
 
 
 class Radio:
@@ -296,6 +173,10 @@ class _Adapter:
             raise RadioAbsentError(f"{self._name}: {self.down_detail or 'not open'}")
         return await self._door.connect(advert, within_s=within_s)
 
+    async def forget(self, advert: Advert, *, within_s: float) -> None:
+        if self._door is not None:
+            await self._door.forget(advert, within_s=within_s)
+
     async def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -328,7 +209,7 @@ class _Adapter:
             self._backoff.reset()
             self._set_up(True, f"{self._name} listens")
             try:
-                await asyncio.sleep(RECHECK_S)
+                await asyncio.sleep(min(RECHECK_S, self._silence_s))
                 await self._until_silent_or_suspected()
             finally:
                 await scan.stop()

@@ -79,10 +79,11 @@ def parse_ble_target(text: str, *, folder: Path) -> BleTarget:
     passkey = _find_passkey(spec, folder)
     if passkey is not None and pair is not Pairing.MITM:
         raise spec.error("passkey_file is used with pair=mitm only. Next: add pair=mitm, or leave the passkey out")
+    key = _read_key(spec, folder) if "key_file" in spec.options else None
+    address = None
     if spec.target == ROLLING:
-        if "key_file" not in spec.options:
+        if key is None:
             raise spec.error("a rolling tag is known by its key alone. Next: add key_file=PATH")
-        address, key = None, _read_key(spec, folder)
     else:
         address = spec.target.upper()
         if not _ADDRESS.fullmatch(address):
@@ -90,7 +91,6 @@ def parse_ble_target(text: str, *, folder: Path) -> BleTarget:
                 f"{spec.target!r} is not an address: expected {ROLLING!r} or six bytes such as C0:DE:00:00:00:01"
                 f"{closest(spec.target, [ROLLING])}"
             )
-        key = _read_key(spec, folder) if "key_file" in spec.options else None
     return BleTarget(
         text=spec.text,
         address=address,

@@ -22,7 +22,7 @@ from bleak.exc import (
 )
 
 from devices.ble_link import Advert, Characteristic, Link, RadioDoor, Scan
-from devices.ble_radio import Radio
+from devices.ble_radio import SILENCE_S, Radio
 from devices.ble_slots import SLOTS_DEFAULT
 from devices.ble_target import ESPHOME_SCHEME
 from devices.clock import Clock
@@ -49,6 +49,8 @@ _AUTH_CODES = frozenset({0x05, 0x08, 0x0C, 0x0F})
 """ATT errors that ask for a link with more security: authentication, authorization, key size, encryption."""
 _AUTH_DBUS = ("Authentication", "NotAuthorized", "NotPermitted")
 """What BlueZ calls a failed pairing, or an attribute that wants one."""
+_BOND_REFUSED = ("le-connection-unknown", "key-missing", "AuthenticationFailed")
+"""What BlueZ answers to Connect when a bonded tag does not accept the key (the kernel ends the link)."""
 _BLEAK_FAILURES = (
     BleakError,
     OSError,
@@ -72,13 +74,22 @@ class BleRadio(Radio):
     clock : Clock
     n_slots : int
         Connections that one adapter keeps.
+    silence_s : float
+        See ``ble_radio.SILENCE_S``.
     rng : random.Random, optional
         Jitter of the backoff.
     """
 
-    def __init__(self, clock: Clock, *, n_slots: int = SLOTS_DEFAULT, rng: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        n_slots: int = SLOTS_DEFAULT,
+        silence_s: float = SILENCE_S,
+        rng: random.Random | None = None,
+    ) -> None:
         self._pairing = asyncio.Lock()
-        super().__init__(clock, self._open_bleak, n_slots=n_slots, rng=rng)
+        super().__init__(clock, self._open_bleak, n_slots=n_slots, silence_s=silence_s, rng=rng)
 
     def _open_bleak(self, adapter: str | None, clock: Clock) -> RadioDoor:
         if adapter is not None and adapter.startswith(f"{ESPHOME_SCHEME}:"):
@@ -156,8 +167,18 @@ class BleakDoor:
         except TimeoutError as exc:
             raise LinkFailedError(f"{advert.address}: no connection within {within_s:g} s") from exc
         except _BLEAK_FAILURES as exc:
+            if _has_bond(device) and any(word in str(exc) for word in _BOND_REFUSED):
+                raise LinkAuthError(f"{advert.address}: refuses our bond: {_radio_detail(exc)}") from exc
             raise LinkFailedError(f"{advert.address}: {_radio_detail(exc)}") from exc
         return _BleakLink(advert.address, client, lost, self._pairing, has_bond=_has_bond(device))
+
+    async def forget(self, advert: Advert, *, within_s: float) -> None:
+        """Remove the bond. See ``RadioDoor``."""
+        device = advert.handle if isinstance(advert.handle, BLEDevice) else advert.address
+        try:
+            await _bounded(BleakClient(device).unpair(), within_s)
+        except _BLEAK_FAILURES as exc:
+            raise LinkFailedError(f"{advert.address}: the bond could not be removed: {_radio_detail(exc)}") from exc
 
     async def close(self) -> None:
         """Nothing is held between scans and connections."""

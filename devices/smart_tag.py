@@ -17,9 +17,9 @@ from devices.ble_finder import find_tag_advert
 from devices.ble_link import Advert, Link
 from devices.ble_radio import Radio, Seat
 from devices.ble_slots import Urgency
-from devices.ble_target import BleTarget
+from devices.ble_target import BleTarget, Pairing
 from devices.clock import Clock
-from devices.errors import LinkLostError, RadioError, WarnLoss, WarnLostError
+from devices.errors import LinkAuthError, LinkLostError, RadioError, WarnLoss, WarnLostError
 from devices.events import DeviceEvent, LinkEvent, LinkState, PresenceEvent, Stamps
 from devices.health import RadioCounts, SmartTagHealth
 from devices.presence import AdvertMark, PresenceWatch
@@ -34,6 +34,10 @@ __all__ = ["SmartTag", "TagTiming", "WarnLoss", "WarnLostError", "WarnReceipt"]
 FIRST_BACKOFF_NS = 200_000_000
 """ns. A tag whose connection broke at the edge of its range advertises again within 0.1 to 1 s; an attempt costs the
 adapter a pause of its scan, so knocking faster hears less."""
+
+BOND_REFUSALS = 3
+"""Connections in a row that a tag may refuse to encrypt before our bond is removed: one such failure is also how a link
+looks that broke in the wrong moment."""
 
 _log = logging.getLogger(__name__)
 
@@ -94,6 +98,7 @@ class SmartTag:
         self._warn_write_max_ns: int | None = None
         self._keys_are_sent = False
         self._may_forget_bond = True
+        self._bond_refusals = 0
 
     @property
     def health(self) -> SmartTagHealth:
@@ -186,7 +191,10 @@ class SmartTag:
             return await attempt
         except RadioError as exc:
             self._counts.connect_failures += 1
-            self._went_down(str(exc))
+            detail = str(exc)
+            if isinstance(exc, LinkAuthError):
+                detail = await self._doubt_bond(seat, detail)
+            self._went_down(detail)
             return None
         except asyncio.CancelledError:
             current = asyncio.current_task()
@@ -199,6 +207,19 @@ class SmartTag:
         finally:
             gives_way.cancel()
             await asyncio.gather(gives_way, return_exceptions=True)
+
+    async def _doubt_bond(self, seat: Seat, detail: str) -> str:
+        """Remove a bond that the tag has refused too often; whether it is made anew, its target says."""
+        self._bond_refusals += 1
+        if self._bond_refusals < BOND_REFUSALS or not self._may_forget_bond or self._target.pair is Pairing.NONE:
+            return detail
+        self._bond_refusals = 0
+        self._may_forget_bond = False
+        self._keys_are_sent = False
+        self._counts.bonds_lost += 1
+        with contextlib.suppress(RadioError):
+            await seat.forget(within_s=self._timing.answer_s)
+        return f"{detail}; the tag has lost its bond, ours was removed, pairing anew"
 
     async def _use(self, seat: Seat, link: Link) -> str:
         """Work on a connection until it ends; return why it did."""
@@ -241,6 +262,7 @@ class SmartTag:
             self._note(session)
 
     def _note(self, session: TagSession) -> None:
+        self._bond_refusals = 0
         if session.is_set_up:
             self._backoff.reset()
         self._keys_are_sent = (session.keys_are_sent or self._keys_are_sent) and not session.bonds_lost
