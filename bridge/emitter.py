@@ -48,6 +48,11 @@ class Emitter:
         self._status_interval_ns = status_interval_ns
         self._alerted: set[int] = set()
 
+    @property
+    def epoch(self) -> str:
+        """Name of this start of the bridge."""
+        return self._composer.identity.epoch
+
     def alert(self, change: Change, view: DeviceView, judged_mono_ns: int) -> None:
         """Publish what a change means for its alert, if anything."""
         step = self.ledger.find_step(change)

@@ -9,27 +9,25 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
-from bridge.alerts.change import AlertKey, Change, Ledger
-from bridge.alerts.equipment import BatteryPolicy, battery_changes, equipment_changes
-from bridge.alerts.proximity import BandTransition, find_separation, proximity_changes
+from bridge.alerts.change import Change, Ledger
 from bridge.alerts.silence import heard_change, silence_change
 from bridge.alerts.zones import end_of_late_run, zone_change
 from bridge.compose import Composer
 from bridge.emitter import AlertObserver, Emitter
-from bridge.judge import FixRow, PairJudge, ZoneJudge
+from bridge.equipment_watch import EquipmentWatch
+from bridge.judge import FixRow, ZoneJudge
 from bridge.ordering import Placement
+from bridge.pair_watch import PairWatch
 from bridge.plan import Plan
 from bridge.publisher import Message
 from bridge.silence import Deadline, DeadlineWheel, Due
 from bridge.turn import Turn, in_time_order, judged
 from bridge.view import DeviceView
-from bridge.warning.desk import Desk
-from bridge.warning.front import WarningFront
-from bridge.warning.policy import WarningPolicy
+from bridge.warning.front import make_front
 from bridge.warning.records import Ask, CoverGap, Delivered
 from devices.clock import Clock
 from devices.events import DeviceEvent, LinkEvent, LinkState, PresenceEvent, Stamps
-from protocols.mqtt.messages import AlertKind, BandName, ProximityDetail, WearerPair
+from protocols.mqtt.messages import AlertKind
 from protocols.rejects import Reject
 from protocols.reports import (
     BatteryLevel,
@@ -77,11 +75,6 @@ class Pipeline:
         self._clock = clock
         self._wheel = wheel
         policy = plan.config.policy
-        self._battery = BatteryPolicy(
-            low_pct=policy.battery_low_pct,
-            critical_pct=policy.battery_critical_pct,
-            hysteresis_pct=policy.battery_hysteresis_pct,
-        )
         self._publish_positions = policy.publish_positions
         self._emitter = Emitter(
             composer=composer,
@@ -94,19 +87,11 @@ class Pipeline:
         self._by_id = {view.id: view for view in self.views}
         self._live = ZoneJudge(plan, late=False)
         self._late = ZoneJudge(plan, late=True)
-        self._pairs = PairJudge(plan, self.views)
-        for wearer_idx, protected_idx in self._pairs.names():
-            self._set_band(self.views[wearer_idx], self.views[protected_idx], BandName.UNKNOWN, None)
-            self.views[protected_idx].smart_tag = "none_issued"
-        warning = plan.config.warning
-        desk = Desk(
-            plan.charges,
-            WarningPolicy.of(warning),
-            beacon_within_m=warning.beacon_within_m,
-            beacon_log_ratio=warning.beacon_log_ratio,
-            epoch=composer.identity.epoch,
+        self._warning = make_front(plan, views=self._by_id, emitter=self._emitter, wheel=wheel, clock=clock, ask=ask)
+        self._equipment = EquipmentWatch(policy, ledger=self.ledger, alert=self._alert, warning=self._warning)
+        self._pairs = PairWatch(
+            plan, self.views, clock=clock, ledger=self.ledger, alert=self._alert, warning=self._warning
         )
-        self._warning = WarningFront(desk, views=self._by_id, emitter=self._emitter, wheel=wheel, clock=clock, ask=ask)
 
     @property
     def ledger(self) -> Ledger:
@@ -157,7 +142,7 @@ class Pipeline:
                         self._fell_silent(view, deadline.due, stamps, turn)
                         turn.touch(view, stamps)
                     case Due.PAIR_AGE:
-                        self._judge_pairs(view, stamps, turn)
+                        self._pairs.judge(view, stamps, turn)
                     case Due.LATE_RUN:
                         self._end_late_run(view, stamps)
                         turn.touch(view, stamps)
@@ -202,11 +187,11 @@ class Pipeline:
                 self._warning.take_report(view, report, event.stamps, turn)
                 self._heard(view, event.stamps, turn)
                 if isinstance(report, TagState):
-                    self._take_battery(view, report.battery_pct, event.stamps, turn)
+                    self._equipment.take_battery(view, report.battery_pct, event.stamps, turn)
                     view.motion = report.motion
             case BatteryLevel():
                 self._heard(view, event.stamps, turn)
-                self._take_battery(view, event.report.battery_pct, event.stamps, turn)
+                self._equipment.take_battery(view, event.report.battery_pct, event.stamps, turn)
             case DeviceInformation():
                 self._heard(view, event.stamps, turn)
                 view.firmware = event.report.firmware
@@ -298,7 +283,7 @@ class Pipeline:
             self._wheel.touch(
                 Deadline(Due.PAIR_AGE, view.device_idx), stamps.t_decoded_mono_ns + self._pairs.max_age_ns + 1
             )
-            self._judge_pairs(view, stamps, turn)
+            self._pairs.judge(view, stamps, turn)
 
     def _take_status(self, view: DeviceView, status: TagStatus, stamps: Stamps) -> None:
         view.counts["statuses"] += 1
@@ -306,40 +291,7 @@ class Pipeline:
         late = status.stored and (told_utc_ns is None or (newest_utc_ns is not None and told_utc_ns <= newest_utc_ns))
         if late:
             self._late_report(view, stamps)
-        else:
-            view.status = status
-            view.status_utc_ns = told_utc_ns if told_utc_ns is not None else newest_utc_ns
-            equipment = (status.strap, status.case, status.shielded, status.jamming, status.battery_pct)
-            if equipment == view.judged_equipment:
-                return
-            view.judged_equipment = equipment
-        for change in equipment_changes(
-            status,
-            device_id=view.id,
-            stamps=stamps,
-            battery=self._battery,
-            is_raised=self.ledger.is_raised,
-            late=late,
-        ):
-            if not (late and self._is_told(change)):
-                self._alert(change)
-
-    def _take_battery(self, view: DeviceView, battery_pct: int, stamps: Stamps, turn: Turn) -> None:
-        """Judge a smart tag's battery; an ankle tag's stands in its status."""
-        if battery_pct == view.battery_pct:
-            return
-        view.battery_pct = battery_pct
-        for change in battery_changes(
-            battery_pct,
-            device_id=view.id,
-            occurred_utc_ns=stamps.t_rx_utc_ns,
-            stamps=stamps,
-            battery=self._battery,
-            is_raised=self.ledger.is_raised,
-        ):
-            self._alert(change)
-        critical = self.ledger.is_raised(AlertKey(device_id=view.id, kind=AlertKind.BATTERY_CRITICAL))
-        self._warning.take_battery(view, critical, stamps, turn)
+        self._equipment.take_status(view, status, stamps, late=late, is_told=self._is_told)
 
     def _take_link(self, view: DeviceView, link: LinkEvent) -> None:
         view.link = link.state
@@ -402,37 +354,6 @@ class Pipeline:
         self._late.reset_time(view.device_idx, forget=True)
         for raised in list(self.ledger.of_device(view.id, late=True)):
             self._alert(end_of_late_run(raised.last, stamps))
-
-    def _judge_pairs(self, view: DeviceView, stamps: Stamps, turn: Turn) -> None:
-        """Judge the pairs that a device is in. No others: their alerts would name a person of another case."""
-        for transition in self._pairs.judge(view, self._clock.mono_ns(), stamps=stamps):
-            wearer, protected = self._by_id[transition.wearer_id], self._by_id[transition.protected_id]
-            # Her tag first: what the provider is told takes its time to be made.
-            self._warning.take_band(wearer.id, protected.id, transition.band, stamps, view.id, turn)
-            self._note_band(transition, wearer, protected)
-            key = AlertKey(device_id=wearer.id, kind=AlertKind.PROXIMITY_BREACH, about=protected.id)
-            for change in proximity_changes(transition, was_raised=self.ledger.is_raised(key)):
-                self._alert(change)
-            turn.touch(wearer, stamps)
-            turn.touch(protected, stamps)
-
-    def _note_band(self, transition: BandTransition, wearer: DeviceView, protected: DeviceView) -> None:
-        separation = find_separation(transition)
-        detail = ProximityDetail(
-            wearer=wearer.id,
-            band=transition.band,
-            distance_m=round(separation.distance_m, 1) if separation else None,
-            bearing_deg=round(separation.bearing_deg, 1) if separation else None,
-        )
-        self._set_band(wearer, protected, transition.band, detail)
-
-    def _set_band(
-        self, wearer: DeviceView, protected: DeviceView, band: BandName, detail: ProximityDetail | None
-    ) -> None:
-        wearer.wearer_pairs[protected.id] = WearerPair(ref=protected.id, band=band)
-        protected.protected_pairs[wearer.id] = detail or ProximityDetail(
-            wearer=wearer.id, band=band, distance_m=None, bearing_deg=None
-        )
 
     def _fell_silent(
         self, view: DeviceView, due: Due, stamps: Stamps, turn: Turn, told: PresenceEvent | None = None

@@ -119,7 +119,13 @@ def find_charges(config: BridgeConfig) -> tuple[Charge, ...]:
                 beacon_wearer[tag] = order.wearer
     wearers |= {(tag, tag): [] for tag in sorted(smart - taken)}
     return tuple(
-        Charge(person=person, smart_tag=tag, wearers=tuple(names), beacon_wearer=beacon_wearer.get(tag, ""))
+        Charge(
+            person=person,
+            smart_tag=tag,
+            wearers=tuple(names),
+            # A tag may have been given the key elsewhere; where she is protected from one man, it is his.
+            beacon_wearer=beacon_wearer.get(tag, names[0] if len(names) == 1 else ""),
+        )
         for (person, tag), names in wearers.items()
     )
 

@@ -58,7 +58,7 @@ def _device(device: DeviceSection) -> Iterator[tuple[str, str]]:
 
 def _no_smart_tag(name: str, kinds: Mapping[str, str], smart: list[str]) -> str:
     if name in kinds:
-        return f"device {name!r} is a {kinds[name]}. Next: set its kind to smart_tag, or name another device"
+        return f"device {name!r} has kind {kinds[name]!r}. Next: set its kind to smart_tag, or name another device"
     close = difflib.get_close_matches(name, smart, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else f" Smart tags: {', '.join(smart) or 'none'}."
     return f"there is no device {name!r}.{hint}"

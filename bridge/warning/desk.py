@@ -55,6 +55,7 @@ class Desk:
         beacon_log_ratio: float,
         epoch: str,
     ) -> None:
+        self._hold_ns = policy.beacon_hold_ns
         self._charges = {charge.smart_tag: charge for charge in charges}
         self._people = {
             charge.person: PersonDesk(
@@ -156,11 +157,13 @@ class Desk:
         if desk is None:
             return []
         wearer = self._charges[device_id].beacon_wearer
+        age_ns = sighting.age_ms * 1_000_000
         match sighting.verdict:
             case BeaconVerdict.GENUINE:
-                if not self._hearings[device_id].is_near(sighting, on.stamps.t_rx_mono_ns):
+                # What was kept while nobody could hear the tag says nothing about now.
+                if age_ns >= self._hold_ns or not self._hearings[device_id].is_near(sighting, on.stamps.t_rx_mono_ns):
                     return []
-                return desk.take_beacon(wearer, "her unit hears the beacon", on, age_ns=sighting.age_ms * 1_000_000)
+                return desk.take_beacon(wearer, "her unit hears the beacon", on, age_ns=age_ns)
             case BeaconVerdict.STRANGER:
                 return []
             case BeaconVerdict.FORGED | BeaconVerdict.REPLAYED | BeaconVerdict.CLONED:

@@ -5,11 +5,13 @@ from dataclasses import replace
 
 from bridge.alerts.change import AlertKey, Change
 from bridge.emitter import Emitter
+from bridge.plan import Plan
 from bridge.silence import Deadline, DeadlineWheel, Due
 from bridge.turn import Turn
 from bridge.view import DeviceView
 from bridge.warning.desk import Desk
 from bridge.warning.person import PersonDesk
+from bridge.warning.policy import WarningPolicy
 from bridge.warning.records import Answer, Ask, CoverGap, Delivered, Occasion, Outcome, Step, Word
 from bridge.warning.told import standing
 from devices.clock import Clock
@@ -19,6 +21,29 @@ from protocols.reports import BeaconSighting, TagEvent, TagState
 
 _ANSWERED = (AlertKind.PROXIMITY_BREACH, AlertKind.BEACON_HEARD)
 """Alerts that carry whether she acknowledged; on her side only."""
+
+
+def make_front(
+    plan: Plan,
+    *,
+    views: Mapping[str, DeviceView],
+    emitter: Emitter,
+    wheel: DeadlineWheel,
+    clock: Clock,
+    ask: Callable[[Ask], None],
+) -> "WarningFront":
+    """Put the desk of a plan together, and note who has no smart tag."""
+    for person in plan.unwarnable:
+        views[person].smart_tag = "none_issued"
+    policy = plan.config.warning
+    desk = Desk(
+        plan.charges,
+        WarningPolicy.of(policy),
+        beacon_within_m=policy.beacon_within_m,
+        beacon_log_ratio=policy.beacon_log_ratio,
+        epoch=emitter.epoch,
+    )
+    return WarningFront(desk, views=views, emitter=emitter, wheel=wheel, clock=clock, ask=ask)
 
 
 class WarningFront:
@@ -54,9 +79,10 @@ class WarningFront:
         self._wheel = wheel
         self._clock = clock
         self._ask = ask
-        for person in desk.people:
-            view = views[person.person]
-            view.smart_tag, view.smart_tag_id, view.sos = "unknown", person.smart_tag, False
+        for view in views.values():
+            person = desk.find(view.id)
+            if person is not None:
+                view.smart_tag, view.smart_tag_id, view.sos = "unknown", person.smart_tag, False
 
     def start(self, now_mono_ns: int) -> None:
         """Begin to wait for the bands of everybody."""

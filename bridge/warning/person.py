@@ -111,11 +111,9 @@ class PersonDesk:
         found.append(self._word(AlertKind.SOS, pressed, reason, on, occurred_utc_ns=occurred_utc_ns))
         return found
 
-    def take_beacon(
-        self, wearer: str, reason: str, on: Occasion, *, age_ns: int = 0, hold_ns: int | None = None
-    ) -> list[Outcome]:
+    def take_beacon(self, wearer: str, reason: str, on: Occasion, *, age_ns: int) -> list[Outcome]:
         """Take a genuine sighting of a wearer's beacon that is strong enough."""
-        hold_ns = self._policy.beacon_hold_ns if hold_ns is None else hold_ns
+        hold_ns = self._policy.beacon_hold_ns
         if age_ns >= hold_ns:
             return []
         was_heard = wearer in self._beacon_due

@@ -12,7 +12,7 @@ from bridge.plan import make_plan
 from bridge.publisher import Lane, Message
 from bridge.silence import DeadlineWheel
 from bridge.warning.records import Ask
-from devices.events import DeviceEvent, LinkEvent, LinkState, Stamps
+from devices.events import DeviceEvent, LinkEvent, LinkState, PresenceEvent, Stamps
 from protocols.mqtt.messages import CountedEvent
 from protocols.rejects import Reject
 from protocols.reports import Closure, DateRule, Fix, FixState, Jamming, Report, TagStatus
@@ -75,9 +75,11 @@ wearer = "tag"
 
 
 class Bench:
-    def __init__(self, folder: Path, *, zones: str = "", extra: str = "", epoch: str = "EPOCH") -> None:
+    def __init__(
+        self, folder: Path, *, zones: str = "", extra: str = "", epoch: str = "EPOCH", config: str = CONFIG
+    ) -> None:
         (folder / "zones.geojson").write_text(json.dumps(ZONES))
-        (folder / "bridge.toml").write_text(CONFIG.replace("{zones}", zones) + extra)
+        (folder / "bridge.toml").write_text(config.replace("{zones}", zones) + extra)
         self.clock = ManualClock(utc_ns=T0_UTC_NS)
         self.wheel = DeadlineWheel()
         self.messages: list[Message] = []
@@ -106,12 +108,12 @@ class Bench:
 
     # Input
 
-    def event(self, device: str, report: Report | Reject | LinkEvent) -> DeviceEvent:
+    def event(self, device: str, report: Report | Reject | LinkEvent | PresenceEvent) -> DeviceEvent:
         now = self.clock.mono_ns()
         stamps = Stamps(t_rx_mono_ns=now, t_rx_utc_ns=self.clock.utc_ns(), t_decoded_mono_ns=now)
         return DeviceEvent(device_id=device, report=report, stamps=stamps)
 
-    def feed(self, device: str, *reports: Report | Reject | LinkEvent) -> None:
+    def feed(self, device: str, *reports: Report | Reject | LinkEvent | PresenceEvent) -> None:
         """All of them arrive in one turn of the loop."""
         self.pipeline.process([self.event(device, report) for report in reports])
 

@@ -91,6 +91,17 @@ def test_every_kind_and_band_has_a_gravity() -> None:
         assert gravity_of(m.AlertKind.PROXIMITY_BREACH, band).severity
 
 
+def test_warning_that_did_not_arrive_is_as_grave_as_its_level() -> None:
+    kind = m.AlertKind.PROTECTED_PERSON_NOT_WARNED
+    assert [gravity_of(kind, None, level).severity for level in ("notice", "alarm", "contact")] == [
+        "Severe",
+        "Extreme",
+        "Extreme",
+    ]
+    # Her ring says nothing here: what counts is what she should have been told.
+    assert gravity_of(kind, m.BandName.CONTACT, "notice").severity == "Severe"
+
+
 def names_within(kind: object, seen: set[object]) -> set[str]:
     """All field names that a type can hold, at any depth."""
     if kind in seen:
@@ -110,6 +121,18 @@ def test_no_wearer_side_type_has_a_place_for_distance_or_bearing() -> None:
     assert not {name for name in wearer_side if "distance" in name or "bearing" in name or "separation" in name}
     assert not {"protected_position", "proximity"} & wearer_side
     assert {"distance_m", "bearing_deg"} <= names_within(m.ProtectedEvent, set())
+
+
+def test_no_wearer_side_type_has_a_place_for_her_tag() -> None:
+    wearer_side = names_within(m.WearerEvent, set())
+    hers = {"smart_tag", "smart_tag_id", "sos", "warning", "warn_id", "acknowledged_mono_ns"}
+    assert not hers & wearer_side
+    assert hers <= names_within(m.ProtectedEvent, set())
+
+
+def test_a_warning_has_no_place_for_a_position_or_a_distance() -> None:
+    names = names_within(m.WarningEvent, set())
+    assert not {name for name in names if any(word in name for word in ("position", "distance", "bearing", "coord"))}
 
 
 def test_what_a_wearer_side_reader_learns_about_her_is_a_reference_and_a_band() -> None:

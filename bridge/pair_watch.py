@@ -1,0 +1,95 @@
+"""Pairs of a wearer and a protected person: judged for who moved; her tag hears of it first, then the provider."""
+
+from collections.abc import Callable, Sequence, Set
+
+from bridge.alerts.change import AlertKey, Change, Ledger
+from bridge.alerts.proximity import BandTransition, find_separation, proximity_changes
+from bridge.judge import FixRow, PairJudge
+from bridge.plan import Plan
+from bridge.turn import Turn
+from bridge.view import DeviceView
+from bridge.warning.front import WarningFront
+from devices.clock import Clock
+from devices.events import Stamps
+from protocols.mqtt.messages import AlertKind, BandName, ProximityDetail, WearerPair
+
+
+class PairWatch:
+    """Follows the band of every pair.
+
+    Parameters
+    ----------
+    plan : Plan
+    views : sequence of DeviceView
+    clock : Clock
+        Ages of positions are counted on it.
+    ledger : Ledger
+    alert : callable
+        Takes every change.
+    warning : WarningFront
+        Takes every band, before the provider is told of it.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        views: Sequence[DeviceView],
+        *,
+        clock: Clock,
+        ledger: Ledger,
+        alert: Callable[[Change], None],
+        warning: WarningFront,
+    ) -> None:
+        self._judge = PairJudge(plan, views)
+        self._by_id = {view.id: view for view in views}
+        self._clock = clock
+        self._ledger = ledger
+        self._alert = alert
+        self._warning = warning
+        for wearer_idx, protected_idx in self._judge.names():
+            _set_band(views[wearer_idx], views[protected_idx], BandName.UNKNOWN, None)
+
+    @property
+    def devices(self) -> Set[int]:
+        """Rows of the devices that are in any pair."""
+        return self._judge.devices
+
+    @property
+    def max_age_ns(self) -> int:
+        """Older positions make a pair unknown."""
+        return self._judge.max_age_ns
+
+    def move(self, row: FixRow) -> None:
+        """Take a device's newest live position."""
+        self._judge.move(row)
+
+    def judge(self, view: DeviceView, stamps: Stamps, turn: Turn) -> None:
+        """Judge the pairs that a device is in. No others: their alerts would name a person of another case."""
+        for transition in self._judge.judge(view, self._clock.mono_ns(), stamps=stamps):
+            wearer, protected = self._by_id[transition.wearer_id], self._by_id[transition.protected_id]
+            # Her tag first: what the provider is told takes its time to be made.
+            self._warning.take_band(wearer.id, protected.id, transition.band, stamps, view.id, turn)
+            _note_band(transition, wearer, protected)
+            key = AlertKey(device_id=wearer.id, kind=AlertKind.PROXIMITY_BREACH, about=protected.id)
+            for change in proximity_changes(transition, was_raised=self._ledger.is_raised(key)):
+                self._alert(change)
+            turn.touch(wearer, stamps)
+            turn.touch(protected, stamps)
+
+
+def _note_band(transition: BandTransition, wearer: DeviceView, protected: DeviceView) -> None:
+    separation = find_separation(transition)
+    detail = ProximityDetail(
+        wearer=wearer.id,
+        band=transition.band,
+        distance_m=round(separation.distance_m, 1) if separation else None,
+        bearing_deg=round(separation.bearing_deg, 1) if separation else None,
+    )
+    _set_band(wearer, protected, transition.band, detail)
+
+
+def _set_band(wearer: DeviceView, protected: DeviceView, band: BandName, detail: ProximityDetail | None) -> None:
+    wearer.wearer_pairs[protected.id] = WearerPair(ref=protected.id, band=band)
+    protected.protected_pairs[wearer.id] = detail or ProximityDetail(
+        wearer=wearer.id, band=band, distance_m=None, bearing_deg=None
+    )
