@@ -5,31 +5,27 @@ It stands behind the emulated org.bluez and knows nothing of D-Bus. On an `HciPo
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from bumble import hci
-from bumble.att import ATT_Error
 from bumble.core import BaseBumbleError
-from bumble.device import Connection, ConnectionParametersPreferences, Device, DeviceConfiguration, Peer
-from bumble.gatt import Characteristic
-from bumble.gatt_client import CharacteristicProxy
+from bumble.device import Connection, ConnectionParametersPreferences, Device, DeviceConfiguration
 from bumble.host import Host
 from bumble.keys import MemoryKeyStore
-from bumble.pairing import PairingConfig, PairingDelegate
+from bumble.pairing import PairingConfig
 
-from rig.ble.adverts import HeardAdvert, full_uuid, merge_advert
+from rig.ble.adverts import HeardAdvert, merge_advert
 from rig.ble.air import SUPERVISION_S, Air
 from rig.ble.controllers import AirController
-from rig.ble.errors import AttRefusedError, ConnectFailedError, LinkGoneError, PairingRefusedError
+from rig.ble.errors import ConnectFailedError
+from rig.ble.gatt_link import CentralLink
 from rig.ble.hci_port import HciPort
+from rig.ble.pairing import PairingHelp, host_pairing
 from rig.ble.snoop import SnoopFile
 
 _T = TypeVar("_T")
-
-ADAPTER_MTU: Final = 517
-"""ATT MTU that is asked for, bytes. Source: BlueZ's default ``ExchangeMTU``."""
 
 ESTABLISH_S: Final = 2.0
 """Time for a tag that was just heard to be heard again and connected, seconds; ten adverts of a slow tag are more, and
@@ -38,260 +34,6 @@ then the tag is waited for anew."""
 RESCAN_S: Final = 10.24
 """Time after which Linux restarts a scan, and with it the controller's duplicate filter, seconds
 (``DISCOV_LE_TIMEOUT``)."""
-
-_FLAGS: Final = {
-    Characteristic.Properties.BROADCAST: "broadcast",
-    Characteristic.Properties.READ: "read",
-    Characteristic.Properties.WRITE_WITHOUT_RESPONSE: "write-without-response",
-    Characteristic.Properties.WRITE: "write",
-    Characteristic.Properties.NOTIFY: "notify",
-    Characteristic.Properties.INDICATE: "indicate",
-    Characteristic.Properties.AUTHENTICATED_SIGNED_WRITES: "authenticated-signed-writes",
-    Characteristic.Properties.EXTENDED_PROPERTIES: "extended-properties",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundDescriptor:
-    """A descriptor as discovered."""
-
-    handle: int
-    uuid: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundCharacteristic:
-    """A characteristic as discovered; `handle` is that of its value, the declaration stands one before it."""
-
-    handle: int
-    uuid: str
-    flags: tuple[str, ...]
-    descriptors: tuple[FoundDescriptor, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundService:
-    """A primary service as discovered."""
-
-    handle: int
-    uuid: str
-    characteristics: tuple[FoundCharacteristic, ...]
-
-
-@dataclass(slots=True, kw_only=True)
-class PairingHelp:
-    """What the host's user can do in a pairing: None where nobody is there to ask.
-
-    Attributes
-    ----------
-    can_enter, can_show : bool
-        Whether there is a keyboard, whether there is a display.
-    enter_passkey : callable, optional
-        Asked for the six digits that the tag shows; None refuses.
-    show_passkey : callable, optional
-        Shows six digits that are to be entered at the tag.
-    confirm : callable, optional
-        Asked whether both sides show these digits.
-    """
-
-    can_enter: bool = False
-    can_show: bool = False
-    enter_passkey: Callable[[], Coroutine[Any, Any, int | None]] | None = None
-    show_passkey: Callable[[int], Coroutine[Any, Any, None]] | None = None
-    confirm: Callable[[int], Coroutine[Any, Any, bool]] | None = None
-
-
-class _Delegate(PairingDelegate):
-    def __init__(self, help_: PairingHelp) -> None:
-        if help_.can_enter:
-            both = PairingDelegate.DISPLAY_OUTPUT_AND_KEYBOARD_INPUT
-            capability = both if help_.can_show else PairingDelegate.KEYBOARD_INPUT_ONLY
-        elif help_.can_show:
-            capability = PairingDelegate.DISPLAY_OUTPUT_ONLY
-        else:
-            capability = PairingDelegate.NO_OUTPUT_NO_INPUT
-        super().__init__(capability)
-        self._help = help_
-
-    async def get_number(self) -> int | None:
-        return await self._help.enter_passkey() if self._help.enter_passkey is not None else None
-
-    async def display_number(self, number: int, digits: int) -> None:
-        if self._help.show_passkey is not None:
-            await self._help.show_passkey(number)
-
-    async def compare_numbers(self, number: int, digits: int) -> bool:
-        return self._help.confirm is None or await self._help.confirm(number)
-
-
-def _is_ours() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def _text(exc: BaseException) -> str:
-    return str(exc) or type(exc).__name__
-
-
-class CentralLink:
-    """One link of the adapter to a tag.
-
-    Attributes
-    ----------
-    address : str
-        Identity address of the tag where it is known, else the one it was connected under.
-    lost : bool
-        Whether the link has ended.
-    on_lost : list of callables
-        Called once with the HCI reason when it ends.
-    """
-
-    def __init__(self, radio: "CentralRadio", connection: Connection) -> None:
-        self._radio = radio
-        self._connection = connection
-        self._peer = Peer(connection)
-        self._proxies: dict[int, CharacteristicProxy[bytes]] = {}
-        self._takers: dict[int, Callable[[bytes], None]] = {}
-        # One request at a time, as ATT has it; a waiting one learns here of the link's end, not from a request that is
-        # sent on a link that has gone.
-        self._turn = asyncio.Lock()
-        self.lost = False
-        self.on_lost: list[Callable[[int], None]] = []
-        connection.on(connection.EVENT_DISCONNECTION, self._ended)
-
-    @property
-    def address(self) -> str:
-        """Address of the tag, its identity address once paired."""
-        return str(self._connection.peer_address.to_string(False))
-
-    @property
-    def mtu(self) -> int:
-        """ATT MTU, bytes."""
-        return int(self._peer.gatt_client.mtu)
-
-    @property
-    def encrypted(self) -> bool:
-        """Whether the link is encrypted."""
-        return bool(self._connection.is_encrypted)
-
-    def _ended(self, reason: int) -> None:
-        self.lost = True
-        for call in self.on_lost:
-            call(reason)
-
-    async def _ask(self, request: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-        async with self._turn:
-            return await self._guarded(request)
-
-    async def _guarded(self, request: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-        if self.lost:
-            raise LinkGoneError(f"{self.address}: the link has ended")
-        try:
-            return await request()
-        except ATT_Error as exc:
-            raise AttRefusedError(exc.error_code) from exc
-        except asyncio.CancelledError:
-            # bumble cancels the pending request when the link ends; only our own cancelling is meant for the caller.
-            if _is_ours():
-                raise
-            raise LinkGoneError(f"{self.address}: the link ended during a request") from None
-        except (BaseBumbleError, TimeoutError) as exc:
-            raise LinkGoneError(f"{self.address}: {_text(exc)}") from exc
-
-    async def exchange_mtu(self) -> None:
-        """Agree on the longest packet."""
-        await self._ask(lambda: self._peer.request_mtu(ADAPTER_MTU))
-
-    async def discover(self) -> list[FoundService]:
-        """Ask for all services, characteristics and descriptors."""
-        return await self._ask(self._discover)
-
-    async def _discover(self) -> list[FoundService]:
-        found = []
-        for service in await self._peer.discover_services():
-            rows = []
-            for proxy in await service.discover_characteristics():
-                self._proxies[proxy.handle] = proxy
-                rows.append(
-                    FoundCharacteristic(
-                        handle=proxy.handle,
-                        uuid=full_uuid(proxy.uuid.uuid_bytes),
-                        flags=tuple(text for bit, text in _FLAGS.items() if bit in proxy.properties),
-                        descriptors=tuple(
-                            FoundDescriptor(handle=each.handle, uuid=full_uuid(each.type.uuid_bytes))
-                            for each in await proxy.discover_descriptors()
-                        ),
-                    )
-                )
-            found.append(
-                FoundService(
-                    handle=service.handle, uuid=full_uuid(service.uuid.uuid_bytes), characteristics=tuple(rows)
-                )
-            )
-        return found
-
-    async def read(self, handle: int) -> bytes:
-        """Read an attribute."""
-        return bytes(await self._ask(lambda: self._peer.gatt_client.read_value(handle)))
-
-    async def write(self, handle: int, value: bytes, *, response: bool) -> None:
-        """Write an attribute; longer values than a packet takes go as a long write where a response is asked for."""
-
-        def request() -> Coroutine[Any, Any, None]:
-            return self._peer.gatt_client.write_value(handle, value, with_response=response)
-
-        # A command needs no answer and so no turn: it is not held up by a slow read.
-        await (self._ask(request) if response else self._guarded(request))
-
-    async def subscribe(self, handle: int, taker: Callable[[bytes], None]) -> None:
-        """Have every notification or indication of a characteristic told to `taker`."""
-        proxy = self._proxies.get(handle)
-        if proxy is None:
-            raise AttRefusedError(0x0A)
-        await self._ask(lambda: self._peer.gatt_client.subscribe(proxy, taker))
-        self._takers[handle] = taker
-
-    async def unsubscribe(self, handle: int) -> None:
-        """Stop what `subscribe` began."""
-        taker = self._takers.pop(handle, None)
-        if taker is not None:
-            await self._ask(lambda: self._peer.gatt_client.unsubscribe(self._proxies[handle], taker))
-
-    async def pair(self) -> None:
-        """Pair and bond.
-
-        Raises
-        ------
-        PairingRefusedError
-            The tag refused, a passkey was wrong, or the link ended meanwhile.
-        """
-        try:
-            await self._connection.pair()
-        except (BaseBumbleError, asyncio.CancelledError) as exc:
-            if isinstance(exc, asyncio.CancelledError) and _is_ours():
-                raise
-            raise PairingRefusedError(f"{self.address}: pairing failed: {_text(exc)}") from exc
-
-    async def encrypt(self) -> None:
-        """Encrypt with the key of an earlier pairing.
-
-        Raises
-        ------
-        PairingRefusedError
-            There is no key, or the tag has lost its own.
-        """
-        try:
-            await self._connection.encrypt()
-        except (BaseBumbleError, asyncio.CancelledError) as exc:
-            if isinstance(exc, asyncio.CancelledError) and _is_ours():
-                raise
-            raise PairingRefusedError(f"{self.address}: encryption failed: {_text(exc)}") from exc
-
-    async def disconnect(self, reason: int = hci.HCI_ErrorCode.REMOTE_USER_TERMINATED_CONNECTION_ERROR) -> None:
-        """End the link from our side."""
-        if not self.lost:
-            with contextlib.suppress(BaseBumbleError):
-                await self._connection.disconnect(reason)
 
 
 @dataclass(slots=True)
@@ -454,8 +196,7 @@ class CentralRadio:
     # --- links --------------------------------------------------------------------------------------------------
 
     def _pairing_config(self, _connection: Connection) -> PairingConfig:
-        help_ = self.pairing_help
-        return PairingConfig(sc=True, mitm=help_.can_enter or help_.can_show, bonding=True, delegate=_Delegate(help_))
+        return host_pairing(self.pairing_help)
 
     async def connect(self, address: str, *, timeout_s: float) -> CentralLink:
         """Connect to a tag as Linux does: listen until it is heard, then ask it. Cancelling gives the attempt up.
@@ -477,7 +218,7 @@ class CentralRadio:
                 break
             if loop.time() >= deadline:
                 raise ConnectFailedError(f"{address} was heard but did not connect within {timeout_s:g} s")
-        link = CentralLink(self, connection)
+        link = CentralLink(connection)
         self.links.append(link)
         link.on_lost.append(lambda _reason: self.links.remove(link))
         return link

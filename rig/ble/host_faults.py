@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from rig.ble.fault_entries import Undo, entry
 from rig.ble.front.hooks import Hook
 from rig.ble.front.replies import BluezError
-from rig.ble.peripheral import PASSKEY_MAX
+from rig.ble.pairing import PASSKEY_MAX
 
 if TYPE_CHECKING:
     from rig.ble.bench import BleBench
@@ -179,23 +179,35 @@ async def _bluetoothd_dead(bench: "BleBench") -> Undo:
 
 
 @entry(
-    "the bus ends every connection; it can be reached again at once",
+    "the bus ends every connection and can be reached again at once; bluetoothd is restarted with it",
     where="bus",
-    sees="disconnected_callback; scans fall silent without an error; the next connect or scan works again",
+    sees="disconnected_callback; scans fall silent without an error; the next scan and connect work again",
     of_tag=False,
     lasting=False,
+    links_stay=False,
 )
-async def _bus_dropped(bench: "BleBench") -> None:
+async def _bus_dropped(bench: "BleBench", *, links_stay: bool) -> None:
+    # links_stay: only the clients lost their connections. bluetoothd keeps the links, so the tags do not advertise and
+    # no scan finds them; connecting to the known device works.
+    if not links_stay:
+        await bench.front.die()
+        bench.front.revive()
     bench.bus.drop_all()
 
 
 @entry(
-    "there is no bus",
+    "there is no bus, and no bluetoothd with it",
     where="bus",
     sees="disconnected_callback; every connect and scan raises an OSError (no such socket)",
     of_tag=False,
 )
 async def _bus_down(bench: "BleBench") -> Undo:
     await bench.bus.shut()
+    await bench.front.die()
     bench.bus.drop_all()
-    return bench.bus.open
+
+    async def undo() -> None:
+        bench.front.revive()
+        await bench.bus.open()
+
+    return undo

@@ -21,7 +21,6 @@ import contextlib
 import inspect
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from enum import Enum
 from typing import Any, Final, TypeVar
 
 from bumble import gatt, hci
@@ -30,14 +29,17 @@ from bumble.core import UUID, BaseBumbleError
 from bumble.device import AdvertisingType, Connection, Device, DeviceConfiguration
 from bumble.host import Host
 from bumble.keys import MemoryKeyStore
-from bumble.pairing import PairingConfig, PairingDelegate
+from bumble.pairing import PairingConfig
 
 from rig.ble.air import Air, Radio
 from rig.ble.controllers import AdvertSource, AirController
 from rig.ble.errors import AirMisuseError, AttRefusedError
 from rig.ble.hci_port import HciPort
+from rig.ble.pairing import PASSKEY_MAX, Pairing, end_failed_pairing, tag_pairing
 from rig.ble.services import Access, GattCharacteristic, GattService, Guard
 from rig.ble.snoop import SnoopFile
+
+__all__ = ["AdvertHeard", "Pairing", "Peripheral"]
 
 _T = TypeVar("_T")
 
@@ -47,9 +49,6 @@ TAG_MTU: Final = 247
 ATT_INSUFFICIENT_AUTHENTICATION: Final = 0x05
 ATT_INSUFFICIENT_ENCRYPTION: Final = 0x0F
 """ATT error codes (Core 5.4, volume 3, part F, table 3.4)."""
-
-PASSKEY_MAX: Final = 999_999
-"""Passkeys have six decimal digits (Core 5.4, volume 3, part H, section 2.3.5.3)."""
 
 AdvertHeard = Callable[[str, bytes, int], None]
 """Takes address, advertising data and RSSI in dBm of an advert that the tag heard."""
@@ -61,29 +60,6 @@ _ACCESS: Final = {
     Access.NOTIFY: gatt.Characteristic.Properties.NOTIFY,
     Access.INDICATE: gatt.Characteristic.Properties.INDICATE,
 }
-
-
-class Pairing(Enum):
-    """What a tag does when it is asked to pair."""
-
-    REFUSED = "refused"
-    JUST_WORKS = "just_works"
-    PASSKEY = "passkey"
-    """The six digits on the tag's label are asked for (MITM protection)."""
-
-
-class _Delegate(PairingDelegate):
-    def __init__(self, pairing: Pairing, passkey: int) -> None:
-        shows = pairing is Pairing.PASSKEY
-        super().__init__(PairingDelegate.DISPLAY_OUTPUT_ONLY if shows else PairingDelegate.NO_OUTPUT_NO_INPUT)
-        self._pairing = pairing
-        self._passkey = passkey
-
-    async def accept(self) -> bool:
-        return self._pairing is not Pairing.REFUSED
-
-    async def generate_passkey(self) -> int:
-        return self._passkey
 
 
 class Peripheral:
@@ -119,8 +95,8 @@ class Peripheral:
     ----------
     on_connected, on_disconnected : list of callables
         Called without arguments after a link came up or ended.
-    writes : int
-        Writes taken from a peer since the start.
+    reads, writes : int
+        Reads and writes that peers have asked for since the start.
     """
 
     def __init__(
@@ -143,6 +119,7 @@ class Peripheral:
         self.name = name
         self.on_connected: list[Callable[[], None]] = []
         self.on_disconnected: list[Callable[[], None]] = []
+        self.reads = 0
         self.writes = 0
         self.pairing = pairing
         self.interval_s = interval_s
@@ -311,6 +288,7 @@ class Peripheral:
     def _connected(self, connection: Connection) -> None:
         self._links.append(connection)
         connection.on(connection.EVENT_DISCONNECTION, lambda _reason: self._disconnected(connection))
+        connection.on(connection.EVENT_PAIRING_FAILURE, lambda _reason: end_failed_pairing(self.device, connection))
         for call in self.on_connected:
             call()
 
@@ -338,12 +316,7 @@ class Peripheral:
         await self.device.refresh_resolving_list()
 
     def _pairing_config(self, _connection: Connection) -> PairingConfig:
-        return PairingConfig(
-            sc=True,
-            mitm=self.pairing is Pairing.PASSKEY,
-            bonding=True,
-            delegate=_Delegate(self.pairing, self._passkey),
-        )
+        return tag_pairing(self.pairing, self._passkey)
 
     async def listen(self, heard: AdvertHeard) -> None:
         """Have every advert told that the tag's own radio hears, until `stop_listening`."""
@@ -416,6 +389,7 @@ class Peripheral:
             raise ATT_Error(ATT_INSUFFICIENT_AUTHENTICATION)
 
     async def _read(self, connection: Connection | None, declared: GattCharacteristic) -> bytes:
+        self.reads += 1
         await self._admit(connection, max(declared.read_guard, self.extra_guards.get(declared.uuid, Guard.OPEN)))
         if self.read_delay_s:
             await asyncio.sleep(self.read_delay_s)
@@ -428,12 +402,12 @@ class Peripheral:
             raise ATT_Error(refusal.code) from refusal
 
     async def _write(self, connection: Connection | None, declared: GattCharacteristic, value: bytes) -> None:
+        self.writes += 1
         await self._admit(connection, max(declared.write_guard, self.extra_guards.get(declared.uuid, Guard.OPEN)))
         if self.write_delay_s:
             await asyncio.sleep(self.write_delay_s)
         if (code := self.write_refusals.get(declared.uuid)) is not None:
             raise ATT_Error(code)
-        self.writes += 1
         if declared.write is None:
             return
         try:

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from rig.ble.air import Air
 from rig.ble.hci_port import HciPort
-from rig.ble.peripheral import Pairing, Peripheral
+from rig.ble.pairing import Pairing
+from rig.ble.peripheral import Peripheral
 from rig.ble.services import Access, GattCharacteristic, GattService, Guard
 
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from rig.ble.fault_entries import Undo, entry
-from rig.ble.peripheral import Pairing
+from rig.ble.pairing import Pairing
 from rig.ble.services import Guard
 
 if TYPE_CHECKING:

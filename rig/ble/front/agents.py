@@ -6,9 +6,9 @@ from typing import Final
 
 from dbus_fast import Message, MessageType
 
-from rig.ble.central import PairingHelp
 from rig.ble.front.objects import Bus
 from rig.ble.front.replies import BluezError, Reply
+from rig.ble.pairing import PairingHelp
 
 AGENT: Final = "org.bluez.Agent1"
 

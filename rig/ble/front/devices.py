@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from dbus_fast import Message, Variant
 
 from rig.ble.adverts import HeardAdvert
-from rig.ble.central import CentralLink, CentralRadio, FoundService
+from rig.ble.central import CentralRadio
 from rig.ble.errors import ConnectFailedError, LinkError, PairingRefusedError
 from rig.ble.front.agents import Agents
 from rig.ble.front.gatt import GattObjects
 from rig.ble.front.objects import DEVICE, ObjectTree, Properties
 from rig.ble.front.options import FrontOptions
 from rig.ble.front.replies import BluezError, Reply, in_progress, not_ready
+from rig.ble.gatt_link import CentralLink, FoundService
 
 _SWEEPS = 6
 """Looks for forgotten devices within the time after which they are forgotten."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from dbus_fast import Message, Variant
 
-from rig.ble.central import CentralLink, FoundCharacteristic, FoundService
 from rig.ble.errors import AttRefusedError, LinkGoneError
 from rig.ble.front.objects import CHARACTERISTIC, DESCRIPTOR, SERVICE, ObjectTree
 from rig.ble.front.replies import BluezError, Reply, att_error, in_progress, not_connected
+from rig.ble.gatt_link import CentralLink, FoundCharacteristic, FoundService
 
 _HIDDEN = ("00001800", "00001801")
 """GAP and GATT services, which bluetoothd keeps for itself."""
