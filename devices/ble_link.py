@@ -86,7 +86,7 @@ class Link(Protocol):
     async def pair(self, *, passkey: int | None, within_s: float) -> None:
         """Encrypt the link, making a bond where there is none.
 
-        With a passkey, a new bond that was made without asking for it is refused and removed.
+        With a passkey, a new bond that was made without asking for it is a ``BondUnprotectedError``: ``forget`` it.
         """
         ...
 

@@ -28,6 +28,7 @@ from devices.ble_target import ESPHOME_SCHEME
 from devices.clock import Clock
 from devices.errors import (
     AttRefusedError,
+    BondUnprotectedError,
     LinkAuthError,
     LinkFailedError,
     LinkLostError,
@@ -246,8 +247,7 @@ class _BleakLink:
         async with self._pairing, PasskeyAgent(self._address, passkey) as agent:
             await self._pair(within_s)
         if not agent.was_asked:
-            await self.forget(within_s=CALL_S)
-            raise LinkAuthError(f"{self._address}: paired without asking for the passkey; the bond was removed")
+            raise BondUnprotectedError(f"{self._address}: paired without asking for the passkey")
 
     async def _pair(self, within_s: float) -> None:
         try:

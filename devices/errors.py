@@ -17,6 +17,7 @@
         LinkFailedError                   a connection could not be made
         LinkLostError                     a connection broke, or its other end stopped answering
         LinkAuthError (PermissionError)   pairing was refused, or the tag wants a link that is paired
+          BondUnprotectedError            a bond was made, but without asking for the passkey
         AttRefusedError                   the tag answered with an ATT error
       WarnLostError                       a warning did not reach the person's tag, or it did not say so
 """
@@ -82,6 +83,10 @@ class LinkLostError(RadioError):
 
 class LinkAuthError(RadioError, PermissionError):
     """Pairing was refused, or the tag wants a paired link, for example after a wrong passkey."""
+
+
+class BondUnprotectedError(LinkAuthError):
+    """A bond was made without asking for the passkey, for example with somebody who answers in the tag's place."""
 
 
 class AttRefusedError(RadioError):

@@ -15,7 +15,8 @@ from dataclasses import replace
 from devices.backoff import Backoff
 from devices.ble_finder import find_tag_advert
 from devices.ble_link import Advert, Link
-from devices.ble_radio import Radio, Seat
+from devices.ble_radio import Radio
+from devices.ble_seat import Seat
 from devices.ble_slots import Urgency
 from devices.ble_target import BleTarget, Pairing
 from devices.clock import Clock
@@ -99,6 +100,7 @@ class SmartTag:
         self._keys_are_sent = False
         self._may_forget_bond = True
         self._bond_refusals = 0
+        self._pair_from_mono_ns = 0
 
     @property
     def health(self) -> SmartTagHealth:
@@ -232,6 +234,7 @@ class SmartTag:
             self._timing,
             tag_keys=None if self._keys_are_sent else (self._target.key, self._beacon_key),
             may_forget_bond=self._may_forget_bond,
+            pair_from_mono_ns=self._pair_from_mono_ns,
             on_value=self._hear_value,
         )
         self._counts.connected += 1
@@ -249,6 +252,8 @@ class SmartTag:
                     raise exc
                 self._counts.unanswered += isinstance(exc, LinkLostError)
                 return str(exc)
+            if session.ending is not None:
+                return session.ending
             self._counts.lost += 1
             seat.suspect()
             return "the connection broke"
@@ -263,6 +268,7 @@ class SmartTag:
 
     def _note(self, session: TagSession) -> None:
         self._bond_refusals = 0
+        self._pair_from_mono_ns = session.pair_from_mono_ns
         if session.is_set_up:
             self._backoff.reset()
         self._keys_are_sent = (session.keys_are_sent or self._keys_are_sent) and not session.bonds_lost

@@ -5,11 +5,12 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import NoReturn
 
 from devices.ble_link import Characteristic, Link
 from devices.ble_target import BleTarget, Pairing
 from devices.clock import Clock
-from devices.errors import AttRefusedError, LinkAuthError, LinkFailedError, LinkLostError, RadioError
+from devices.errors import AttRefusedError, BondUnprotectedError, LinkAuthError, LinkLostError, RadioError
 from devices.events import Stamps
 from devices.presence import PRESENCE_LIMIT_NS
 from devices.smart_tag_profile import Decoder, Source, TagProfile, decode_information, read_profile
@@ -83,9 +84,11 @@ class TagSession:
         *,
         tag_keys: tuple[bytes | None, bytes | None] | None,
         may_forget_bond: bool,
+        pair_from_mono_ns: int,
         on_value: Callable[[BleReport | Reject, Stamps], None],
     ) -> None:
         self.profile: TagProfile = read_profile(link.characteristics)
+        self.ending: str | None = None
         self.is_set_up = False
         self.keys_are_sent = False
         self.is_secured = False
@@ -101,9 +104,11 @@ class TagSession:
         self._timing = timing
         self._tag_keys = tag_keys
         self._may_forget_bond = may_forget_bond
+        self._pair_from_mono_ns = pair_from_mono_ns
         self._on_value = on_value
         self._linked_mono_ns = clock.mono_ns()
         self._owes_warning = False
+        self._guarded: list[Source] = []
         self._pairing = asyncio.Lock()
 
     async def run(self, *, on_detail: Callable[[str], None]) -> None:
@@ -115,8 +120,8 @@ class TagSession:
             Why it did.
         """
         if not self.profile.can_warn:
-            await self._forget_cached()
-            raise LinkFailedError(f"{self._device_id}: offers no service that can warn")
+            # The Bluetooth service may have cached what an earlier firmware offered.
+            await self._forget(f"{self._device_id}: offers no service that can warn")
         self._owes_warning = self._lane.link_is_up()
         parts = (self._write_warnings(), self._serve(on_detail))
         tasks = [asyncio.create_task(part) for part in parts]
@@ -171,10 +176,8 @@ class TagSession:
     # Everything else
 
     async def _serve(self, on_detail: Callable[[str], None]) -> None:
-        guarded = [source for source in self.profile.sources if not await self._follow(source)]
-        if self._target.pair is not Pairing.NONE and await self._secure(on_detail):
-            for source in guarded:
-                await self._follow(source)
+        self._guarded = [source for source in self.profile.sources if not await self._follow(source)]
+        await self._secure(on_detail)
         await self._read_information()
         self.is_set_up = True
         await self._watch(on_detail)
@@ -221,15 +224,13 @@ class TagSession:
 
     async def _watch(self, on_detail: Callable[[str], None]) -> None:
         """Read the state at an interval, and when a warning asks for it: silence is told from a tag that has frozen."""
-        pair_again_mono_ns = self._clock.mono_ns() + round(self._timing.pair_again_s * 1e9)
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._timing.pulse_s):
                     await self._lane.to_check.wait()
             self._lane.to_check.clear()
             await self._feel_pulse()
-            if self.pair_failures and self._clock.mono_ns() >= pair_again_mono_ns:
-                pair_again_mono_ns = self._clock.mono_ns() + round(self._timing.pair_again_s * 1e9)
+            if not self.is_secured:
                 await self._secure(on_detail)
 
     async def _feel_pulse(self) -> None:
@@ -243,8 +244,10 @@ class TagSession:
 
     # Security
 
-    async def _secure(self, on_detail: Callable[[str], None]) -> bool:
+    async def _secure(self, on_detail: Callable[[str], None]) -> None:
         """Pair, then send what only a secured link may carry. A refusal leaves a link that warnings still go over."""
+        if self._target.pair is Pairing.NONE or self._clock.mono_ns() < self._pair_from_mono_ns:
+            return
         try:
             await self._pair()
             await self._send_time()
@@ -253,13 +256,30 @@ class TagSession:
             on_detail(f"{self.profile.describe()}; {exc}")
         except LinkAuthError as exc:
             self.pair_failures += 1
+            self._pair_from_mono_ns = self._pair_again_mono_ns()
             on_detail(f"{self.profile.describe()}; not secured: {exc}")
-            return False
-        return True
+            return
+        self.is_secured = True
+        guarded, self._guarded = self._guarded, []
+        for source in guarded:
+            await self._follow(source)
+
+    @property
+    def pair_from_mono_ns(self) -> int:
+        """When the next attempt at pairing may be made."""
+        return self._pair_from_mono_ns
+
+    def _pair_again_mono_ns(self) -> int:
+        return self._clock.mono_ns() + round(self._timing.pair_again_s * 1e9)
 
     async def _pair(self) -> None:
         async with self._pairing:
-            await self._link.pair(passkey=self._target.passkey, within_s=self._timing.pair_s)
+            try:
+                await self._link.pair(passkey=self._target.passkey, within_s=self._timing.pair_s)
+            except BondUnprotectedError as exc:
+                self.pair_failures += 1
+                self._pair_from_mono_ns = self._pair_again_mono_ns()
+                await self._forget(f"{exc}; the bond was removed, nothing secret is sent")
 
     async def _send_time(self) -> None:
         if self.profile.clock is not None:
@@ -283,12 +303,11 @@ class TagSession:
                 raise
             # Paired on our side, a stranger to the tag: it has lost the bond. Ours is worth nothing without it.
             self.bonds_lost += 1
-            with contextlib.suppress(RadioError):
-                await self._link.forget(within_s=self._timing.answer_s)
-            raise LinkLostError(f"{self._device_id}: the tag has lost its bond ({exc}); pairing anew") from exc
-        self.is_secured = True
+            await self._forget(f"{self._device_id}: the tag has lost its bond ({exc}); pairing anew")
 
-    async def _forget_cached(self) -> None:
-        """Remove the device from the Bluetooth service, whose cache may hold the services of an earlier firmware."""
+    async def _forget(self, detail: str) -> NoReturn:
+        """Remove the device from the Bluetooth service, bond and cached services with it; that ends the link."""
+        self.ending = detail
         with contextlib.suppress(RadioError):
             await self._link.forget(within_s=self._timing.answer_s)
+        raise LinkLostError(detail)

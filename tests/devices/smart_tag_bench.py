@@ -26,17 +26,19 @@ PASSKEY = 471100
 INTERVAL_S = 0.02
 
 FAST = TagTiming(
-    connect_s=1.0,
+    connect_s=0.5,
     answer_s=0.4,
     write_s=0.4,
     pulse_s=0.2,
     pair_s=2.0,
     pair_again_s=0.5,
-    patience_s=1.5,
+    patience_s=1.0,
     ack_s=0.3,
     presence_s=1.0,
 )
 """Deadlines short enough for a test of what happens when they pass."""
+CALM = TagTiming()
+"""Deadlines that a busy machine does not reach."""
 SILENCE_S = 0.4
 
 ROLLING = BleTarget(text="ble:rolling?key_file=tag.key", key=TAG_KEY)
@@ -52,7 +54,13 @@ def command(warn_id: int, level: WarnLevel = WarnLevel.ALARM) -> WarnCommand:
 
 
 async def put_victim(
-    bench: BleBench, name: str = "tag-1", *, key: bytes | None = TAG_KEY, passkey: int | None = None, seed: int = 1
+    bench: BleBench,
+    name: str = "tag-1",
+    *,
+    key: bytes | None = TAG_KEY,
+    passkey: int | None = None,
+    guarded: bool = False,
+    seed: int = 1,
 ) -> VictimTag:
     """Put a protected person's tag on the bench."""
     firmware = SmartTagFirmware(
@@ -65,6 +73,7 @@ async def put_victim(
         clock=CLOCK,
         interval_s=INTERVAL_S,
         passkey=passkey,
+        guarded=guarded,
         seed=seed,
     )
     return await bench.add(tag)

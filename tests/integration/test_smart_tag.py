@@ -1,4 +1,4 @@
-"""The driver of a smart tag against an emulated tag, through bleak and an emulated BlueZ: what it does when all is well."""
+"""The driver of a smart tag against an emulated one, through bleak and an emulated BlueZ, when all is well."""
 
 from devices.events import LinkState, PresenceEvent
 from protocols.ble.smart_tag import WarnLevel
