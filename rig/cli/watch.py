@@ -11,7 +11,16 @@ import click
 import msgspec
 
 from devices.clock import SystemClock
-from protocols.mqtt.messages import ActiveEvent, AlertEvent, BridgeStatusEvent, MsgType, ProtectedAlertEvent, decode
+from protocols.mqtt.messages import (
+    ActiveEvent,
+    AlertEvent,
+    BridgeStatusEvent,
+    MsgType,
+    ProtectedAlertEvent,
+    WarningEvent,
+    WarningStep,
+    decode,
+)
 from protocols.mqtt.topics import Side, Stream, default_root, find_topic, is_topic_root
 from rig.cli.exit_codes import ExitCode
 from rig.errors import RigError
@@ -20,6 +29,12 @@ from rig.provider.streams import Arrival, StreamCheck
 from rig.provider.subscriber import Heard, LinkWord, Subscriber
 
 PASSWORD_VARIABLE = "TAGRIG_BROKER_PASSWORD"
+_STEP_COLOURS = {
+    WarningStep.ACKNOWLEDGED: "green",
+    WarningStep.STOOD_DOWN: "green",
+    WarningStep.LOST: "red",
+    WarningStep.NOT_ACKNOWLEDGED: "yellow",
+}
 _COLOURS = {"Extreme": "red", "Severe": "yellow", "Moderate": "cyan", "Minor": "white"}
 _LOOK_S = 0.2
 """How often a signal or the time limit is looked at; messages themselves wake the printer at once."""
@@ -50,7 +65,8 @@ def command(
 ) -> None:
     """Subscribe to a bridge's alerts as a provider does and print them, with the latency of each hop.
 
-    It knows nothing of the bridge but its topics and payloads. It begins with what is raised already; sequence gaps and
+    The steps of warnings to protected persons are printed too, each with the time since the fix. It knows nothing of
+    the bridge but its topics and payloads. It begins with what is raised already; sequence gaps and
     duplicates are told as they appear.
 
     Exit codes: 0 ended as asked and no alert was missing, 1 alerts are missing from a sequence, 2 usage, 3 it could
@@ -60,8 +76,8 @@ def command(
     top = root or default_root(agency)
     if not is_topic_root(top):
         raise click.UsageError(f"{top!r} is not a topic root; expected levels of letters, digits, '-', '_'")
-    streams = ("tag/+/active", "protected/+/active", "tag/+/alert", "protected/+/alert", "bridge/+/status")
-    filters = tuple(f"{top}/{stream}" for stream in streams)
+    per_device = ("tag/+/active", "protected/+/active", "tag/+/alert", "protected/+/alert", "protected/+/warning")
+    filters = tuple(f"{top}/{stream}" for stream in (*per_device, "bridge/+/status"))
     try:
         subscriber = Subscriber(
             broker,
@@ -82,7 +98,7 @@ def command(
     end_mono_ns = clock.mono_ns() + int(for_s * 1e9) if for_s is not None else None
     subscriber.start()
     try:
-        while not stopping and (count is None or view.check.received < count):
+        while not stopping and (count is None or view.alerts < count):
             if end_mono_ns is not None and clock.mono_ns() >= end_mono_ns:
                 break
             try:
@@ -105,6 +121,8 @@ class _View:
 
     def __init__(self, as_json: bool) -> None:
         self.check = StreamCheck()
+        self.alerts = 0
+        self.warnings = 0
         self.is_listening = False
         self._hops = HopStats()
         self._as_json = as_json
@@ -126,6 +144,8 @@ class _View:
                     self._active(decode(heard.body, ActiveEvent))
             elif topic.stream is Stream.STATUS:
                 self._bridge(decode(heard.body, BridgeStatusEvent))
+            elif topic.stream is Stream.WARNING:
+                self._warning(decode(heard.body, WarningEvent), heard)
             elif topic.side is Side.PROTECTED:
                 self._alert(decode(heard.body, ProtectedAlertEvent), heard)
             else:
@@ -157,7 +177,23 @@ class _View:
                 f"  [{alert.severity}] raised before this program came"
             )
 
+    def _warning(self, event: WarningEvent, heard: Heard) -> None:
+        self.warnings += 1
+        arrival = self.check.take(event.source, event.data.delivery.epoch, int(event.sequence))
+        if self._as_json:
+            line = {
+                "type": "warning",
+                "topic": heard.topic,
+                "arrival": arrival.value,
+                "t_received_mono_ns": heard.t_mono_ns,
+                "event": msgspec.Raw(heard.body),
+            }
+            click.echo(msgspec.json.encode(line))
+        else:
+            click.echo(_warning_line(event, arrival))
+
     def _alert(self, event: AlertEvent | ProtectedAlertEvent, heard: Heard) -> None:
+        self.alerts += 1
         arrival = self.check.take(event.source, event.data.delivery.epoch, int(event.sequence))
         hops = find_hops(event.data.trace, heard.t_mono_ns, self._boot_id)
         if hops is not None and arrival is not Arrival.DUPLICATE:
@@ -181,7 +217,8 @@ class _View:
             hops = {name: {"n": n, "p50": p50, "p99": p99, "max": top} for name, n, p50, p99, top in self._hops.rows()}
             summary = {
                 "type": "summary",
-                "alerts": check.received,
+                "alerts": self.alerts,
+                "warnings": self.warnings,
                 "missing": check.missing,
                 "duplicates": check.duplicates,
                 "out_of_order": check.out_of_order,
@@ -194,11 +231,44 @@ class _View:
             click.echo(f"missing from {source}: {', '.join(map(str, numbers[:20]))}", err=True)
         if with_stats:
             click.echo(
-                f"{check.received} alerts, {check.missing} missing, {check.duplicates} duplicates, "
+                f"{self.alerts} alerts, {check.missing} missing, {check.duplicates} duplicates, "
                 f"{check.out_of_order} out of order, {self._unreadable} unreadable"
             )
+            if self.warnings:
+                click.echo(f"{self.warnings} steps of warnings to protected persons")
             for name, n, p50, p99, top in self._hops.rows():
                 click.echo(f"  {name:20} n={n:<6} p50 {p50:8.3f} ms   p99 {p99:8.3f} ms   max {top:8.3f} ms")
+
+
+def _warning_line(event: WarningEvent, arrival: Arrival) -> str:
+    """One line for a person: whose tag, which step, of what, how long after the fix."""
+    data, latency = event.data, event.data.latency
+    step = click.style(f"{data.step:16}", fg=_STEP_COLOURS.get(data.step, "cyan"), bold=True)
+    words = [data.level, data.text if data.text != "none" else None, data.cause, data.wearer]
+    parts = " ".join(word for word in words if word)
+    after = {
+        WarningStep.ASKED: latency.fix_to_asked_ms,
+        WarningStep.WRITTEN: latency.fix_to_written_ms,
+        WarningStep.STARTED: latency.fix_to_started_ms,
+        WarningStep.STOOD_DOWN: latency.fix_to_started_ms,
+    }.get(data.step)
+    marks = []
+    if after is not None:
+        marks.append(f"{after:.2f} ms after the fix")
+    if data.step is WarningStep.ACKNOWLEDGED and latency.started_to_acknowledged_ms is not None:
+        marks.append(f"{latency.started_to_acknowledged_ms / 1000:.1f} s after it began")
+    if data.age_s is not None:
+        marks.append(f"{data.age_s:g} s ago")
+    if data.repeat:
+        marks.append(f"repeat {data.repeat}")
+    if data.reason:
+        marks.append(data.reason)
+    if arrival is not Arrival.IN_ORDER:
+        marks.append(arrival.value.upper())
+    text = f"{event.time[11:23]}  {event.subject.partition('/')[2]:12} {step} {data.smart_tag}"
+    if data.warn_id is not None:
+        text += f" #{data.warn_id}"
+    return f"{text} {parts}" + (f" ({', '.join(marks)})" if marks else "")
 
 
 def _line(event: AlertEvent | ProtectedAlertEvent, arrival: Arrival, hops: HopTimes | None) -> str:
