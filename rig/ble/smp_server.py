@@ -79,10 +79,15 @@ class SmpSerialPort:
     server : SmpServer
     link : Path, optional
         Symbolic link to make to the port.
+    on_action : callable, optional
+        Called, in the port's thread, for what the tag must act upon; without it the server starts again.
     """
 
-    def __init__(self, server: SmpServer, link: Path | None = None) -> None:
+    def __init__(
+        self, server: SmpServer, link: Path | None = None, *, on_action: Callable[[SmpAction], None] | None = None
+    ) -> None:
         self.server = server
+        self._on_action = on_action
         self._port = PtyPort(link)
         self._frames = SerialFrames()
         self._wake_read, self._wake_write = os.pipe()
@@ -113,7 +118,10 @@ class SmpSerialPort:
             self._port.write(encode_serial(reply.frame), patience_s=1.0)
         if reply.action is not None:
             self._frames = SerialFrames()
-            self.server.restart()
+            if self._on_action is None:
+                self.server.restart()
+            else:
+                self._on_action(reply.action)
 
     def close(self) -> None:
         """Unplug."""

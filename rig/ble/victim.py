@@ -127,6 +127,7 @@ class VictimTag(TagShell):
         self._gatt = None if smp is None else SmpGatt(smp, self._act)
         self._smp_task: asyncio.Task[None] | None = None
         self._down = False
+        self._reboot_asked = False
         self._services = SmartTagServices(
             self,
             guard=Guard.AUTHENTICATED if guarded else Guard.OPEN,
@@ -171,6 +172,11 @@ class VictimTag(TagShell):
             await self._peripheral.disconnect()
         await self.reboot()
 
+    def ask_reboot(self) -> None:
+        """Have the tag start again in its own time."""
+        self._reboot_asked = True
+        self.wake()
+
     async def reboot(self) -> None:
         """Start the tag again; a marked firmware image is started."""
         self._down = True
@@ -204,6 +210,11 @@ class VictimTag(TagShell):
         await super().stop()
 
     async def _turn(self, t_ns: int) -> int:
+        if self._reboot_asked:
+            self._reboot_asked = False
+            await self._peripheral.disconnect()
+            await self.reboot()
+            t_ns = self.now_ns()
         self.firmware.run(t_ns)
         await self._change_identity(t_ns)
         self._acknowledge(t_ns)

@@ -1,6 +1,7 @@
 """``tagrig emulate``: a device that any program can open."""
 
 import contextlib
+import importlib
 import json
 import math
 import random
@@ -8,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 import click
 
@@ -53,7 +54,23 @@ class SpeedType(click.ParamType[float]):
         return speed
 
 
-@click.group()
+class _LazyGroup(click.Group):
+    """Imports the Bluetooth devices only when they are asked for: an ankle tag must not load a Bluetooth stack."""
+
+    _lazy: ClassVar = {"victim": "rig.cli.emulate_victim", "air": "rig.cli.emulate_air"}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *self._lazy]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._lazy:
+            return super().get_command(ctx, cmd_name)
+        found = importlib.import_module(self._lazy[cmd_name]).command
+        assert isinstance(found, click.Command)
+        return found
+
+
+@click.group(cls=_LazyGroup)
 def command() -> None:
     """Emulate a device that any program can open."""
 

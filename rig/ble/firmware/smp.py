@@ -8,6 +8,7 @@ bytes: ``06 09`` opens, ``04 14`` continues, newline ends; inside stand length (
 import base64
 import binascii
 import struct
+import threading
 from dataclasses import dataclass, field
 from enum import Enum, unique
 from io import BytesIO
@@ -15,7 +16,14 @@ from typing import Final
 
 import cbor2
 
-from rig.ble.firmware.images import ImageError, ImageSlots, SlotState
+from rig.ble.firmware.images import (
+    ImageError,
+    ImageSlots,
+    ImageVersion,
+    SlotState,
+    find_stored_image,
+    make_image,
+)
 
 SMP_SERVICE_UUID: Final = "8d53dc1d-1db7-4cd3-868b-8a527460aa84"
 SMP_CHARACTERISTIC_UUID: Final = "da2e7828-fbce-4e01-ae9e-261174997c48"
@@ -99,12 +107,17 @@ class SmpServer:
         Frames that came in.
     restarts : int
         How often the tag has started again.
+
+    Notes
+    -----
+    One server may be reached by radio and by wire: calls from several threads take turns.
     """
 
     slots: ImageSlots
     faults: SmpFaults = field(default_factory=SmpFaults)
     frames: int = 0
     restarts: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def version(self) -> str:
@@ -113,11 +126,16 @@ class SmpServer:
 
     def restart(self) -> None:
         """Start again; the bootloader may swap the images."""
-        self.restarts += 1
-        self.slots.restart()
+        with self._lock:
+            self.restarts += 1
+            self.slots.restart()
 
     def handle(self, frame: bytes) -> SmpReply:
         """Take one frame. Bytes that are none get no answer."""
+        with self._lock:
+            return self._handle(frame)
+
+    def _handle(self, frame: bytes) -> SmpReply:
         self.frames += 1
         if self.faults.drop_requests:
             self.faults.drop_requests -= 1
@@ -196,6 +214,13 @@ class SmpServer:
         if reply.match is not None:
             answer["match"] = reply.match
         return _Done(answer, delay_s=faults.erase_s if reply.erased else 0.0, action=action)
+
+
+def make_server(version: ImageVersion, faults: SmpFaults | None = None) -> SmpServer:
+    """Make the server of a tag that runs this version."""
+    running = find_stored_image(make_image(version, b"emulated"))
+    assert running is not None, "an image of our own is valid"
+    return SmpServer(ImageSlots(running), faults or SmpFaults())
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ def command(warn_id: int, level: WarnLevel) -> WarnCommand:
 
 async def test_the_driver_finds_it_by_its_key_warns_and_hears_her_answer(ble_bench: BleBench, tmp_path: Path) -> None:
     changes: list[TagChange] = []
-    tag = await ble_bench.add(victim(ble_bench, on_change=changes.append))
+    tag = await ble_bench.add(victim(ble_bench, on_change=changes.append, speed=10.0))
     async with driver(tmp_path) as bridge:
         receipt = await bridge.tag.warn(command(7, WarnLevel.ALARM))
         assert receipt.confirmed
