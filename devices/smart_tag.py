@@ -35,6 +35,8 @@ __all__ = ["SmartTag", "TagTiming", "WarnLoss", "WarnLostError", "WarnReceipt"]
 FIRST_BACKOFF_NS = 200_000_000
 """ns. A tag whose connection broke at the edge of its range advertises again within 0.1 to 1 s; an attempt costs the
 adapter a pause of its scan, so knocking faster hears less."""
+LAST_BACKOFF_NS = 2_000_000_000
+"""ns. An attempt is made only after the tag was heard, so one that keeps failing is worth repeating soon."""
 
 BOND_REFUSALS = 3
 """Connections in a row that a tag may refuse to encrypt before our bond is removed: one such failure is also how a link
@@ -81,7 +83,7 @@ class SmartTag:
         self._on_event = on_event
         self._beacon_key = beacon_key
         self._timing = timing or TagTiming()
-        self._backoff = Backoff(rng or random.Random(), first_ns=FIRST_BACKOFF_NS)
+        self._backoff = Backoff(rng or random.Random(), first_ns=FIRST_BACKOFF_NS, cap_ns=LAST_BACKOFF_NS)
         self._lane = WarnLane(device_id, patience_s=self._timing.patience_s, ack_s=self._timing.ack_s)
         self._lane_changed = asyncio.Event()
         self._presence = PresenceWatch(limit_ns=round(self._timing.presence_s * 1e9))
@@ -216,6 +218,7 @@ class SmartTag:
         if self._bond_refusals < BOND_REFUSALS or not self._may_forget_bond or self._target.pair is Pairing.NONE:
             return detail
         self._bond_refusals = 0
+        self._backoff.reset()
         self._may_forget_bond = False
         self._keys_are_sent = False
         self._counts.bonds_lost += 1
