@@ -68,7 +68,7 @@ class SmartTagTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class PersonTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A person and the device on them. ``beacon``: the wearer's tag also advertises over Bluetooth."""
+    """A person and the device on them."""
 
     device: str
     role: Literal["wearer", "protected"]
@@ -79,7 +79,6 @@ class PersonTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     waypoint: list[WaypointTable]
     event: list[EventTable] = []
     smart_tag: SmartTagTable | None = None
-    beacon: bool = False
 
 
 class ProtectedTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -210,8 +209,6 @@ def _check_person(scenario: Scenario, person: PersonTable) -> None:
         raise ScenarioError(f"{where}: interval_s must be above 0, got {person.interval_s}")
     if person.smart_tag is not None and person.role != "protected":
         raise ScenarioError(f"{where}: a smart tag is the protected person's, not the {person.role}'s")
-    if person.beacon and person.role != "wearer":
-        raise ScenarioError(f"{where}: the beacon is the wearer's: the protected person's unit only listens")
     try:
         scenario.track(person)
         scenario.actions(person)

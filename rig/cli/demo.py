@@ -18,15 +18,16 @@ from rig.demo.bench import Bench
 from rig.demo.children import Children
 from rig.demo.console import Narrator, failures, print_summary
 from rig.demo.latency import percentiles
-from rig.demo.play import RunRecord, play
+from rig.demo.play import AlertSeen, RunRecord, play
 from rig.demo.present import build_report, sentence, summary, zone_names
-from rig.demo.settings import STORY, DemoSettings, judge_policy, new_run_folder, write_bridge_files
+from rig.demo.settings import RECONNECT_S, STORY, DemoSettings, judge_policy, new_run_folder, write_bridge_files
 from rig.errors import BenchBrokenError, RigError
 from rig.report.page import write_page
 from rig.scenario import Scenario, load_scenario
 from rig.truth.expectation import ExpectedAlert
 from rig.truth.expected import expected_alerts
-from rig.truth.verdict import Judgement, Verdict, judge
+from rig.truth.verdict import Verdict, judge
+from rig.truth.warned import TagMoment, ToldStep, WarningMatch, judge_warnings, overall, owed_warnings
 
 _INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells count it: neither a verdict nor a broken bench."""
@@ -82,13 +83,13 @@ def command(
     narrator = Narrator(console, scenario, settings, quiet=as_json)
     narrator.opening()
     try:
-        judgement = _run(scenario, settings, config, narrator, console, as_json=as_json)
+        verdict = _run(scenario, settings, config, narrator, console, as_json=as_json)
     except BenchBrokenError as exc:
         _end(exc, ExitCode.BENCH_BROKEN)
     except KeyboardInterrupt:
         click.echo("tagrig demo: stopped; all its processes are ended. There is no verdict.", err=True)
         sys.exit(_INTERRUPTED)
-    sys.exit(ExitCode.OK if judgement.verdict is Verdict.PASS else ExitCode.VERDICT_FAIL)
+    sys.exit(ExitCode.OK if verdict is Verdict.PASS else ExitCode.VERDICT_FAIL)
 
 
 def _interrupt(_signal: int, _frame: object) -> NoReturn:
@@ -102,7 +103,7 @@ def _end(exc: Exception, code: ExitCode) -> NoReturn:
 
 def _run(
     scenario: Scenario, settings: DemoSettings, config: Path, narrator: Narrator, console: Console, *, as_json: bool
-) -> Judgement:
+) -> Verdict:
     clock = SystemClock()
     began_ns = clock.mono_ns()
     narrator.waiting("Starting the processes, and working out from the truth what must be reported …")
@@ -110,9 +111,12 @@ def _run(
     judgement = judge(
         expected, [seen.alert for seen in record.alerts], allowance_s=settings.allowance_s * settings.speed
     )
-    hops = percentiles(record.times)
+    warnings = _judge_warnings(scenario, settings, record)
+    verdict = overall(judgement, warnings)
+    kept = _kept(scenario, settings, record)
+    hops = percentiles([times for times, is_kept in zip(record.times, kept, strict=True) if not is_kept])
     names = zone_names(scenario)
-    problems = failures(judgement, names, record.alerts)
+    problems = failures(judgement, names, record.alerts, warnings)
     facts = [
         ("scenario", scenario.title),
         ("seed", str(scenario.seed if settings.seed is None else settings.seed)),
@@ -120,21 +124,47 @@ def _run(
         ("origin", f"{scenario.origin.lat_deg}, {scenario.origin.lon_deg} (made up, open water)"),
         ("messages to the subscriber", str(record.messages)),
         ("fixes published", str(len(record.fixes))),
-        ("simulated", "tags and positions are emulated; bridge, broker and subscriber are real"),
+        ("kept while the broker was gone", f"{sum(kept)} alerts, not counted among the latencies by hop"),
+        ("simulated", "tags, positions and radio are emulated; bridge, broker and subscriber are real"),
     ]
-    write_page(build_report(scenario, settings, record, judgement, hops, facts), settings.folder / "report.html")
-    data = summary(settings, record, judgement, hops, problems)
+    write_page(
+        build_report(scenario, settings, record, judgement, warnings, hops, facts), settings.folder / "report.html"
+    )
+    data = summary(settings, record, judgement, warnings, hops, problems)
     (settings.folder / "summary.json").write_text(json.dumps(data, indent=1) + "\n")
     if as_json:
         click.echo(json.dumps(data))
-        return judgement
-    print_summary(console, judgement, hops, names, record.alerts)
-    style = "bold green" if judgement.verdict is Verdict.PASS else "bold red"
+        return verdict
+    print_summary(console, judgement, hops, names, record.alerts, warnings)
+    style = "bold green" if verdict is Verdict.PASS else "bold red"
     took_s = (clock.mono_ns() - began_ns) / 1e9
     console.print()
-    console.print(f"{judgement.verdict.value}  {sentence(judgement, len(record.alerts))}", style=style)
+    console.print(f"{verdict.value}  {sentence(judgement, len(record.alerts), warnings)}", style=style, soft_wrap=True)
     console.print(f"Map, timeline and tables: {settings.folder / 'report.html'}   ({took_s:.0f} s)", soft_wrap=True)
-    return judgement
+    return verdict
+
+
+def _kept(scenario: Scenario, settings: DemoSettings, record: RunRecord) -> list[bool]:
+    """Which alerts waited for a broker that was gone: how long that took says nothing of the bridge."""
+    gone = [(o.at_s, o.at_s + o.lasts_s + RECONNECT_S * settings.speed) for o in scenario.broker_outage]
+
+    def submitted_s(seen: AlertSeen) -> float:
+        return (seen.trace.submitted_mono_ns - record.start_mono_ns) * settings.speed / 1e9
+
+    return [any(from_s <= submitted_s(seen) < until_s for from_s, until_s in gone) for seen in record.alerts]
+
+
+def _judge_warnings(scenario: Scenario, settings: DemoSettings, record: RunRecord) -> list[WarningMatch]:
+    owed = owed_warnings(scenario, judge_policy(scenario, settings))
+    matches: list[WarningMatch] = []
+    for tag in dict.fromkeys(each.smart_tag for each in owed):
+        matches += judge_warnings(
+            [each for each in owed if each.smart_tag == tag],
+            [TagMoment(t_s=felt.t_s, level=felt.level) for felt in record.felt if felt.tag == tag],
+            [ToldStep(t_s=s.t_s, step=s.step, level=s.level) for s in record.steps if s.smart_tag == tag],
+            allowance_s=settings.allowance_s * settings.speed,
+        )
+    return matches
 
 
 def _play(

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
@@ -31,7 +31,7 @@ class Child:
         Bytes, unbuffered.
     """
 
-    def __init__(self, name: str, argv: Sequence[str], log: Path) -> None:
+    def __init__(self, name: str, argv: Sequence[str], log: Path, env: Mapping[str, str]) -> None:
         self.name = name
         self.log = log
         try:
@@ -42,6 +42,7 @@ class Child:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=errors,
+                    env={**os.environ, **env},
                     start_new_session=True,
                     bufsize=0,
                 )
@@ -79,15 +80,21 @@ class Children:
     def __init__(self) -> None:
         self._children: list[Child] = []
 
-    def start(self, name: str, argv: Sequence[str], log: Path) -> Child:
-        """Start one more; ``argv`` is a Python command line after the interpreter."""
-        child = Child(name, argv, log)
+    def start(self, name: str, argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> Child:
+        """Start one more; ``argv`` is a Python command line after the interpreter, ``env`` comes on top of ours."""
+        child = Child(name, argv, log, env or {})
         self._children.append(child)
         return child
 
     def find(self, name: str) -> Child:
         """Return the child of a name; ``StopIteration`` cannot happen to one that was started."""
         return next(child for child in self._children if child.name == name)
+
+    def kill(self, name: str) -> None:
+        """End one at once and on purpose, with everything it started; it is forgotten, its pipes are closed."""
+        child = self.find(name)
+        self._children.remove(child)
+        _end(child)
 
     def check(self) -> None:
         """Raise where one has died.
@@ -109,11 +116,7 @@ class Children:
             deadline = time.monotonic() + _TERM_WAIT_S
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.process.wait(timeout=max(0.0, deadline - time.monotonic()))
-            child.signal_group(signal.SIGKILL)
-            child.process.wait()
-            child.stdout.close()
-            with contextlib.suppress(BrokenPipeError):
-                child.stdin.close()
+            _end(child)
         self._children.clear()
 
     def __enter__(self) -> Self:
@@ -123,3 +126,11 @@ class Children:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _end(child: Child) -> None:
+    child.signal_group(signal.SIGKILL)
+    child.process.wait()
+    child.stdout.close()
+    with contextlib.suppress(BrokenPipeError):
+        child.stdin.close()

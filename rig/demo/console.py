@@ -10,13 +10,15 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from protocols.mqtt.messages import AlertKind, BandName, MsgType
+from protocols.ble.smart_tag import WarnLevel
+from protocols.mqtt.messages import AlertKind, BandName, MsgType, WarningStep
 from rig.demo.latency import HOPS, HopTimes, Percentiles
-from rig.demo.play import AlertSeen
+from rig.demo.play import AlertSeen, Felt, StepSeen
 from rig.demo.settings import DemoSettings
 from rig.scenario import Scenario
 from rig.truth.expectation import ExpectedAlert
 from rig.truth.verdict import Judgement, Match, ReceivedAlert, Verdict
+from rig.truth.warned import WarningMatch
 
 _STYLE: Final = {"Extreme": "bold red", "Severe": "yellow", "Moderate": "yellow", "Minor": "cyan"}
 _VERDICT_STYLE: Final = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.SKIPPED: "dim"}
@@ -32,6 +34,8 @@ _OVER: Final = {
     AlertKind.COMMS_LOST: "heard again",
 }
 """What a person calls the end of an alert; the contract says Cancel with the kind of the alert that is over."""
+_LEFT_OUT: Final = frozenset({WarningStep.ASKED, WarningStep.WRITTEN})
+"""Steps that the next one, milliseconds later, includes."""
 
 
 def clock_text(t_s: float) -> str:
@@ -75,6 +79,7 @@ class Narrator:
             disable=quiet or not console.is_terminal,
         )
         self._task: TaskID | None = None
+        self._mode = ""
 
     def opening(self) -> None:
         """Say what will happen."""
@@ -82,11 +87,13 @@ class Narrator:
             return
         scenario = self._scenario
         tags = " and ".join(f"{p.device} ({p.role})" for p in scenario.person)
+        smart = "".join(f", {p.smart_tag.id} (smart tag of {p.device})" for p in scenario.person if p.smart_tag)
         body = Text.assemble(
             (scenario.about + "\n\n", ""),
             ("tags on pseudo-terminals → tagrig bridge → embedded broker → independent subscriber", "bold"),
-            (", each a process of its own\n", ""),
-            (f"Tags: {tags}. Tag time runs {self._settings.speed:g} times faster than real time; ", "dim"),
+            ("\n            smart tag ⇄ emulated radio ⇄ ↑" if smart else "", "bold"),
+            ("\nEach is a process of its own. ", ""),
+            (f"Tags: {tags}{smart}. Tag time runs {self._settings.speed:g} times faster than real time; ", "dim"),
             ("the latencies are real.\n", "dim"),
             (
                 f"Made-up place: open water near {scenario.origin.lat_deg}, {scenario.origin.lon_deg}. "
@@ -145,6 +152,42 @@ class Narrator:
         )
         self._console.print(line, soft_wrap=True)
 
+    def step(self, seen: StepSeen) -> None:
+        """Print a step of a warning as the provider got it."""
+        if self._quiet or seen.step in _LEFT_OUT:
+            return
+        words = seen.step.value.replace("_", " ")
+        if seen.level not in (None, "stand_down"):
+            words += f" · {seen.level}"
+        late = f" {milliseconds(seen.latency_ms)} ms from fix to tag" if seen.latency_ms is not None else ""
+        line = Text.assemble(
+            (f"{clock_text(seen.t_s):>5}   ", "dim"), (f"◇ {f'warning {words}':<58}", "cyan"), (late, "dim")
+        )
+        self._console.print(line, soft_wrap=True)
+
+    def felt(self, felt: Felt) -> None:
+        """Print what a protected person feels and does."""
+        if self._quiet:
+            return
+        if felt.text is not None:
+            what = "warns her" if felt.text == "nearby" else "tells her"
+            words = f"≈ {felt.tag} {what}: {felt.text.replace('_', ' ')}"
+            if felt.level:
+                words += f" · {WarnLevel(felt.level).name.lower()}"
+        elif felt.mode == "acknowledged" and self._mode != "acknowledged":
+            words = f"≈ {felt.tag}: she presses the button"
+        else:
+            words = ""
+        self._mode = felt.mode
+        if words:
+            line = Text.assemble((f"{clock_text(felt.t_s):>5}   ", "dim"), (words, "bold magenta"))
+            self._console.print(line)
+
+    def happened(self, t_s: float, what: str) -> None:
+        """Print what the bench did to itself."""
+        if not self._quiet:
+            self._console.print(Text(f"{clock_text(t_s):>5}   ✂ {what}", style="bold yellow"))
+
     def progress(self, t_s: float) -> None:
         """Move the bar."""
         if self._task is not None:
@@ -157,8 +200,9 @@ def print_summary(
     rows: Sequence[Percentiles],
     zones: dict[str, str],
     seen: Sequence[AlertSeen],
+    warnings: Sequence[WarningMatch],
 ) -> None:
-    """Print the table of alerts, the table of hops, and what was wrong."""
+    """Print the tables of alerts, of warnings and of hops, and what was wrong."""
     table = Table(title="Alerts owed by the truth and received", title_justify="left")
     for name in ("true at", "what", "window", "received"):
         table.add_column(name, justify="left" if name == "what" else "right")
@@ -176,6 +220,8 @@ def print_summary(
         )
     console.print()
     console.print(table)
+    if warnings:
+        console.print(_warning_table(warnings))
     hops = Table(title="Latency by hop, ms", title_justify="left")
     for name in ("hop", "alerts", "p50", "p99"):
         hops.add_column(name, justify="left" if name == "hop" else "right")
@@ -190,8 +236,41 @@ def print_summary(
             style="dim",
         )
     )
-    for text in failures(judgement, zones, seen):
+    for text in failures(judgement, zones, seen, warnings):
         console.print(Text(text, style="bold red"))
+
+
+def _warning_table(warnings: Sequence[WarningMatch]) -> Table:
+    table = Table(title="Warnings owed to the protected person, and given", title_justify="left")
+    for name in WARNING_HEADS:
+        table.add_column(name, justify="left" if name in ("tag", "what", "why") else "right")
+    for match in warnings:
+        *cells, verdict = warning_row(match)
+        table.add_row(*cells, Text(verdict, style=_VERDICT_STYLE[match.verdict]))
+    return table
+
+
+WARNING_HEADS: Final = ("tag", "what", "why", "owed", "done", "provider told", "she pressed", "verdict")
+
+
+def warning_row(match: WarningMatch) -> tuple[str, ...]:
+    """One warning, or silence, under ``WARNING_HEADS``."""
+
+    def at(t_s: float | None) -> str:
+        return "–" if t_s is None else clock_text(t_s)
+
+    owed = match.owed
+    quiet = owed.level is WarnLevel.STAND_DOWN
+    return (
+        owed.smart_tag,
+        "silence" if quiet else owed.level.name.lower(),
+        owed.reason,
+        f"{clock_text(owed.from_s)} to {clock_text(owed.until_s)}",
+        at(match.done_at_s),
+        "" if quiet else at(match.told_at_s),
+        at(match.answered_at_s) if owed.acknowledged else "",
+        match.verdict.value,
+    )
 
 
 def _match_row(match: Match, zones: dict[str, str]) -> tuple[str | Text, ...]:
@@ -211,7 +290,9 @@ def _match_row(match: Match, zones: dict[str, str]) -> tuple[str | Text, ...]:
     )
 
 
-def failures(judgement: Judgement, zones: dict[str, str], seen: Sequence[AlertSeen]) -> list[str]:
+def failures(
+    judgement: Judgement, zones: dict[str, str], seen: Sequence[AlertSeen], warnings: Sequence[WarningMatch]
+) -> list[str]:
     """Say in plain words what was wrong."""
     out = []
     for expected in judgement.missing:
@@ -229,4 +310,10 @@ def failures(judgement: Judgement, zones: dict[str, str], seen: Sequence[AlertSe
         name = alert_name(alert, zones.get(alert.zone_id or ""))
         why = next((s.reason for s in seen if s.index == alert.index), "")
         out.append(f"unexpected: {name} at {clock_text(alert.t_s)}: {why}")
+    out += [
+        f"{match.owed.smart_tag}, {clock_text(match.owed.from_s)} to {clock_text(match.owed.until_s)} "
+        f"({match.owed.reason}): {match.problem}"
+        for match in warnings
+        if match.problem
+    ]
     return out

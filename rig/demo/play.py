@@ -16,6 +16,8 @@ from protocols.mqtt.messages import (
     PositionEvent,
     ProtectedAlertEvent,
     Trace,
+    WarningEvent,
+    WarningStep,
     decode,
 )
 from protocols.mqtt.times import utc_ns
@@ -24,6 +26,7 @@ from rig.demo.bench import Bench
 from rig.demo.latency import HopTimes, TruthTail, hop_times
 from rig.demo.settings import DemoSettings, truth_file
 from rig.demo.subscriber import Received
+from rig.demo.tag_words import TagWord
 from rig.emulator.clock import NS_PER_S
 from rig.errors import BenchBrokenError
 from rig.scenario import Scenario
@@ -68,6 +71,29 @@ class FixSeen:
     accuracy_m: float | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepSeen:
+    """One step of a warning as the subscriber got it; ``latency_ms`` from the fix's first byte to the tag's write."""
+
+    t_s: float
+    step: WarningStep
+    smart_tag: str
+    level: str | None
+    text: str | None
+    latency_ms: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Felt:
+    """What a smart tag did, by its own log; ``text`` says what began to be felt, None where nothing did."""
+
+    t_s: float
+    tag: str
+    level: int
+    mode: str
+    text: str | None
+
+
 @dataclass(slots=True, kw_only=True)
 class RunRecord:
     """Everything that a run left."""
@@ -78,6 +104,8 @@ class RunRecord:
     times: list[HopTimes] = field(default_factory=list)
     fixes: list[FixSeen] = field(default_factory=list)
     truth: dict[str, TruthTail] = field(default_factory=dict)
+    steps: list[StepSeen] = field(default_factory=list)
+    felt: list[Felt] = field(default_factory=list)
     messages: int = 0
 
 
@@ -90,6 +118,18 @@ class Audience(Protocol):
 
     def alert(self, seen: AlertSeen, times: HopTimes) -> None:
         """Note that an alert arrived."""
+        ...
+
+    def step(self, seen: StepSeen) -> None:
+        """Note that a step of a warning was told."""
+        ...
+
+    def felt(self, felt: Felt) -> None:
+        """Note that a smart tag did something."""
+        ...
+
+    def happened(self, t_s: float, what: str) -> None:
+        """Note what the bench did to itself."""
         ...
 
     def progress(self, t_s: float) -> None:
@@ -118,20 +158,26 @@ def play(
     beats = sorted((e for e in expected if e.required), key=lambda e: e.t_true_s)
     beats = [e for e in beats if not (e.side == "protected" and e.band is not None)]
     allowance_s = settings.allowance_s * settings.speed
+    end_s = max([scenario.duration_s, *(e.latest_s for e in expected if e.required)]) + allowance_s
     with (settings.folder / "messages.jsonl").open("wb", buffering=0) as log:
         while True:
             t_s = bench.tag_time_s(clock.mono_ns())
             while beats and beats[0].t_true_s <= t_s:
                 audience.truth(beats.pop(0))
             audience.progress(min(t_s, scenario.duration_s))
+            done = bench.follow(t_s)
+            if done is not None:
+                audience.happened(t_s, done)
             if t_s > scenario.duration_s + _AFTER_S * settings.speed and (
-                t_s > scenario.duration_s + allowance_s or _nothing_owed(expected, record, allowance_s)
+                t_s > end_s or _nothing_owed(expected, record, allowance_s)
             ):
                 break
             for message in bench.messages(_TURN_S):
                 log.write(msgspec.json.encode(message) + b"\n")
                 record.messages += 1
                 _take(message, bench, record, audience)
+            for word in bench.tag_words():
+                _take_word(word, bench, record, audience)
     _finish(record)
     return record
 
@@ -156,6 +202,10 @@ def _take(message: Received, bench: Bench, record: RunRecord, audience: Audience
                 tail.read_on()
             record.alerts.append(seen)
             audience.alert(seen, _times(seen, record))
+        elif topic.stream is Stream.WARNING:
+            step = _step(message, decode(bytes(message.payload), WarningEvent), bench)
+            record.steps.append(step)
+            audience.step(step)
         elif topic.stream is Stream.POSITION:
             position = decode(bytes(message.payload), PositionEvent).data.position
             _read_start(record)
@@ -166,6 +216,24 @@ def _take(message: Received, bench: Bench, record: RunRecord, audience: Audience
         raise BenchBrokenError(
             f"a message on {message.topic} does not keep to the contract: {exc}. Next: read messages.jsonl"
         ) from exc
+
+
+def _take_word(word: TagWord, bench: Bench, record: RunRecord, audience: Audience) -> None:
+    felt = Felt(t_s=bench.tag_time_s(word.t_mono_ns), tag=word.tag, level=word.level, mode=word.mode, text=word.felt)
+    record.felt.append(felt)
+    audience.felt(felt)
+
+
+def _step(message: Received, event: WarningEvent, bench: Bench) -> StepSeen:
+    data = event.data
+    return StepSeen(
+        t_s=bench.tag_time_s(message.t_sub_mono_ns),
+        step=data.step,
+        smart_tag=data.smart_tag,
+        level=data.level,
+        text=data.text,
+        latency_ms=data.latency.fix_to_written_ms,
+    )
 
 
 def _alert(

@@ -6,16 +6,18 @@ from typing import Any
 
 import shapely
 
-from protocols.mqtt.messages import AlertKind, BandName, MsgType
-from rig.demo.console import alert_name, clock_text, failures, milliseconds
+from protocols.ble.smart_tag import WarnLevel
+from protocols.mqtt.messages import AlertKind, BandName, MsgType, WarningStep
+from rig.demo.console import WARNING_HEADS, alert_name, clock_text, failures, milliseconds, warning_row
 from rig.demo.latency import HOPS, Percentiles
-from rig.demo.play import AlertSeen, RunRecord
+from rig.demo.play import AlertSeen, Felt, RunRecord, StepSeen
 from rig.demo.settings import EXIT_MARGIN_M, DemoSettings
 from rig.report.model import AlertMark, PersonPath, Report, Ring, RingShape, State, Window, ZoneShape
 from rig.report.page import verdict_text
 from rig.scenario import Scenario
 from rig.truth.expectation import ExpectedAlert
 from rig.truth.verdict import Judgement, Match, Verdict
+from rig.truth.warned import WarningMatch, overall
 
 _TRUTH_STEP_S = 1.0
 """Step of the drawn true track, tag seconds."""
@@ -28,6 +30,7 @@ def build_report(
     settings: DemoSettings,
     record: RunRecord,
     judgement: Judgement,
+    warnings: Sequence[WarningMatch],
     hops: Sequence[Percentiles],
     facts: list[tuple[str, str]],
 ) -> Report:
@@ -41,9 +44,9 @@ def build_report(
     return Report(
         title=scenario.title,
         about=scenario.about,
-        verdict=judgement.verdict,
-        verdict_text=sentence(judgement, len(record.alerts)),
-        problems=failures(judgement, names, record.alerts),
+        verdict=overall(judgement, warnings),
+        verdict_text=sentence(judgement, len(record.alerts), warnings),
+        problems=failures(judgement, names, record.alerts, warnings),
         facts=facts,
         duration_s=scenario.duration_s,
         zones=[_zone(scenario, zone) for zone in scenario.zones_geojson()["features"]],
@@ -51,17 +54,22 @@ def build_report(
         rings=_rings(scenario),
         alerts=marks,
         windows=[_window(m, names) for m in owed],
-        states=_states([m.expected for m in owed if m.expected.required], names, scenario.duration_s),
-        lanes=list(dict.fromkeys(lanes)),
+        states=[
+            *_states([m.expected for m in owed if m.expected.required], names, scenario.duration_s),
+            *_felt(record.felt, scenario.duration_s),
+        ],
+        lanes=list(dict.fromkeys([*lanes, *(_felt_lane(felt.tag) for felt in record.felt)])),
         hop_names=HOPS,
         hops=[(row.name, row.count, row.p50_ms, row.p99_ms) for row in hops],
         rows=_rows(judgement, record, names),
+        warning_heads=WARNING_HEADS,
+        warnings=[warning_row(match) for match in warnings],
     )
 
 
-def sentence(judgement: Judgement, received: int) -> str:
-    """Say the verdict in a sentence."""
-    return verdict_text(
+def sentence(judgement: Judgement, received: int, warnings: Sequence[WarningMatch]) -> str:
+    """Say the verdict in a sentence or two."""
+    alerts = verdict_text(
         judgement.verdict,
         sum(m.expected.required for m in judgement.matches),
         received,
@@ -69,6 +77,11 @@ def sentence(judgement: Judgement, received: int) -> str:
         len(judgement.unexpected),
         len(judgement.untimely),
     )
+    if not warnings:
+        return alerts
+    wrong = sum(bool(match.problem) for match in warnings)
+    given = f"{wrong} of {len(warnings)} were not" if wrong else f"all {len(warnings)} were"
+    return f"{alerts} Warnings and silences owed to the protected person: {given} kept."
 
 
 def zone_names(scenario: Scenario) -> dict[str, str]:
@@ -161,6 +174,27 @@ def _states(expected: Sequence[ExpectedAlert], names: dict[str, str], duration_s
             if not change.cleared:
                 grade = 2 if change.band is None else _BAND_GRADE.get(change.band, 1)
                 states.append(State(lane=lane, text=change.reason, from_s=change.t_true_s, to_s=end_s, grade=grade))
+    return states
+
+
+def _felt_lane(tag: str) -> str:
+    return f"{tag} warns her"
+
+
+def _felt(log: Sequence[Felt], duration_s: float) -> list[State]:
+    """Bars of what a smart tag did, by its own log."""
+    states = []
+    for tag in dict.fromkeys(felt.tag for felt in log):
+        moments = [felt for felt in log if felt.tag == tag]
+        ends_s = [felt.t_s for felt in moments[1:]] + [duration_s]
+        for felt, end_s in zip(moments, ends_s, strict=True):
+            if felt.level and end_s > felt.t_s:
+                text = f"{WarnLevel(felt.level).name.lower()}, {felt.mode}"
+                states.append(
+                    State(
+                        lane=_felt_lane(tag), text=text, from_s=felt.t_s, to_s=min(end_s, duration_s), grade=felt.level
+                    )
+                )
     return states
 
 
@@ -277,16 +311,25 @@ def _rows(judgement: Judgement, record: RunRecord, names: dict[str, str]) -> lis
     return rows
 
 
+def _written(record: RunRecord) -> list[StepSeen]:
+    return [step for step in record.steps if step.step is WarningStep.WRITTEN]
+
+
 def summary(
-    settings: DemoSettings, record: RunRecord, judgement: Judgement, hops: Sequence[Percentiles], problems: list[str]
+    settings: DemoSettings,
+    record: RunRecord,
+    judgement: Judgement,
+    warnings: Sequence[WarningMatch],
+    hops: Sequence[Percentiles],
+    problems: list[str],
 ) -> dict[str, Any]:  # Any: becomes JSON
     """Gather what ``--json`` prints and ``summary.json`` keeps."""
 
-    def number(value: float) -> float | None:
-        return None if math.isnan(value) else round(value, 3)
+    def number(value: float | None) -> float | None:
+        return None if value is None or math.isnan(value) else round(value, 3)
 
     return {
-        "verdict": judgement.verdict.value,
+        "verdict": overall(judgement, warnings).value,
         "expected": sum(m.expected.required for m in judgement.matches),
         "received": len(record.alerts),
         "missing": len(judgement.missing),
@@ -311,6 +354,8 @@ def summary(
             }
             for seen in record.alerts
         ],
+        "warnings": [dict(zip(WARNING_HEADS, warning_row(match), strict=True)) for match in warnings],
+        "fix_to_tag_ms": [number(step.latency_ms) for step in _written(record)],
         "folder": str(settings.folder),
         "report": str(settings.folder / "report.html"),
     }

@@ -1,9 +1,11 @@
 """What the demo is asked to do, and the bridge configuration that follows from it."""
 
 import json
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from rig.errors import RigError, ScenarioError
 from rig.scenario import Scenario
@@ -22,6 +24,12 @@ line flaps in and out."""
 
 SILENCE_BUFFER_S: Final = 1.5
 """Real seconds without a position before it is an alert. Less would take a stall of a busy machine for a lost tag."""
+
+RECONNECT_S: Final = 8.0
+"""Real seconds in which bridge and subscriber find a broker that is back: they try at last every five seconds."""
+
+KEY_BYTES: Final = 16
+"""Bytes of a key, as the tags take them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +82,20 @@ def truth_file(folder: Path, device: str) -> Path:
     return folder / f"truth-{device}.jsonl"
 
 
+def key_file(folder: Path, name: str) -> Path:
+    """Where the made-up key of a smart tag lies."""
+    return folder / "keys" / f"{name}.key"
+
+
+def _write_keys(scenario: Scenario, settings: DemoSettings) -> None:
+    names = [p.smart_tag.id for p in scenario.person if p.smart_tag]
+    (settings.folder / "keys").mkdir(mode=0o700)
+    for name in names:
+        path = key_file(settings.folder, name)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(KEY_BYTES) + "\n")
+
+
 def write_bridge_files(scenario: Scenario, settings: DemoSettings) -> Path:
     """Write the zones and the configuration; give the configuration's path.
 
@@ -88,6 +110,7 @@ def write_bridge_files(scenario: Scenario, settings: DemoSettings) -> Path:
         if zone_id not in known:
             raise ScenarioError(f"--withhold-zone {zone_id!r}: no such zone. Expected one of: {', '.join(known)}")
     told = [zone for zone in zones["features"] if zone["id"] not in settings.withheld_zones]
+    _write_keys(scenario, settings)
     (settings.folder / "zones.geojson").write_text(
         json.dumps({"type": "FeatureCollection", "features": told}, indent=1)
     )
@@ -114,11 +137,21 @@ def write_bridge_files(scenario: Scenario, settings: DemoSettings) -> Path:
             f"interval_s = {person.interval_s / settings.speed:.6g}",
             f"silence_buffer_s = {SILENCE_BUFFER_S}",
         ]
+        if person.smart_tag is not None:
+            key = key_file(settings.folder.resolve(), person.smart_tag.id)
+            lines += [
+                "[[device]]",
+                f"id = {_quoted(person.smart_tag.id)}",
+                'kind = "smart_tag"',
+                'role = "protected"',
+                f"transport = {_quoted(f'ble:rolling?key_file={quote(str(key))}')}",
+            ]
     for order in scenario.order:
         ids = [z["id"] for z in told if order.zones is None or z["id"] in order.zones]
         lines += ["[[order]]", f"id = {_quoted(order.id)}", f"wearer = {_quoted(order.wearer)}"]
         lines.append(f"zones = [{', '.join(_quoted(i) for i in ids)}]")
         for ring in order.protected:
+            hers = scenario.find_person(ring.device)
             lines += [
                 "  [[order.protected]]",
                 f"  device = {_quoted(ring.device)}",
@@ -126,6 +159,8 @@ def write_bridge_files(scenario: Scenario, settings: DemoSettings) -> Path:
                 f"  alarm_m = {ring.alarm_m}",
                 f"  pre_alert_m = {ring.pre_alert_m}",
             ]
+            if hers is not None and hers.smart_tag is not None:
+                lines.append(f"  smart_tag = {_quoted(hers.smart_tag.id)}")
     path = settings.folder / "bridge.toml"
     path.write_text("\n".join(lines) + "\n")
     return path
@@ -136,6 +171,7 @@ def judge_policy(scenario: Scenario, settings: DemoSettings) -> JudgePolicy:
     return JudgePolicy(
         exit_margin_m=EXIT_MARGIN_M,
         silence_s={p.device: p.interval_s + SILENCE_BUFFER_S * settings.speed for p in scenario.person},
+        reconnect_s=RECONNECT_S * settings.speed,
     )
 
 

@@ -1,6 +1,7 @@
 """``python -m rig.demo.subscriber``: an independent subscriber; stamps each message on arrival and prints it as a line.
 
-Reads the broker's URL and a topic filter from its first line of standard input, so that it is up before the broker is.
+Reads the broker's URL, a topic filter and a client id from its first line of standard input, so that it is up before
+the broker is. The broker keeps its session: what comes while the broker or the connection is gone is not lost.
 Knows nothing of the bridge but the contract's topics.
 """
 
@@ -46,8 +47,8 @@ def _print_all(subscriber: Subscriber) -> None:
 
 def main() -> None:
     """Subscribe until standard input ends."""
-    url, topic_filter = sys.stdin.readline().split()
-    subscriber = Subscriber(url, (topic_filter,), clock=SystemClock())
+    url, topic_filter, client_id = sys.stdin.readline().split()
+    subscriber = Subscriber(url, (topic_filter,), clock=SystemClock(), client_id=client_id)
     threading.Thread(target=_print_all, args=(subscriber,), name="printer", daemon=True).start()
     subscriber.start()
     sys.stdin.read()

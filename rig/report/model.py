@@ -1,6 +1,6 @@
 """What a report shows, free of where it came from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rig.truth.verdict import Verdict
 
@@ -103,3 +103,5 @@ class Report:
     hop_names: tuple[str, ...]
     hops: list[tuple[str, int, float, float]]
     rows: list[tuple[str, ...]]
+    warning_heads: tuple[str, ...] = ()
+    warnings: list[tuple[str, ...]] = field(default_factory=list)

@@ -2,6 +2,7 @@
 
 import html
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -55,6 +56,7 @@ were raised. Numbers are those of the table below; point at a mark for more.</p>
 <section><h2>Timeline</h2><p class=note>Coloured bars: what was so in truth. Dotted boxes: when an alert was owed.
 Triangles: raised or updated; squares: cleared, as the subscriber got them.</p>{places["timeline"]}</section>
 <section><h2>Alerts</h2>{_alert_table(report)}</section>
+{_warning_section(report)}
 <section><h2>Latency by alert</h2><p class=note>Real time, all on one machine's monotonic clock.</p>{latency}</section>
 <div class=pair><section><h2>Latency by hop</h2>{_hop_table(report)}</section>
 <section><h2>This run</h2>{_fact_table(report)}</section></div>
@@ -62,12 +64,25 @@ Triangles: raised or updated; squares: cleared, as the subscriber got them.</p>{
 """
 
 
+def _warning_section(report: Report) -> str:
+    if not report.warnings:
+        return ""
+    return (
+        "<section><h2>Warnings</h2><p class=note>What the protected person's tag owed her by the true tracks, and what "
+        f"it did by its own log.</p>{_table(report.warning_heads, report.warnings)}</section>"
+    )
+
+
 def _alert_table(report: Report) -> str:
     heads = ("no.", "true at", "what", "why", "owed between", "received", "ms", "verdict")
+    return _table(heads, report.rows)
+
+
+def _table(heads: Sequence[str], table: Sequence[tuple[str, ...]]) -> str:
     out = "".join(f"<th>{head}</th>" for head in heads)
     rows = "".join(
         f'<tr class="{row[-1].split()[0]}">' + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in report.rows
+        for row in table
     )
     return f"<table><tr>{out}</tr>{rows}</table>"
 

@@ -49,13 +49,20 @@ def test_the_whole_story_passes_and_leaves_its_report(tmp_path: Path) -> None:
     assert code == 0, out + err
     for words in ("School grounds", "strap tamper", "location lost", "inclusion zone left", "proximity breach", "p99"):
         assert words in out
-    assert "PASS  All 14 alerts" in out
+    for step in ("st-17 warns her: nearby · alarm", "warning acknowledged · alarm", "the broker is killed"):
+        assert step in out
+    assert "PASS  All 22 alerts" in out
+    assert "all 7 were kept" in out
     folder = tmp_path / "demo-1"
     assert str(folder / "report.html") in out
     page = (folder / "report.html").read_text()
     assert '<span class="verdict PASS">' in page
     summary = json.loads((folder / "summary.json").read_text())
-    assert summary["expected"] == summary["received"] == 14
+    assert summary["expected"] == summary["received"] == 22
+    # the second approach: she is warned while the broker is gone, the provider learns of it later
+    second = [w for w in summary["warnings"] if w["what"] == "alarm"][1]
+    assert second["done"] < "8:32" <= second["provider told"]
+    assert all(ms < 1000 for ms in summary["fix_to_tag_ms"])
     for hop in ("emit→rx", "rx→decoded", "decoded→judged", "submitted→subscriber", "whole way"):
         assert summary["latency_ms"][hop]["count"] >= 13
         assert summary["latency_ms"][hop]["p50"] > 0

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from protocols.ble.smart_tag import WarnLevel
 from protocols.mqtt.messages import AlertKind, BandName, MsgType, Trace
 from rig.demo.latency import HOPS, HopTimes, TruthTail, hop_times, percentiles
-from rig.demo.play import AlertSeen, FixSeen, RunRecord
+from rig.demo.play import AlertSeen, Felt, FixSeen, RunRecord
 from rig.demo.present import build_report, summary
 from rig.demo.settings import STORY, DemoSettings, judge_policy
 from rig.report.page import render
@@ -17,6 +18,7 @@ from rig.truth.expectation import ExpectedAlert
 from rig.truth.expected import expected_alerts
 from rig.truth.records import TruthEpoch, encode_record
 from rig.truth.verdict import ReceivedAlert, Verdict, judge
+from rig.truth.warned import Owed, WarningMatch
 
 TRACE = Trace(boot_id="b", device_id="tag-4711", rx_mono_ns=0, decoded_mono_ns=0, judged_mono_ns=0, submitted_mono_ns=0)
 
@@ -69,10 +71,17 @@ def as_received(scenario: Scenario, expected: list[ExpectedAlert]) -> RunRecord:
     return record
 
 
-def page(scenario: Scenario, expected: list[ExpectedAlert], record: RunRecord) -> str:
+OWED = Owed(
+    smart_tag="st-17", level=WarnLevel.ALARM, earliest_s=180, from_s=190, until_s=210, t_true_s=181, reason="<near>"
+)  # fmt: skip
+WARNED = WarningMatch(owed=OWED, done_at_s=184, told_at_s=184)
+
+
+def page(scenario: Scenario, expected: list[ExpectedAlert], record: RunRecord, *warnings: WarningMatch) -> str:
     settings = DemoSettings(folder=Path("runs/demo-1"), speed=10)
     judgement = judge(expected, [seen.alert for seen in record.alerts], allowance_s=10)
-    return render(build_report(scenario, settings, record, judgement, percentiles(record.times), [("seed", "17")]))
+    hops = percentiles(record.times)
+    return render(build_report(scenario, settings, record, judgement, warnings, hops, [("seed", "17")]))
 
 
 def test_the_page_asks_nobody_for_anything(story: tuple[Scenario, list[ExpectedAlert]]) -> None:
@@ -108,14 +117,34 @@ def test_the_page_says_what_is_missing(story: tuple[Scenario, list[ExpectedAlert
     assert "No alert was received." in nothing
 
 
+def test_the_page_tells_of_warnings(story: tuple[Scenario, list[ExpectedAlert]]) -> None:
+    scenario, expected = story
+    record = as_received(scenario, expected)
+    record.felt += [
+        Felt(t_s=184, tag="st-17", level=2, mode="warning", text="nearby"),
+        Felt(t_s=220, tag="st-17", level=0, mode="idle", text=None),
+    ]
+    good = page(scenario, expected, record, WARNED)
+    assert '<span class="verdict PASS">PASS</span>' in good
+    assert "all 1 were kept" in good
+    assert "st-17 warns her" in good
+    assert "&lt;near&gt;" in good
+    bad = page(scenario, expected, record, WARNED, WarningMatch(owed=OWED, done_at_s=None))
+    assert '<span class="verdict FAIL">FAIL</span>' in bad
+    assert "1 of 2 were not kept" in bad
+    assert "the tag did not warn with alarm" in bad
+
+
 def test_the_summary_is_plain_numbers(story: tuple[Scenario, list[ExpectedAlert]]) -> None:
     scenario, expected = story
     record = as_received(scenario, expected)
     judgement = judge(expected, [seen.alert for seen in record.alerts], allowance_s=10)
-    data = summary(DemoSettings(folder=Path("runs/demo-1"), speed=10), record, judgement, percentiles(record.times), [])
+    settings = DemoSettings(folder=Path("runs/demo-1"), speed=10)
+    data = summary(settings, record, judgement, [WARNED], percentiles(record.times), [])
     assert data["verdict"] == "PASS"
-    assert data["expected"] == data["received"] == 14
-    assert data["latency_ms"]["whole way"] == {"count": 14, "p50": 3.51, "p99": 3.51}
+    assert data["expected"] == data["received"] == 22
+    assert data["latency_ms"]["whole way"] == {"count": 22, "p50": 3.51, "p99": 3.51}
+    assert [(w["tag"], w["what"], w["verdict"]) for w in data["warnings"]] == [("st-17", "alarm", "PASS")]
     assert {a["band"] for a in data["alerts"]} >= {BandName.PRE_ALERT.value, None}
 
 

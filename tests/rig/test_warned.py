@@ -1,16 +1,20 @@
 """The oracle of warnings against situations worked by hand."""
 
+import functools
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from protocols.ble.smart_tag import WarnLevel
+from protocols.mqtt.messages import WarningStep
 from rig.errors import ScenarioError
 from rig.scenario import Scenario, load_scenario
 from rig.truth.expectation import JudgePolicy
 from rig.truth.expected import expected_alerts
 from rig.truth.verdict import Verdict
-from rig.truth.warned import Owed, TagMoment, judge_warnings, owed_warnings
+from rig.truth.warned import Owed, TagMoment, ToldStep, judge_warnings, owed_warnings
 
 APPROACH = """
 title = "straight to her and back"
@@ -42,13 +46,15 @@ def load(tmp_path: Path, text: str = APPROACH) -> Scenario:
     return load_scenario(path)
 
 
-def owed_of(tmp_path: Path) -> list[Owed]:
-    return owed_warnings(load(tmp_path), POLICY)
+@functools.cache
+def owed(text: str = APPROACH) -> list[Owed]:
+    with tempfile.TemporaryDirectory() as folder:
+        return owed_warnings(load(Path(folder), text), POLICY)
 
 
-def test_rings_owe_warnings_and_distance_owes_silence(tmp_path: Path) -> None:
+def test_rings_owe_warnings_and_distance_owes_silence() -> None:
     """At 1 m/s he is 200 m away at 200 s, 100 m at 300 s; the way back begins at 440 s."""
-    before, notice, alarm, after = owed_of(tmp_path)
+    before, notice, alarm, after = owed()
     assert [e.level for e in (before, notice, alarm, after)] == [
         WarnLevel.STAND_DOWN, WarnLevel.NOTICE, WarnLevel.ALARM, WarnLevel.STAND_DOWN,
     ]  # fmt: skip
@@ -72,12 +78,22 @@ def moments(*steps: tuple[float, int]) -> list[TagMoment]:
 GOOD = moments((201, 1), (302, 2), (535, 1), (640, 0))
 
 
-def verdicts(tmp_path: Path, log: list[TagMoment]) -> list[Verdict]:
-    return [match.verdict for match in judge_warnings(owed_of(tmp_path), log, allowance_s=5)]
+TOLD = [
+    ToldStep(t_s=t, step=step, level=level)
+    for t, step, level in (
+        (201, WarningStep.STARTED, "notice"), (209, WarningStep.ACKNOWLEDGED, "notice"),
+        (302, WarningStep.STARTED, "alarm"), (310, WarningStep.ACKNOWLEDGED, "alarm"),
+    )
+]  # fmt: skip
 
 
-def test_a_tag_that_follows_the_rings_passes(tmp_path: Path) -> None:
-    assert verdicts(tmp_path, GOOD) == [Verdict.PASS] * 4
+def verdicts(log: list[TagMoment], told: list[ToldStep] = TOLD, *, answers: bool = False) -> list[Verdict]:
+    hers = [replace(each, acknowledged=answers) for each in owed()]
+    return [match.verdict for match in judge_warnings(hers, log, told, allowance_s=5)]
+
+
+def test_a_tag_that_follows_the_rings_passes() -> None:
+    assert verdicts(GOOD) == [Verdict.PASS] * 4
 
 
 @pytest.mark.parametrize(
@@ -92,14 +108,23 @@ def test_a_tag_that_follows_the_rings_passes(tmp_path: Path) -> None:
     ],
     ids=["silent", "a false alarm", "50 s late", "quiet in between", "does not end", "too loud is no failure"],
 )
-def test_what_a_tag_does_wrong_is_found(tmp_path: Path, log: list[TagMoment], wrong: list[int]) -> None:
+def test_what_a_tag_does_wrong_is_found(log: list[TagMoment], wrong: list[int]) -> None:
     expected = [Verdict.FAIL if i in wrong else Verdict.PASS for i in range(4)]
-    assert verdicts(tmp_path, log) == expected
+    assert verdicts(log) == expected
+
+
+@pytest.mark.parametrize(("missing", "wrong"), [(0, [1]), (1, [1]), (2, [2]), (3, [2])])
+def test_the_provider_must_be_told_of_each_step(missing: int, wrong: list[int]) -> None:
+    assert verdicts(GOOD, answers=True) == [Verdict.PASS] * 4
+    told = [step for i, step in enumerate(TOLD) if i != missing]
+    expected = [Verdict.FAIL if i in wrong else Verdict.PASS for i in range(4)]
+    assert verdicts(GOOD, told, answers=True) == expected
 
 
 def test_an_outage_of_the_broker_moves_alerts_but_no_warning(tmp_path: Path) -> None:
-    with_outage = load(tmp_path, APPROACH + "[[broker_outage]]\nat_s = 190\nlasts_s = 100\n")
-    assert owed_warnings(with_outage, POLICY) == owed_of(tmp_path)
+    text = APPROACH + "[[broker_outage]]\nat_s = 190\nlasts_s = 100\n"
+    assert owed(text) == owed()
+    with_outage = load(tmp_path, text)
     pre_alert = next(e for e in expected_alerts(with_outage, POLICY) if e.t_true_s == pytest.approx(200, abs=1))
     assert pre_alert.latest_s == 297
 
@@ -107,7 +132,6 @@ def test_an_outage_of_the_broker_moves_alerts_but_no_warning(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('smart_tag = { id = "st-1" }', "beacon = true", "the beacon is the wearer's"),
         ("waypoint = [{at_m=[0,0]}, ", 'smart_tag = {id = "x"}\nwaypoint = [{at_m=[0,0]}, ', "protected person's"),
         ("[[order]]", "[[broker_outage]]\nat_s = 5\nlasts_s = 0\n[[order]]", "with a duration"),
     ],
