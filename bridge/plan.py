@@ -7,6 +7,7 @@ from bridge.config.load import LoadedConfig
 from bridge.config.schema import BridgeConfig, DeviceSection
 from bridge.errors import ConfigError, Problem
 from bridge.warning.desk import Charge
+from bridge.zone_index import open_zones
 from geofence_core.assigned import AssignedZones
 from geofence_core.errors import GeofenceError, ZoneGeometryError
 from geofence_core.pairs import PairTable
@@ -42,11 +43,11 @@ class Plan:
         return tuple(person for person in named if person not in warned)
 
 
-def make_plan(loaded: LoadedConfig) -> Plan:
+def make_plan(loaded: LoadedConfig, *, write_index: bool = True) -> Plan:
     """Read the zones file and tie orders to zones and devices.
 
     Without any ``[[order]]`` every wearer has all zones of the file: the shortest way from a receiver and a zones file
-    to alerts. With orders, only what an order says.
+    to alerts. With orders, only what an order says. ``write_index``: whether ``zones.index`` may be written.
 
     Raises
     ------
@@ -54,7 +55,7 @@ def make_plan(loaded: LoadedConfig) -> Plan:
         The zones file cannot be used (with the zone, ring and vertex), or an order names a zone that is not in it.
     """
     config = loaded.config
-    zones = _load_zones(loaded)
+    zones = _load_zones(loaded, write_index)
     row = {device.id: index for index, device in enumerate(config.device)}
     wearers = [device.id for device in config.device if device.role == "wearer"]
     wanted: set[tuple[int, int]] = set()
@@ -143,14 +144,17 @@ def _long_names(zones: ZoneTable, loaded: LoadedConfig) -> list[Problem]:
     ]
 
 
-def _load_zones(loaded: LoadedConfig) -> ZoneTable | None:
+def _load_zones(loaded: LoadedConfig, write_index: bool) -> ZoneTable | None:
     name = loaded.config.zones.file
     if name is None:
         return None
     path = loaded.path_of(name)
     where = loaded.sources.nearest(("zones", "file"))
+    mend, index = loaded.config.zones.mend, loaded.config.zones.index
     try:
-        return ZoneTable.from_geojson(path, mend=loaded.config.zones.mend)
+        if index is not None:
+            return open_zones(path, loaded.path_of(index), mend=mend, write=write_index)
+        return ZoneTable.from_geojson(path, mend=mend)
     except ZoneGeometryError as exc:
         here = ", which here is mend = true under [zones]" if exc.is_mendable else ""
         raise ConfigError([Problem(path=name, where=where, message=f"{exc}{here}")]) from exc

@@ -28,6 +28,7 @@ def cross_check(config: BridgeConfig, sources: Sources) -> list[Problem]:
     found = [
         *_names(config),
         *_broker(config),
+        *_zones(config),
         *_policy(config),
         *_devices(config),
         *_orders(config),
@@ -99,6 +100,14 @@ def _is_host(host: str) -> bool:
             return False
         return all(_HOST_LABEL.fullmatch(label) for label in labels) and len(host) <= 253
     return True
+
+
+def _zones(config: BridgeConfig) -> Iterator[tuple[Key, str]]:
+    zones = config.zones
+    if zones.index is not None and zones.file is None:
+        yield ("zones", "index"), "is the index of a zones file. Next: add file, or remove index"
+    if zones.index is not None and zones.index == zones.file:
+        yield ("zones", "index"), f"{zones.index!r} is the zones file itself; the index is a file of its own"
 
 
 def _policy(config: BridgeConfig) -> Iterator[tuple[Key, str]]:

@@ -89,10 +89,12 @@ class ZonesSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """GeoJSON file of the zones, relative to the configuration file.
 
     ``mend``: what has one sensible reading (a ring wound the wrong way, a repeated vertex) is put right and told,
-    instead of refused.
+    instead of refused. ``index``: where the zones are kept ready to be judged by; written when it is absent or the
+    zones have changed.
     """
 
     file: Text | None = None
+    index: Text | None = None
     mend: bool = False
 
 

@@ -40,7 +40,7 @@ def command(
     """
     try:
         loaded = load_from_options(config, devices, zones, broker, sets)
-        plan = make_plan(loaded)
+        plan = make_plan(loaded, write_index=False)
         check_drivers(loaded, plan, SystemClock())
         if loaded.config.broker.url is not None:
             mqtt_settings(loaded, loaded.config.broker.url, os.environ)
