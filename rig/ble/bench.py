@@ -23,6 +23,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from rig.ble.air import Air, Radio
 from rig.ble.central import CentralRadio
+from rig.ble.daemon_bus import DaemonBus
 from rig.ble.errors import FrontMisuseError
 from rig.ble.faults import Undo, apply_fault
 from rig.ble.front.bluez import BluezFront
@@ -67,6 +68,8 @@ class BleBench:
         Fixes the air's randomness.
     hci : str, optional
         A real controller for the adapter, such as ``usb:0``: the same front, no emulated air.
+    daemon : bool
+        Sit on a dbus-daemon process of its own instead of the bench's own bus; slower, and needs one on PATH.
     capture_tags : bool
         Whether each tag's HCI is captured too, as ``NAME.btsnoop``.
 
@@ -76,7 +79,7 @@ class BleBench:
         Where tags are put.
     front : BluezFront
         The emulated bluetoothd.
-    bus : MiniBus
+    bus : MiniBus or DaemonBus
         The bus that clients see.
     tags : dict of str to tag
         The tags by name.
@@ -89,6 +92,7 @@ class BleBench:
         options: FrontOptions | None = None,
         seed: int = 1,
         hci: str | None = None,
+        daemon: bool = False,
         capture_tags: bool = False,
     ) -> None:
         self.folder = folder
@@ -100,7 +104,8 @@ class BleBench:
         self._capture_tags = capture_tags
         self._socket_folder: str | None = None
         self._front: BluezFront | None = None
-        self._bus: MiniBus | None = None
+        self._daemon = daemon
+        self._bus: MiniBus | DaemonBus | None = None
         self._undo: dict[tuple[str, str | None], Undo] = {}
 
     # --- life ---------------------------------------------------------------------------------------------------
@@ -110,7 +115,8 @@ class BleBench:
         # A socket's path is short; a run's folder need not be.
         self._socket_folder = tempfile.mkdtemp(prefix="tagrig-ble-")
         try:
-            self._bus = MiniBus(Path(self._socket_folder) / "bus")
+            path = Path(self._socket_folder) / "bus"
+            self._bus = DaemonBus(path) if self._daemon else MiniBus(path)
             await self._bus.open()
             if self._hci is not None:
                 self._port = await open_hci_port(self._hci)
@@ -161,7 +167,7 @@ class BleBench:
         return self._front
 
     @property
-    def bus(self) -> MiniBus:
+    def bus(self) -> MiniBus | DaemonBus:
         """The bus that clients see."""
         if self._bus is None:
             raise FrontMisuseError("the bench has not been started. Next: async with BleBench(...) as bench")

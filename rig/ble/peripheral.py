@@ -36,7 +36,7 @@ from rig.ble.controllers import AdvertSource, AirController
 from rig.ble.errors import AirMisuseError, AttRefusedError
 from rig.ble.hci_port import HciPort
 from rig.ble.pairing import PASSKEY_MAX, Pairing, end_failed_pairing, tag_pairing
-from rig.ble.services import Access, GattCharacteristic, GattService, Guard
+from rig.ble.services import Access, GattCharacteristic, GattDescriptor, GattService, Guard
 from rig.ble.snoop import SnoopFile
 
 __all__ = ["AdvertHeard", "Pairing", "Peripheral"]
@@ -367,14 +367,16 @@ class Peripheral:
         made: gatt.Characteristic[bytes] = gatt.Characteristic(
             UUID(declared.uuid), properties, permissions, gatt.CharacteristicValue(read=read, write=write)
         )
+        descriptors = [_descriptor(each) for each in declared.descriptors]
         if declared.read_guard and declared.access & (Access.NOTIFY | Access.INDICATE):
-            made.descriptors = [
+            descriptors.append(
                 gatt.Descriptor(
                     gatt.GATT_CLIENT_CHARACTERISTIC_CONFIGURATION_DESCRIPTOR,
                     permissions | gatt.Characteristic.Permissions.WRITE_REQUIRES_ENCRYPTION,
                     self.device.gatt_server.make_descriptor_value(made),
                 )
-            ]
+            )
+        made.descriptors = descriptors
         self._attributes[declared] = made
         return made
 
@@ -416,6 +418,19 @@ class Peripheral:
                 await done
         except AttRefusedError as refusal:
             raise ATT_Error(refusal.code) from refusal
+
+
+def _descriptor(declared: GattDescriptor) -> gatt.Descriptor:
+    held = bytearray(declared.value)
+
+    def write(_connection: Connection | None, value: bytes) -> None:
+        held[:] = value
+
+    return gatt.Descriptor(
+        UUID(declared.uuid),
+        gatt.Characteristic.Permissions.READABLE | gatt.Characteristic.Permissions.WRITEABLE,
+        gatt.CharacteristicValue(read=lambda _connection: bytes(held), write=write),
+    )
 
 
 def _until_gone(connection: Connection | None, work: Coroutine[Any, Any, _T]) -> Awaitable[_T]:

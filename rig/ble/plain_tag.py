@@ -11,7 +11,7 @@ from rig.ble.air import Air
 from rig.ble.hci_port import HciPort
 from rig.ble.pairing import Pairing
 from rig.ble.peripheral import Peripheral
-from rig.ble.services import Access, GattCharacteristic, GattService, Guard
+from rig.ble.services import Access, GattCharacteristic, GattDescriptor, GattService, Guard
 
 
 def short(uuid: int) -> str:
@@ -21,6 +21,7 @@ def short(uuid: int) -> str:
 
 BATTERY_LEVEL: Final = short(0x2A19)
 FIRMWARE_REVISION: Final = short(0x2A26)
+DESCRIPTION: Final = short(0x2901)
 ALERT_LEVEL: Final = short(0x2A06)
 IMMEDIATE_ALERT_SERVICE: Final = short(0x1802)
 LINK_LOSS_SERVICE: Final = short(0x1803)
@@ -152,6 +153,7 @@ class PlainTag:
             access=Access.READ | Access.WRITE | Access.WRITE_WITHOUT_RESPONSE,
             read=lambda: b"".join(self.commands[-1:]),
             write=self.commands.append,
+            descriptors=(GattDescriptor(uuid=DESCRIPTION, value=b"command"),),
         )
         secret = GattCharacteristic(uuid=SECRET, access=Access.READ, value=b"secret", read_guard=Guard.ENCRYPTED)
         sealed = GattCharacteristic(

@@ -31,6 +31,14 @@ class Guard(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GattDescriptor:
+    """A descriptor of a characteristic, such as its user description (0x2901); what is written to it is kept."""
+
+    uuid: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GattCharacteristic:
     """One characteristic. Two of one UUID, as 0x2A06 on a Find Me tag, are told apart by being two objects.
 
@@ -45,7 +53,9 @@ class GattCharacteristic:
     read, write : callable, optional
         What gives and takes its value.
     read_guard, write_guard : Guard
-        What the link must be; subscribing asks for the read guard.
+        What the link must be; with a read guard, subscribing needs an encrypted link.
+    descriptors : tuple of GattDescriptor
+        Its descriptors beside the one that subscriptions make.
     """
 
     uuid: str
@@ -55,6 +65,7 @@ class GattCharacteristic:
     write: Writer | None = None
     read_guard: Guard = Guard.OPEN
     write_guard: Guard = Guard.OPEN
+    descriptors: tuple[GattDescriptor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

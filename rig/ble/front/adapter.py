@@ -1,17 +1,23 @@
 """Adapter1 and AdvertisementMonitorManager1: discovery, power, removing devices."""
 
+import asyncio
 from dataclasses import dataclass, field
+from typing import Final
 
-from dbus_fast import Message, Variant
+from dbus_fast import Message, MessageType, Variant
 
 from rig.ble.adverts import HeardAdvert, structures
 from rig.ble.central import CentralRadio
 from rig.ble.front.devices import Devices
-from rig.ble.front.objects import ADAPTER, MONITOR_MANAGER, PROPERTIES, Bus, Interfaces, ObjectTree
+from rig.ble.front.objects import ADAPTER, MONITOR_MANAGER, PROPERTIES, Bus, Interfaces, ObjectTree, Properties
 from rig.ble.front.options import FrontOptions
 from rig.ble.front.replies import BluezError, Reply, in_progress, not_ready
 
-MONITOR = "org.bluez.AdvertisementMonitor1"
+MONITOR: Final = "org.bluez.AdvertisementMonitor1"
+
+MONITOR_WAIT_S: Final = 0.01
+MONITOR_TRIES: Final = 100
+"""Pause and number of questions to a monitor, seconds: clients export it only after they were answered."""
 
 
 @dataclass(slots=True)
@@ -45,7 +51,7 @@ class _Monitor:
     def passes(self, advert: HeardAdvert) -> bool:
         return any(
             kind == wanted and value[start : start + len(content)] == content
-            for wanted, start, content in self.patterns
+            for start, wanted, content in self.patterns
             for kind, value in structures(advert.data)
         )
 
@@ -177,22 +183,12 @@ class Adapter:
         return Reply()
 
     async def read_monitor(self, call: Message) -> None:
-        """Ask a client's monitor what it looks for; clients export it only after they were answered."""
+        """Ask a client's monitor what it looks for, and listen for that."""
         key = (call.sender or "", str(call.body[0]))
         monitor = self._monitors.get(key)
         if monitor is None:
             return
-        answer = await self._bus.call(
-            Message(
-                destination=monitor.owner,
-                path=monitor.path,
-                interface=PROPERTIES,
-                member="GetAll",
-                signature="s",
-                body=[MONITOR],
-            )
-        )
-        found = answer.body[0] if answer is not None and answer.body and isinstance(answer.body[0], dict) else {}
+        found = await self._ask_monitor(monitor)
         if str(getattr(found.get("Type"), "value", "")) != "or_patterns" or key not in self._monitors:
             self._monitors.pop(key, None)
             await self._tell_monitor(monitor, "Release")
@@ -200,6 +196,26 @@ class Adapter:
         monitor.patterns = [(row[0], row[1], bytes(row[2])) for row in found["Patterns"].value]
         await self._radio.scan("monitors", active=False, filter_duplicates=self._options.duplicate_filter)
         await self._tell_monitor(monitor, "Activate")
+
+    async def _ask_monitor(self, monitor: _Monitor) -> Properties:
+        for _ in range(MONITOR_TRIES):
+            answer = await self._bus.call(
+                Message(
+                    destination=monitor.owner,
+                    path=monitor.path,
+                    interface=PROPERTIES,
+                    member="GetAll",
+                    signature="s",
+                    body=[MONITOR],
+                )
+            )
+            if answer is None:
+                break
+            if answer.message_type is MessageType.METHOD_RETURN:
+                told: Properties = answer.body[0]
+                return told
+            await asyncio.sleep(MONITOR_WAIT_S)
+        return {}
 
     async def _tell_monitor(self, monitor: _Monitor, member: str) -> None:
         await self._bus.call(Message(destination=monitor.owner, path=monitor.path, interface=MONITOR, member=member))

@@ -148,6 +148,11 @@ class Devices:
         """Paths of the devices that are connected."""
         return [path for path, device in self._devices.items() if device.link is not None]
 
+    @property
+    def connecting(self) -> list[str]:
+        """Paths of the devices that are being connected."""
+        return [path for path, device in self._devices.items() if device.pending is not None]
+
     async def connect(self, call: Message) -> Reply:
         """Connect and find services; answers after that, as bluetoothd does."""
         device = self._find(call.path)

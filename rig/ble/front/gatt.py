@@ -17,6 +17,9 @@ from rig.ble.gatt_link import CentralLink, FoundCharacteristic, FoundService
 _HIDDEN = ("00001800", "00001801")
 """GAP and GATT services, which bluetoothd keeps for itself."""
 
+_SWITCH = "00002902"
+"""What switches notifications (CCCD): bluetoothd writes it, clients may not."""
+
 _ATT_HEADER = 3
 """Bytes of an ATT write or notification beside its value."""
 
@@ -28,6 +31,7 @@ class _Attribute:
     link: CentralLink
     handle: int
     flags: tuple[str, ...] = ()
+    is_switch: bool = False
     reading: bool = False
     writing: bool = False
     subscribers: set[str] = field(default_factory=set)
@@ -86,7 +90,8 @@ class GattObjects:
         self._tree.add(path, {CHARACTERISTIC: properties})
         for descriptor in found.descriptors:
             below = f"{path}/desc{descriptor.handle:04x}"
-            self._attributes[below] = _Attribute(link, descriptor.handle)
+            switch = descriptor.uuid.startswith(_SWITCH)
+            self._attributes[below] = _Attribute(link, descriptor.handle, is_switch=switch)
             self._tree.add(
                 below,
                 {
@@ -166,6 +171,8 @@ class GattObjects:
         """Write, as a request or a command."""
         attribute = self._find(call)
         value = bytes(call.body[0])
+        if attribute.is_switch:
+            raise att_error(0x03)
         response = self._wants_response(attribute, str(_option(call.body[1], "type", "")))
         if not response and len(value) > attribute.link.mtu - _ATT_HEADER:
             raise BluezError("Failed", "Failed to initiate write")
