@@ -23,6 +23,7 @@ import hmac
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from protocols.ble.adverts import (
     BEACON_KIND,
@@ -90,7 +91,7 @@ MAX_STREAMS = 16
 _COPY_EVENTS = COPY_NS // MIN_INTERVAL_NS
 _SLOT_EVENTS = SLOT_NS // MIN_INTERVAL_NS
 _MARK_NS = 1_000_000_000
-"""Spacing of the marks by which a stream knows what it had passed when: ``COPY_NS`` is kept to within this."""
+"""Length of the stretches by which a stream knows what it had passed when: ``COPY_NS`` is kept to within one."""
 _SITES_KEPT = 512
 
 
@@ -114,6 +115,14 @@ class Heard:
         return self.verdict is BeaconVerdict.GENUINE and (self.counter_step is None or self.counter_step > 0)
 
 
+class _Mark(NamedTuple):
+    """The newest counter of a stream at the end of a stretch of at most ``_MARK_NS``."""
+
+    begin_mono_ns: int
+    end_mono_ns: int
+    counter: int
+
+
 class _Stream:
     """Counters that one start of one sender gave out, as far as they were heard."""
 
@@ -123,7 +132,7 @@ class _Stream:
         self.newest = counter
         self.t_first_mono_ns = now_mono_ns
         self.t_newest_mono_ns = now_mono_ns
-        self.marks = deque([(now_mono_ns, counter)])
+        self.marks = deque([_Mark(now_mono_ns, now_mono_ns, counter)])
         self.sites: dict[int, str] = {}
 
     def find_step(self, counter: int, now_mono_ns: int) -> int | None:
@@ -135,18 +144,21 @@ class _Stream:
     def go_on(self, counter: int, now_mono_ns: int) -> None:
         self.newest = counter
         self.t_newest_mono_ns = now_mono_ns
-        if now_mono_ns - self.marks[-1][0] >= _MARK_NS:
-            self.marks.append((now_mono_ns, counter))
+        begin_mono_ns = self.marks[-1].begin_mono_ns
+        if now_mono_ns - begin_mono_ns < _MARK_NS:
+            self.marks[-1] = _Mark(begin_mono_ns, now_mono_ns, counter)
+        else:
+            self.marks.append(_Mark(now_mono_ns, now_mono_ns, counter))
 
     def has_long_passed(self, counter: int, now_mono_ns: int) -> bool:
         """Whether this counter, not ahead of the newest, was given out more than ``COPY_NS`` ago."""
         limit_mono_ns = now_mono_ns - COPY_NS
-        if self.t_newest_mono_ns < limit_mono_ns or _step(self.newest, counter) < -_COPY_EVENTS:
+        if _step(self.newest, counter) < -_COPY_EVENTS:
             return True
-        while len(self.marks) > 1 and self.marks[1][0] < limit_mono_ns:
+        while len(self.marks) > 1 and self.marks[1].end_mono_ns < limit_mono_ns:
             self.marks.popleft()
-        t_mono_ns, passed = self.marks[0]
-        return t_mono_ns < limit_mono_ns and _step(passed, counter) <= 0
+        oldest = self.marks[0]
+        return oldest.end_mono_ns < limit_mono_ns and _step(oldest.counter, counter) <= 0
 
     def is_elsewhere(self, counter: int, site: str) -> bool:
         """Whether this counter was heard at another site; remembers where it was heard first."""

@@ -37,7 +37,7 @@ def read_date_time(numbers: tuple[int, ...], at: int) -> tuple[int | None, int]:
     try:
         return date(year, month, day).toordinal() - _UNIX_ORDINAL, time_of_day_ns
     except ValueError as exc:
-        detail = f"date: expected a day that there is, got {year}-{month}-{day}"
+        detail = f"date: expected a day that there is, got {year:04}-{month:02}-{day:02}"
         raise ValueRefusedError(RejectReason.BAD_FIELD, at, detail) from exc
 
 

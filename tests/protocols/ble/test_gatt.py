@@ -144,7 +144,7 @@ def test_a_day_that_there_is_not_is_a_bad_field() -> None:
     reject = refused(decode_current_time, bytes.fromhex("ea07021d0c223800 80 02"))
     assert (reject.reason, reject.detail) == (
         RejectReason.BAD_FIELD,
-        "date: expected a day that there is, got 2026-2-29",
+        "date: expected a day that there is, got 2026-02-29",
     )
     assert read(decode_current_time, bytes.fromhex("e807021d0c223804 80 02")).day_of_week == 4
 
