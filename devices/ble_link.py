@@ -42,13 +42,17 @@ class Advert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Characteristic:
-    """One characteristic of a connected tag; ``handle`` tells two of one UUID apart."""
+    """One characteristic of a connected tag; ``handle`` tells two of one UUID apart.
+
+    ``max_write_octets``: what one write without response takes; 20 is what every link does.
+    """
 
     service_uuid: str
     service_handle: int
     uuid: str
     handle: int
     properties: frozenset[str]
+    max_write_octets: int = 20
 
 
 class Link(Protocol):

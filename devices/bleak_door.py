@@ -211,6 +211,7 @@ class _BleakLink:
                 uuid=characteristic.uuid,
                 handle=characteristic.handle,
                 properties=frozenset(characteristic.properties),
+                max_write_octets=characteristic.max_write_without_response_size,
             )
             for service in client.services
             for characteristic in service.characteristics
