@@ -14,9 +14,13 @@ from protocols.ble.gatt import (
 )
 from protocols.ble.smart_tag import decode_sighting, decode_tag_event, decode_tag_state
 from protocols.rejects import Reject
-from protocols.reports import BleReport, DeviceInformation
+from protocols.reports import BleReport, DeviceInformation, TagEvent, TagEventKind
 
 Decoder = Callable[[bytes], BleReport | Reject]
+
+BUTTON_SERVICE = uuids.expand_uuid(0xFFE0)
+BUTTON = uuids.expand_uuid(0xFFE1)
+"""Where the common key finders notify a press of their button. No standard says so; their makers all copied it."""
 
 _TEXTS = {
     "manufacturer": uuids.MANUFACTURER_NAME,
@@ -102,6 +106,8 @@ def read_profile(characteristics: tuple[Characteristic, ...]) -> TagProfile:
     sources = tuple(
         Source(characteristic=found[place], decode=decode) for place, decode in _REPORTS.items() if place in found
     )
+    if (BUTTON_SERVICE, BUTTON) in found:
+        sources += (Source(characteristic=found[BUTTON_SERVICE, BUTTON], decode=_ButtonPresses()),)
     information = {
         name: found[uuids.DEVICE_INFORMATION_SERVICE, uuid]
         for name, uuid in (*_TEXTS.items(), ("system_id", uuids.SYSTEM_ID), ("pnp", uuids.PNP_ID))
@@ -121,6 +127,18 @@ def read_profile(characteristics: tuple[Characteristic, ...]) -> TagProfile:
         information=information,
         pulse=state.characteristic if state is not None else battery or next(readable, None),
     )
+
+
+class _ButtonPresses:
+    """Notifications of a key finder's button to events, numbered as they come: it numbers none itself."""
+
+    def __init__(self) -> None:
+        self._n_presses = 0
+
+    def __call__(self, data: bytes) -> TagEvent:
+        self._n_presses += 1
+        sequence = self._n_presses & 0xFFFF
+        return TagEvent(sequence=sequence, kind=TagEventKind.BUTTON, warn_id=None, age_ms=0)
 
 
 def decode_information(values: Mapping[str, bytes]) -> tuple[DeviceInformation, list[Reject]]:

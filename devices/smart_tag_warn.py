@@ -215,6 +215,9 @@ class WarnLane:
         if event.kind is TagEventKind.REBOOTED:
             self._was_rewritten_on_link = False
             self._write_again()
+        elif event.kind is TagEventKind.BUTTON and self._phase is _Phase.SHOWN:
+            # A plain tag's button silences it: a reconnect must not undo that.
+            self._is_confirmed = True
         elif event.kind is TagEventKind.WARN_STARTED and event.warn_id is not None:
             self._shown(event.warn_id, t_rx_mono_ns)
 
