@@ -15,10 +15,16 @@
       RadioError (OSError)                something about Bluetooth
         RadioAbsentError                  no adapter, switched off, or no Bluetooth service
         LinkFailedError                   a connection could not be made
+          NoSlotError                     the adapter keeps no more connections
         LinkLostError                     a connection broke, or its other end stopped answering
         LinkAuthError (PermissionError)   pairing was refused, or the tag wants a link that is paired
           BondUnprotectedError            a bond was made, but without asking for the passkey
         AttRefusedError                   the tag answered with an ATT error
+      FirmwareError                       something about a firmware update
+        FirmwareFileError (ValueError)    a file that is no firmware image, or a damaged one
+        FirmwareLinkError (OSError)       the tag cannot be reached, or stopped answering
+        FirmwareRefusedError              the tag refused a step
+        FirmwareVerdictError              every step was taken, and the tag does not run what it should
       WarnLostError                       a warning did not reach the person's tag, or it did not say so
 """
 
@@ -77,6 +83,10 @@ class LinkFailedError(RadioError):
     """A connection could not be made, for example because the tag went out of range."""
 
 
+class NoSlotError(LinkFailedError):
+    """The adapter keeps no more connections than it has, for example the eighth on a USB dongle."""
+
+
 class LinkLostError(RadioError):
     """A connection broke, or its other end stopped answering within the deadline."""
 
@@ -128,3 +138,23 @@ class WarnLostError(DevicesError):
     def __init__(self, message: str, reason: WarnLoss) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class FirmwareError(DevicesError):
+    """Something about a firmware update."""
+
+
+class FirmwareFileError(FirmwareError, ValueError):
+    """A file is no firmware image, for example an ELF file, or one byte of it is wrong."""
+
+
+class FirmwareLinkError(FirmwareError, OSError):
+    """The tag cannot be reached, or stopped answering in the middle."""
+
+
+class FirmwareRefusedError(FirmwareError):
+    """The tag refused a step, for example because the image is too large for its slot."""
+
+
+class FirmwareVerdictError(FirmwareError):
+    """Every step was taken, and the tag does not run the image: its bootloader refused or reverted it."""

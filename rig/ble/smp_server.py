@@ -17,7 +17,7 @@ from rig.ble.firmware.smp import (
     encode_serial,
 )
 from rig.ble.peripheral import Peripheral
-from rig.ble.services import Access, GattCharacteristic, GattService
+from rig.ble.services import Access, GattCharacteristic, GattService, Guard
 from rig.emulator.pty_port import PtyPort
 
 _ATT_HEADER = 3
@@ -32,15 +32,23 @@ class SmpGatt:
     server : SmpServer
     on_action : callable
         Called once an answer is out that the tag must act upon: a reset, or a battery that is pulled.
+    guard : Guard
+        What a link must be for its frames to be taken.
     """
 
-    def __init__(self, server: SmpServer, on_action: Callable[[SmpAction], Awaitable[None]]) -> None:
+    def __init__(
+        self, server: SmpServer, on_action: Callable[[SmpAction], Awaitable[None]], *, guard: Guard = Guard.OPEN
+    ) -> None:
         self._server = server
         self._on_action = on_action
         self._frames = PacketFrames()
         self._queue: asyncio.Queue[bytes] = asyncio.Queue()
         self._characteristic = GattCharacteristic(
-            uuid=SMP_CHARACTERISTIC_UUID, access=Access.WRITE_WITHOUT_RESPONSE | Access.NOTIFY, write=self._write
+            uuid=SMP_CHARACTERISTIC_UUID,
+            access=Access.WRITE_WITHOUT_RESPONSE | Access.NOTIFY,
+            write=self._write,
+            read_guard=guard,
+            write_guard=guard,
         )
         self.service = GattService(uuid=SMP_SERVICE_UUID, characteristics=(self._characteristic,))
 

@@ -79,7 +79,7 @@ class VictimTag(TagShell):
         The six digits on its label; with them it pairs with protection against a man in the middle, which its keys
         ask for.
     guarded : bool
-        Whether everything of the smart tag service asks for such a bond, not the keys alone.
+        Whether everything that tells or changes something asks for such a bond, not the keys alone.
     smp : SmpServer, optional
         Takes firmware.
     receiver : TagReceiver, optional
@@ -124,13 +124,14 @@ class VictimTag(TagShell):
         self._resume_at_ns: int | None = None
         self._silent = False
         self._hears_events = False
-        self._gatt = None if smp is None else SmpGatt(smp, self._act)
+        guard = Guard.AUTHENTICATED if guarded else Guard.OPEN
+        self._gatt = None if smp is None else SmpGatt(smp, self._act, guard=guard)
         self._smp_task: asyncio.Task[None] | None = None
         self._down = False
         self._reboot_asked = False
         self._services = SmartTagServices(
             self,
-            guard=Guard.AUTHENTICATED if guarded else Guard.OPEN,
+            guard=guard,
             read_location=None if receiver is None else lambda: self._location,
             smp=self._gatt,
         )
