@@ -241,8 +241,8 @@ def test_names_of_companies_and_services_against_another_table(corpus: Path) -> 
 
 
 ADVERTISING_ADDRESS = bytes.fromhex("d6be898e")
-ROW = re.compile(r"^(\d+),[\d.]+,[0-9a-f:]*,(.*),-?\d+,(-?\d*),\d*,(\d*)\r?$", re.MULTILINE)
-"""Frame, name, TX power and company in a table that Wireshark made of the same capture."""
+ROW = re.compile(r"^(\d+),[\d.]+,[0-9a-f:]*,(.*),-?\d+,(-?\d*),(\d*),(\d*)\r?$", re.MULTILINE)
+"""Frame, name, TX power, PDU type and company in a table that Wireshark made of the same capture."""
 WITH_DATA = {0: "ADV_IND", 2: "ADV_NONCONN_IND", 4: "SCAN_RSP", 6: "ADV_SCAN_IND"}
 
 
@@ -274,7 +274,8 @@ def test_sniffer_captures_against_what_wireshark_read_in_them(corpus: Path) -> N
             if data is None or column is None:
                 outcomes["no data" if data is None else "no row"] += 1
                 continue
-            name, tx_power, company = column
+            name, tx_power, pdu_column, company = column
+            assert int(pdu_column) == pdu_type
             said, rejects = read_ad(data)
             if not whole:
                 outcomes["damaged"] += 1
