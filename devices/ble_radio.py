@@ -256,6 +256,13 @@ class _Adapter:
         else:
             self.plan()
 
+    def learn_limit(self) -> None:
+        """Keep no more connections than there are now: the adapter has refused one more."""
+        n_linked = sum(seat.linked_since_mono_ns is not None for seat in self._seats.values())
+        self._n_slots = max(min(self._n_slots, n_linked), 1)
+        _log.warning("%s: refused a connection; %d are kept from now on", self._name, self._n_slots)
+        self.plan()
+
     def plan(self) -> None:
         now_mono_ns = self.clock.mono_ns()
         claims = [seat.claim(now_mono_ns) for seat in self._seats.values()]

@@ -8,7 +8,7 @@ from devices.ble_link import Advert, Link
 from devices.ble_slots import Claim, Urgency
 from devices.ble_target import BleTarget
 from devices.clock import Clock
-from devices.errors import LinkFailedError
+from devices.errors import LinkFailedError, NoSlotError
 
 FRESH_NS = 12_000_000_000
 """ns. How old an advertisement may be to connect on. Linux reports a constant one about every 10 s only."""
@@ -33,6 +33,10 @@ class SeatAdapter(Protocol):
 
     def plan_at(self, mono_ns: int) -> None:
         """Look at them then."""
+        ...
+
+    def learn_limit(self) -> None:
+        """Keep no more connections than there are now."""
         ...
 
     def suspect(self) -> None:
@@ -122,6 +126,10 @@ class Seat:
             if advert is None:
                 raise LinkFailedError(f"{self.device_id}: not heard yet")
             link = await self._adapter.connect(advert, within_s=within_s)
+        except NoSlotError:
+            self.is_connecting = False
+            self._adapter.learn_limit()
+            raise
         except BaseException:
             self.is_connecting = False
             self._adapter.plan()

@@ -32,6 +32,7 @@ from devices.errors import (
     LinkAuthError,
     LinkFailedError,
     LinkLostError,
+    NoSlotError,
     RadioAbsentError,
     RadioError,
 )
@@ -52,6 +53,8 @@ _AUTH_DBUS = ("Authentication", "NotAuthorized", "NotPermitted")
 """What BlueZ calls a failed pairing, or an attribute that wants one."""
 _BOND_REFUSED = ("le-connection-unknown", "key-missing", "AuthenticationFailed")
 """What BlueZ answers to Connect when a bonded tag does not accept the key (the kernel ends the link)."""
+_NO_SLOT = "connection-limit"
+"""In what BlueZ answers to Connect when the controller holds no more connections."""
 _BLEAK_FAILURES = (
     BleakError,
     OSError,
@@ -170,7 +173,8 @@ class BleakDoor:
         except _BLEAK_FAILURES as exc:
             if _has_bond(device) and any(word in str(exc) for word in _BOND_REFUSED):
                 raise LinkAuthError(f"{advert.address}: refuses our bond: {_radio_detail(exc)}") from exc
-            raise LinkFailedError(f"{advert.address}: {_radio_detail(exc)}") from exc
+            kind = NoSlotError if _NO_SLOT in str(exc) else LinkFailedError
+            raise kind(f"{advert.address}: {_radio_detail(exc)}") from exc
         return _BleakLink(advert.address, client, lost, self._pairing, has_bond=_has_bond(device))
 
     async def forget(self, advert: Advert, *, within_s: float) -> None:

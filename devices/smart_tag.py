@@ -90,6 +90,7 @@ class SmartTag:
         self._presence_changed = asyncio.Event()
         self._counts = RadioCounts()
         self._seat: Seat | None = None
+        self._crash: asyncio.Future[None] | None = None
         self._link: LinkState | None = None
         self._link_detail = ""
         self._down_since_mono_ns: int | None = None
@@ -100,7 +101,7 @@ class SmartTag:
         self._first_warning_max_ns: int | None = None
         self._warn_write_max_ns: int | None = None
         self._keys_are_sent = False
-        self._may_forget_bond = True
+        self._may_forget = True
         self._bond_refusals = 0
         self._pair_from_mono_ns = 0
 
@@ -127,18 +128,19 @@ class SmartTag:
             self.device_id, self._target, on_advert=self._hear_advert, on_adapter=self._hear_adapter
         )
         self._seat = seat
+        self._crash = asyncio.get_running_loop().create_future()
         self._presence.start(self._clock.mono_ns())
         if seat.adapter_detail is not None:
             self._hear_adapter(False, seat.adapter_detail)
         parts = (self._follow(seat), self._watch_presence(), self._watch_warnings())
         tasks = [asyncio.create_task(part) for part in parts]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({*tasks, self._crash}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._seat = None
-            for task in tasks:
+            for task in (*tasks, self._crash):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, self._crash, return_exceptions=True)
             seat.leave()
             self._lane.end()
         for task in done:
@@ -215,11 +217,11 @@ class SmartTag:
     async def _doubt_bond(self, seat: Seat, detail: str) -> str:
         """Remove a bond that the tag has refused too often; whether it is made anew, its target says."""
         self._bond_refusals += 1
-        if self._bond_refusals < BOND_REFUSALS or not self._may_forget_bond or self._target.pair is Pairing.NONE:
+        if self._bond_refusals < BOND_REFUSALS or not self._may_forget or self._target.pair is Pairing.NONE:
             return detail
         self._bond_refusals = 0
         self._backoff.reset()
-        self._may_forget_bond = False
+        self._may_forget = False
         self._keys_are_sent = False
         self._counts.bonds_lost += 1
         with contextlib.suppress(RadioError):
@@ -236,7 +238,7 @@ class SmartTag:
             self._clock,
             self._timing,
             tag_keys=None if self._keys_are_sent else (self._target.key, self._beacon_key),
-            may_forget_bond=self._may_forget_bond,
+            may_forget=self._may_forget,
             pair_from_mono_ns=self._pair_from_mono_ns,
             on_value=self._hear_value,
         )
@@ -276,7 +278,9 @@ class SmartTag:
             self._backoff.reset()
         self._keys_are_sent = (session.keys_are_sent or self._keys_are_sent) and not session.bonds_lost
         # Once: a tag that wants more than any bond of ours gives would have it made and removed without end.
-        self._may_forget_bond = session.is_secured or (self._may_forget_bond and not session.bonds_lost)
+        was_forgotten = bool(session.bonds_lost) or session.services_stale
+        went_well = session.is_secured or (session.is_set_up and self._target.pair is Pairing.NONE)
+        self._may_forget = not was_forgotten and (went_well or self._may_forget)
         self._counts.pair_failures += session.pair_failures
         self._counts.bonds_lost += session.bonds_lost
         if session.first_warning_ns is not None:
@@ -356,7 +360,13 @@ class SmartTag:
             self._seat.set_urgency(urgent)
 
     def _emit(self, report: BleReport | Reject | LinkEvent | PresenceEvent, stamps: Stamps) -> None:
-        self._on_event(DeviceEvent(device_id=self.device_id, report=report, stamps=stamps))
+        try:
+            self._on_event(DeviceEvent(device_id=self.device_id, report=report, stamps=stamps))
+        except BaseException as exc:
+            # Most events come from callbacks of a library that would log this and go on; it ends run() instead.
+            if self._crash is not None and not self._crash.done():
+                self._crash.set_exception(exc)
+            raise
 
     def _stamps_now(self) -> Stamps:
         now_mono_ns = self._clock.mono_ns()

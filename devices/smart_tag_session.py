@@ -29,6 +29,11 @@ _ALERT = {
 """What a plain tag, which knows three levels, is told."""
 
 
+_STALE_CODES = frozenset({0x01, 0x03, 0x06, 0x0A})
+"""ATT errors that a warning meets at a handle which is no longer its own: invalid handle, write not permitted, request
+not supported, attribute not found. BlueZ keeps a tag's services over a firmware update."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagTiming:
     """Deadlines and intervals of one tag's driver, seconds.
@@ -83,7 +88,7 @@ class TagSession:
         timing: TagTiming,
         *,
         tag_keys: tuple[bytes | None, bytes | None] | None,
-        may_forget_bond: bool,
+        may_forget: bool,
         pair_from_mono_ns: int,
         on_value: Callable[[BleReport | Reject, Stamps], None],
     ) -> None:
@@ -94,6 +99,7 @@ class TagSession:
         self.is_secured = False
         self.pair_failures = 0
         self.bonds_lost = 0
+        self.services_stale = False
         self.first_warning_ns: int | None = None
         self.warn_write_max_ns: int | None = None
         self._device_id = device_id
@@ -103,7 +109,7 @@ class TagSession:
         self._clock = clock
         self._timing = timing
         self._tag_keys = tag_keys
-        self._may_forget_bond = may_forget_bond
+        self._may_forget = may_forget
         self._pair_from_mono_ns = pair_from_mono_ns
         self._on_value = on_value
         self._linked_mono_ns = clock.mono_ns()
@@ -165,6 +171,11 @@ class TagSession:
                     raise
                 await self._pair()
                 await self._write_secured(profile.warn, data, within_s)
+            except AttRefusedError as exc:
+                if exc.code in _STALE_CODES and self._may_forget:
+                    self.services_stale = True
+                    await self._forget(f"{exc}: its services are not those that were cached; found anew")
+                raise
             return
         level = encode_alert_level(_ALERT[command.level])
         # While a warning stands, a tag that loses its link keeps warning by itself.
@@ -299,7 +310,7 @@ class TagSession:
         try:
             await self._link.write(characteristic.handle, value, response=True, within_s=within_s)
         except LinkAuthError as exc:
-            if not self._may_forget_bond:
+            if not self._may_forget:
                 raise
             # Paired on our side, a stranger to the tag: it has lost the bond. Ours is worth nothing without it.
             self.bonds_lost += 1

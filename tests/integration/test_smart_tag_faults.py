@@ -1,12 +1,13 @@
 """Every fault of the emulated radio against the driver: no hang, no lost warning without a word, recovery by itself."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from devices.ble_target import BleTarget, Pairing
 from devices.errors import WarnLoss, WarnLostError
-from devices.events import LinkState, PresenceEvent
+from devices.events import DeviceEvent, LinkState, PresenceEvent
 from devices.smart_tag import SmartTag, WarnReceipt
 from protocols.ble import uuids
 from protocols.ble.smart_tag import WarnLevel
@@ -19,7 +20,9 @@ from rig.ble.victim import VictimTag
 from tests.ble_support import ble_bench, until
 from tests.devices.smart_tag_bench import (
     CALM,
+    CLOCK,
     PASSKEY,
+    ROLLING,
     SECURED,
     TAG_KEY,
     Followed,
@@ -221,6 +224,25 @@ async def test_a_refused_warning_is_lost_at_once_and_the_next_one_goes(ble_bench
     assert followed.driver.health.radio.lost == 0
 
 
+async def test_a_handle_that_is_not_the_tags_any_more_has_its_services_found_anew(ble_bench: BleBench) -> None:
+    tag = await put_victim(ble_bench)
+    async with following(timing=CALM) as followed:
+        await followed.up()
+        await ble_bench.fault("write_refused", tag="tag-1", uuid=uuids.TAG_WARN, code=0x01)
+        warning = asyncio.create_task(followed.driver.warn(command(1)))
+        await followed.says(lambda: followed.has_lost("found anew"), "the removal from the cache")
+        await ble_bench.clear("write_refused", tag="tag-1")
+        receipt = await warning
+        assert receipt.confirmed and tag.firmware.level is WarnLevel.ALARM
+
+
+async def test_a_handle_that_stays_wrong_is_a_refused_warning(ble_bench: BleBench) -> None:
+    await put_victim(ble_bench)
+    await ble_bench.fault("write_refused", tag="tag-1", uuid=uuids.TAG_WARN, code=0x01)
+    async with following(timing=CALM) as followed:
+        assert await loss_of(followed.driver, 1) is WarnLoss.REFUSED
+
+
 async def test_refused_reads_do_not_end_a_link(ble_bench: BleBench) -> None:
     tag = await put_victim(ble_bench)
     for uuid in (uuids.TAG_STATE, uuids.BATTERY_LEVEL, uuids.FIRMWARE_REVISION):
@@ -264,7 +286,7 @@ async def test_a_tag_that_is_switched_off_is_absent_and_found_again(ble_bench: B
         ("connect_aborted", {"times": 1}),
     ],
 )
-async def test_a_connect_that_fails_is_tried_again(ble_bench: BleBench, fault: str, options: dict[str, int]) -> None:
+async def test_a_connect_that_fails_is_tried_again(ble_bench: BleBench, fault: str, options: dict[str, Any]) -> None:
     tag = await put_victim(ble_bench)
     await ble_bench.fault(fault, **options)
     async with following() as followed:
@@ -453,6 +475,51 @@ async def test_an_alarm_gets_a_place_on_a_full_adapter(ble_bench: BleBench) -> N
                 lambda: all(each.driver.health.present for each in all_followed), "all present, linked or heard"
             )
     assert sum(each.driver.health.radio.gave_way for each in all_followed) >= 1
+
+
+@pytest.mark.parametrize("ble_bench", [FrontOptions(connection_limit=1)], indirect=True)
+async def test_a_limit_that_nobody_told_is_learned(ble_bench: BleBench) -> None:
+    keys = [bytes([k + 1]) * 16 for k in range(2)]
+    tags = [await put_victim(ble_bench, f"tag-{k}", key=key, seed=k + 1) for k, key in enumerate(keys)]
+    async with radio_on(n_slots=7) as radio:
+        both = [
+            Followed(radio, BleTarget(text=f"ble:{k}", key=key), device_id=f"tag-{k}", timing=CALM)
+            for k, key in enumerate(keys)
+        ]
+        async with running(*both):
+            await until(lambda: any(each.has_lost("connection-limit") for each in both), "the refusal")
+            waiting = next(k for k, each in enumerate(both) if not each.is_up())
+            await warned(both[waiting].driver, tags[waiting], 1)
+            assert both[1 - waiting].has_lost("more urgent")
+
+
+@pytest.mark.parametrize("ble_bench", [FrontOptions(duplicate_filter=True)], indirect=True)
+async def test_a_tag_that_cannot_be_connected_is_present_by_its_advertisements(ble_bench: BleBench) -> None:
+    await put_victim(ble_bench)
+    await ble_bench.fault("connect_fails")
+    async with following() as followed:
+        await followed.says(lambda: followed.driver.health.radio.adverts_new > 20, "advertisements")
+        failures = followed.driver.health.radio.connect_failures
+        await followed.says(lambda: followed.driver.health.radio.connect_failures >= failures + 2, "more attempts")
+        assert followed.driver.health.present
+        assert await loss_of(followed.driver, 1) is WarnLoss.OUT_OF_RANGE
+    assert [event.present for event in followed.reports(PresenceEvent)] == [True]
+
+
+async def test_an_error_of_who_listens_ends_the_driver_instead_of_vanishing(ble_bench: BleBench) -> None:
+    await put_victim(ble_bench)
+
+    def fails(event: DeviceEvent) -> None:
+        match event.report:
+            case TagEvent():
+                raise LookupError("a bug of the listener")
+
+    async with radio_on() as radio:
+        driver = SmartTag(device_id="tag-1", target=ROLLING, radio=radio, clock=CLOCK, on_event=fails)
+        async with asyncio.timeout(5):
+            with pytest.raises(LookupError, match="a bug of the listener"):
+                await driver.run()
+        assert await loss_of(driver, 1) is WarnLoss.NOT_RUNNING
 
 
 def test_every_fault_of_the_bench_is_met_here() -> None:
