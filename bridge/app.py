@@ -26,11 +26,12 @@ from bridge.pipeline import Pipeline
 from bridge.plan import Plan
 from bridge.publisher import Message
 from bridge.silence import DeadlineWheel, watch
+from bridge.telling import tell_link, tell_published
 from bridge.warning.lane import WarningLane
 from bridge.warning.records import Ask, Delivered
 from devices.clock import Clock
-from devices.events import DeviceEvent, LinkEvent
-from protocols.mqtt.messages import CountedEvent, ProtectedAlertData, WarningEvent
+from devices.events import DeviceEvent
+from protocols.mqtt.messages import CountedEvent
 
 _log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ class BridgeApp:
             clock=clock,
             wheel=self._wheel,
             publish=self._submit,
-            on_alert=self._note_alert,
+            on_alert=self._note_published,
             ask=self._ask,
         )
         self._drivers: Drivers | None = None
@@ -165,8 +166,8 @@ class BridgeApp:
         asyncio.get_running_loop().set_exception_handler(self._internal_error)
         self._publisher = self._make_publisher(self._settings)
         self._publisher.start()
-        for person in self._plan.unwarnable:
-            self._warn(f"no smart tag was issued to protected person {person!r}: nobody warns her")
+        for caution in self._plan.cautions:
+            self._warn(caution)
         async with AsyncExitStack() as stack:
             if drivers.radio is not None:
                 await stack.enter_async_context(drivers.radio)
@@ -358,59 +359,10 @@ class BridgeApp:
 
     def _take_event(self, event: DeviceEvent) -> None:
         self._batcher.push(event)
-        if isinstance(event.report, LinkEvent):
-            link = event.report
-            self._observe(
-                life.LinkChanged(
-                    device=event.device_id,
-                    state=link.state,
-                    detail=link.detail,
-                    gap_s=None if link.gap_ns is None else round(link.gap_ns / 1e9, 3),
-                )
-            )
+        tell_link(event, self._observe)
 
-    def _note_alert(self, event: CountedEvent) -> None:
-        if isinstance(event, WarningEvent):
-            self._note_warning(event)
-            return
-        data = event.data
-        about = ""
-        if isinstance(data, ProtectedAlertData):
-            about = data.proximity.wearer if data.proximity is not None else ""
-        elif data.zone is not None:
-            about = data.zone.id
-        elif data.protected_party is not None:
-            about = data.protected_party.ref
-        device = event.subject.partition("/")[2]
-        _log.warning("%s: %s %s %s (%s)", device, data.msg_type, data.kind, about, data.reason)
-        self._observe(
-            life.AlertPublished(
-                device=device,
-                msg_type=data.msg_type,
-                kind=data.kind,
-                about=about,
-                sequence=event.sequence,
-                late=data.late,
-            )
-        )
-
-    def _note_warning(self, event: WarningEvent) -> None:
-        data = event.data
-        person = event.subject.partition("/")[2]
-        _log.warning(
-            "%s: warning %s %s %s %s (%s)", person, data.warn_id, data.step, data.level, data.cause, data.reason
-        )
-        self._observe(
-            life.WarningTold(
-                person=person,
-                smart_tag=data.smart_tag,
-                step=data.step,
-                warn_id=data.warn_id,
-                level=data.level,
-                cause=data.cause,
-                sequence=event.sequence,
-            )
-        )
+    def _note_published(self, event: CountedEvent) -> None:
+        tell_published(event, self._observe)
 
     def _broker_changed(self, state: BrokerState) -> None:
         assert self._settings is not None

@@ -42,6 +42,19 @@ class Plan:
         named = dict.fromkeys(ring.device for order in self.config.order for ring in order.protected)
         return tuple(person for person in named if person not in warned)
 
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What is allowed and leaves a protected person worse off than she could be."""
+        found = [
+            f"no smart tag was issued to protected person {person!r}: nobody warns her" for person in self.unwarnable
+        ]
+        if self.charges and len(self.pairs) and not self.config.policy.exit_margin_m:
+            found.append(
+                "policy.exit_margin_m is 0: at the edge of a ring every error of a receiver warns her anew. "
+                "Next: give it a few times the receivers' error, such as 15"
+            )
+        return tuple(found)
+
 
 def make_plan(loaded: LoadedConfig, *, write_index: bool = True) -> Plan:
     """Read the zones file and tie orders to zones and devices.

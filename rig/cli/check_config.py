@@ -83,8 +83,7 @@ def _walk(node: object, key: Key, loaded: LoadedConfig) -> Iterator[tuple[Key, o
 def _warnings(plan: Plan) -> Iterator[str]:
     """Name what is allowed and probably not meant."""
     config = plan.config
-    for person in plan.unwarnable:
-        yield f"no smart tag was issued to protected person {person!r}: nobody warns her"
+    yield from plan.cautions
     ordered = {order.wearer for order in config.order}
     listening = {charge.beacon_wearer for charge in plan.charges}
     for order in config.order:

@@ -48,3 +48,41 @@ async def test_task_that_fails_is_not_told_as_asked_to_stop(tmp_path: Path, monk
     stopped = told[-1]
     assert isinstance(stopped, life.Stopped)
     assert stopped.reason == Ending.FAILED.value
+
+
+UNWARNED = """
+[broker]
+url = "mqtt://{host}:{port}"
+[[device]]
+id = "his"
+transport = "memory:his"
+[[device]]
+id = "hers"
+role = "protected"
+transport = "memory:hers"
+[[order]]
+id = "o"
+wearer = "his"
+  [[order.protected]]
+  device = "hers"
+"""
+
+
+async def test_start_says_loudly_whom_nobody_can_warn(tmp_path: Path) -> None:
+    (tmp_path / "b.toml").write_text(UNWARNED.format(host=LOOPBACK, port=free_port()))
+    loaded = load_config(tmp_path / "b.toml")
+    told: list[life.LifeEvent] = []
+
+    def observe(event: life.LifeEvent) -> None:
+        told.append(event)
+        if isinstance(event, life.Ready):
+            app.request_stop()
+
+    app = BridgeApp(
+        loaded, make_plan(loaded), clock=SystemClock(), observe=observe, environment={}, flush_timeout_s=0.1
+    )
+    await app.run()
+    (ready,) = [event for event in told if isinstance(event, life.Ready)]
+    assert (ready.smart_tags, ready.without_smart_tag) == ((), ("hers",))
+    warned = [event.detail for event in told if isinstance(event, life.Warned)]
+    assert "no smart tag was issued to protected person 'hers': nobody warns her" in warned

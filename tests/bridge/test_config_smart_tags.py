@@ -194,3 +194,10 @@ def test_check_config_refuses_a_readable_secret(folder: Path) -> None:
     assert done.exit_code == 2
     assert "chmod 600" in done.output
     assert KEY not in done.output
+
+
+def test_rings_without_a_margin_are_warned_about(folder: Path) -> None:
+    done = CliRunner().invoke(check_config, [str(write(folder, BASE))])
+    assert "policy.exit_margin_m is 0" in done.stderr
+    done = CliRunner().invoke(check_config, [str(write(folder, BASE + "[policy]\nexit_margin_m = 15\n"))])
+    assert "warning" not in done.stderr
