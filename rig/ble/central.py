@@ -24,6 +24,7 @@ from rig.ble.gatt_link import CentralLink
 from rig.ble.hci_port import HciPort
 from rig.ble.pairing import PairingHelp, host_pairing
 from rig.ble.snoop import SnoopFile
+from rig.ble.unbroken import unbroken
 
 _T = TypeVar("_T")
 
@@ -120,12 +121,12 @@ class CentralRadio:
         """Listen for adverts on behalf of a user; the scan is active as soon as one of its users wants it so."""
         self._scanners[user] = active
         self._filter_duplicates = filter_duplicates
-        await self._apply_scan()
+        await unbroken(self._apply_scan())
 
     async def end_scan(self, user: str) -> None:
         """End the scan of a user; the last one ends it for all."""
         if self._scanners.pop(user, None) is not None:
-            await self._apply_scan()
+            await unbroken(self._apply_scan())
 
     async def _apply_scan(self) -> None:
         async with self._scan_lock:
@@ -146,8 +147,11 @@ class CentralRadio:
     async def _restart_scans(self, active: bool) -> None:
         while True:
             await asyncio.sleep(RESCAN_S)
-            await self.device.stop_scanning(legacy=True)
-            await self.device.start_scanning(legacy=True, active=active, filter_duplicates=True)
+            await unbroken(self._scan_anew(active))
+
+    async def _scan_anew(self, active: bool) -> None:
+        await self.device.stop_scanning(legacy=True)
+        await self.device.start_scanning(legacy=True, active=active, filter_duplicates=True)
 
     def _on_report(self, report: hci.HCI_LE_Advertising_Report_Event.Report) -> None:
         kinds = hci.HCI_LE_Advertising_Report_Event.EventType

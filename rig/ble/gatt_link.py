@@ -16,6 +16,7 @@ from bumble.gatt_client import CharacteristicProxy
 from rig.ble.adverts import full_uuid
 from rig.ble.errors import AttRefusedError, LinkGoneError, PairingRefusedError
 from rig.ble.pairing import end_failed_pairing
+from rig.ble.unbroken import unbroken
 
 _T = TypeVar("_T")
 
@@ -218,7 +219,7 @@ class CentralLink:
             There is no key, or the tag has lost its own.
         """
         try:
-            await self._connection.encrypt()
+            await unbroken(self._connection.encrypt())
         except (BaseBumbleError, asyncio.CancelledError) as exc:
             if isinstance(exc, asyncio.CancelledError) and _is_ours():
                 raise
@@ -228,4 +229,4 @@ class CentralLink:
         """End the link from our side."""
         if not self.lost:
             with contextlib.suppress(BaseBumbleError):
-                await self._connection.disconnect(reason)
+                await unbroken(self._connection.disconnect(reason))

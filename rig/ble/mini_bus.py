@@ -169,7 +169,10 @@ class _Client:
         if len(buffer) < size:
             return None
         stream: Any = io.BytesIO(bytes(buffer[:size]))
-        message = Unmarshaller(stream).unmarshall()
+        try:
+            message = Unmarshaller(stream).unmarshall()
+        except (ValueError, TypeError, LookupError, struct.error) as exc:
+            raise EOFError from exc
         del buffer[:size]
         if message is None:
             raise EOFError

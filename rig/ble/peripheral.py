@@ -19,6 +19,7 @@ on a real radio, with the same services and adverts; there is no `radio` then.
 import asyncio
 import contextlib
 import inspect
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
@@ -38,6 +39,7 @@ from rig.ble.hci_port import HciPort
 from rig.ble.pairing import PASSKEY_MAX, Pairing, end_failed_pairing, tag_pairing
 from rig.ble.services import Access, GattCharacteristic, GattDescriptor, GattService, Guard
 from rig.ble.snoop import SnoopFile
+from rig.ble.unbroken import unbroken
 
 __all__ = ["AdvertHeard", "Pairing", "Peripheral"]
 
@@ -49,6 +51,8 @@ TAG_MTU: Final = 247
 ATT_INSUFFICIENT_AUTHENTICATION: Final = 0x05
 ATT_INSUFFICIENT_ENCRYPTION: Final = 0x0F
 """ATT error codes (Core 5.4, volume 3, part F, table 3.4)."""
+
+_ASSIGNED: Final = re.compile("0000([0-9a-f]{4})-0000-1000-8000-00805f9b34fb")
 
 AdvertHeard = Callable[[str, bytes, int], None]
 """Takes address, advertising data and RSSI in dBm of an advert that the tag heard."""
@@ -231,7 +235,7 @@ class Peripheral:
         if not self._connectable:
             scannable = bool(self.device.scan_response_data)
             kind = AdvertisingType.UNDIRECTED_SCANNABLE if scannable else AdvertisingType.UNDIRECTED
-        await self.device.start_advertising(advertising_type=kind, auto_restart=True)
+        await unbroken(self.device.start_advertising(advertising_type=kind, auto_restart=True))
 
     async def set_advert(self, data: bytes, scan_response: bytes = b"") -> None:
         """Advertise other data from the next event on; replaces a callable."""
@@ -244,8 +248,11 @@ class Peripheral:
         # What bumble's properties hold reaches the controller only when advertising starts, so it is told as well.
         self.device.advertising_data = data
         self.device.scan_response_data = scan_response
-        await self.device.send_sync_command(hci.HCI_LE_Set_Advertising_Data_Command(advertising_data=data))
-        await self.device.send_sync_command(hci.HCI_LE_Set_Scan_Response_Data_Command(scan_response_data=scan_response))
+        await self._command(hci.HCI_LE_Set_Advertising_Data_Command(advertising_data=data))
+        await self._command(hci.HCI_LE_Set_Scan_Response_Data_Command(scan_response_data=scan_response))
+
+    async def _command(self, command: hci.HCI_SyncCommand[Any]) -> None:
+        await unbroken(self.device.send_sync_command(command))
 
     async def _refresh_adverts(self) -> None:
         while self._advert is not None:
@@ -263,11 +270,9 @@ class Peripheral:
         """Advertise under another random address. A link that is up keeps the one it was made with."""
         silent = bool(self._links)
         if not silent:
-            await self.device.stop_advertising()
+            await unbroken(self.device.stop_advertising())
         self.device.random_address = hci.Address(address)
-        await self.device.send_sync_command(
-            hci.HCI_LE_Set_Random_Address_Command(random_address=self.device.random_address)
-        )
+        await self._command(hci.HCI_LE_Set_Random_Address_Command(random_address=self.device.random_address))
         if not silent:
             await self._start_advertising()
 
@@ -277,7 +282,7 @@ class Peripheral:
 
     async def pause_advertising(self) -> None:
         """Fall silent without switching off."""
-        await self.device.stop_advertising()
+        await unbroken(self.device.stop_advertising())
 
     async def resume_advertising(self) -> None:
         """Advertise again after `pause_advertising`."""
@@ -301,7 +306,7 @@ class Peripheral:
         """End the links from the tag's side."""
         for link in list(self._links):
             with contextlib.suppress(BaseBumbleError):
-                await link.disconnect()
+                await unbroken(link.disconnect())
 
     def drop_link(self) -> None:
         """End the links at both sides at once, as after a supervision timeout (HCI error 0x08)."""
@@ -326,11 +331,11 @@ class Peripheral:
 
         self.device.host.remove_all_listeners("advertising_report")
         self.device.host.on("advertising_report", on_report)
-        await self.device.start_scanning(legacy=True, active=False)
+        await unbroken(self.device.start_scanning(legacy=True, active=False))
 
     async def stop_listening(self) -> None:
         """Stop hearing adverts."""
-        await self.device.stop_scanning(legacy=True)
+        await unbroken(self.device.stop_scanning(legacy=True))
         self.device.host.remove_all_listeners("advertising_report")
 
     # --- GATT ---------------------------------------------------------------------------------------------------
@@ -349,7 +354,7 @@ class Peripheral:
         await self.device.indicate_subscribers(self._attributes[characteristic], value)
 
     def _service(self, service: GattService) -> gatt.Service:
-        return gatt.Service(UUID(service.uuid), [self._characteristic(each) for each in service.characteristics])
+        return gatt.Service(_uuid(service.uuid), [self._characteristic(each) for each in service.characteristics])
 
     def _characteristic(self, declared: GattCharacteristic) -> gatt.Characteristic[bytes]:
         properties = gatt.Characteristic.Properties(0)
@@ -365,7 +370,7 @@ class Peripheral:
 
         permissions = gatt.Characteristic.Permissions.READABLE | gatt.Characteristic.Permissions.WRITEABLE
         made: gatt.Characteristic[bytes] = gatt.Characteristic(
-            UUID(declared.uuid), properties, permissions, gatt.CharacteristicValue(read=read, write=write)
+            _uuid(declared.uuid), properties, permissions, gatt.CharacteristicValue(read=read, write=write)
         )
         descriptors = [_descriptor(each) for each in declared.descriptors]
         if declared.read_guard and declared.access & (Access.NOTIFY | Access.INDICATE):
@@ -420,6 +425,12 @@ class Peripheral:
             raise ATT_Error(refusal.code) from refusal
 
 
+def _uuid(text: str) -> UUID:
+    # Assigned UUIDs take two bytes in attributes and answers, as on real tags.
+    short = _ASSIGNED.fullmatch(text)
+    return UUID(text) if short is None else UUID.from_16_bits(int(short[1], 16))
+
+
 def _descriptor(declared: GattDescriptor) -> gatt.Descriptor:
     held = bytearray(declared.value)
 
@@ -427,7 +438,7 @@ def _descriptor(declared: GattDescriptor) -> gatt.Descriptor:
         held[:] = value
 
     return gatt.Descriptor(
-        UUID(declared.uuid),
+        _uuid(declared.uuid),
         gatt.Characteristic.Permissions.READABLE | gatt.Characteristic.Permissions.WRITEABLE,
         gatt.CharacteristicValue(read=lambda _connection: bytes(held), write=write),
     )

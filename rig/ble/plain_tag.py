@@ -56,6 +56,8 @@ class PlainTag:
         Its address.
     number : int
         Told in its adverts.
+    services_before : int
+        Services of no use that stand before the others: a firmware of another layout, with other handles.
     counting : bool
         Whether adverts carry a counter; a constant advert is what BlueZ falls silent on.
 
@@ -83,6 +85,7 @@ class PlainTag:
         pairing: Pairing | str = Pairing.JUST_WORKS,
         passkey: int | None = None,
         firmware: str = "1.4.2",
+        services_before: int = 0,
         **more: Any,
     ) -> None:
         self.name = name
@@ -98,7 +101,8 @@ class PlainTag:
         )
         self.event = GattCharacteristic(uuid=EVENT, access=Access.NOTIFY)
         self.confirmed = GattCharacteristic(uuid=CONFIRMED, access=Access.INDICATE)
-        self.services = self._services(firmware)
+        padding = GattService(uuid=short(0x1811), characteristics=())
+        self.services = (padding,) * services_before + self._services(firmware)
         self.peripheral = Peripheral(
             port,
             name=name,
