@@ -303,3 +303,19 @@ async def test_her_tag_tells_where_she_is_and_is_warned_by_that(ble_bench: BleBe
         scene.come_to(300)
         await scene.reach("acknowledged", "alarm")
     assert felt(tag) == [(WarnLevel.ALARM, WarnText.NEARBY)]
+
+
+async def test_without_any_bluetooth_the_bridge_judges_on_and_says_that_she_is_not_warned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/no-bus")
+    async with bridge(tmp_path, confirm_s=0.3) as scene:
+        scene.come_to(3000)
+        scene.come_to(30)
+        await until(lambda: scene.alerts("protected_person_not_warned") == ["Alert"], "the alert")
+        lost = [e for e in scene.seen if isinstance(e, life.LinkChanged) and e.device == "st"]
+        assert {event.state for event in lost} == {"lost"}
+        scene.come_to(3000)
+        await until(lambda: scene.alerts("protected_person_not_warned") == ["Alert", "Cancel"], "its end")
+    # One for each side.
+    assert sorted(scene.alerts("proximity_breach")) == ["Alert", "Alert", "Cancel", "Cancel"]
