@@ -97,7 +97,12 @@ class BleRadio(Radio):
 
     def _open_bleak(self, adapter: str | None, clock: Clock) -> RadioDoor:
         if adapter is not None and adapter.startswith(f"{ESPHOME_SCHEME}:"):
-            raise RadioAbsentError(f"{adapter}: remote radios are not built in")
+            try:
+                from devices.esphome_door import EsphomeDoor
+            except ImportError as exc:
+                text = f"{adapter}: remote radios need {exc.name}. Next: pip install 'tagrig[esphome]'"
+                raise RadioAbsentError(text) from exc
+            return EsphomeDoor(adapter, clock)
         return BleakDoor(adapter, clock, self._pairing)
 
 
