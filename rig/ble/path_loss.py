@@ -113,9 +113,9 @@ RADIO_PROFILES: Final = {
         # office floor, 12 receivers: -62 dBm at 1 m, exponent 1.4 to 2.0, 6.3 dB about the line, 12 % lost (m)
         RadioProfile(
             name="indoor",
-            rssi_1m_dbm=-59.0,
-            exponent=1.6,
-            shadow_sigma_db=2.5,
+            rssi_1m_dbm=-60.0,
+            exponent=1.5,
+            shadow_sigma_db=3.5,
             fade_k=1.5,
             channel_sigma_db=2.0,
             noise_sigma_db=0.8,

@@ -19,7 +19,15 @@ from devices.errors import (
     TransportSpecError,
 )
 from devices.firmware_image import FirmwareImage, read_image
-from devices.firmware_update import FirmwareUpdate, SlotImage, SmpDoor, UpdateGoal, UpdateReport, UpdateStep
+from devices.firmware_update import (
+    RECONNECT_S,
+    FirmwareUpdate,
+    SlotImage,
+    SmpDoor,
+    UpdateGoal,
+    UpdateReport,
+    UpdateStep,
+)
 from devices.transports.spec import BAUD_MAX, parse_spec
 from rig.cli.exit_codes import ExitCode
 
@@ -149,7 +157,14 @@ async def _run(
 ) -> None:
     teller = _Teller(as_json)
     async with _open_door(target, reply_s) as door:
-        update = FirmwareUpdate(door, SystemClock(), on_step=teller.step, on_offset=teller.offset, boot_s=boot_s)
+        update = FirmwareUpdate(
+            door,
+            SystemClock(),
+            on_step=teller.step,
+            on_offset=teller.offset,
+            boot_s=boot_s,
+            reconnect_s=min(RECONNECT_S, boot_s / 20),
+        )
         if image is not None:
             teller.report(await update.run(image, goal), image)
         elif show:

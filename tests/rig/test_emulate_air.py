@@ -18,7 +18,9 @@ from bleak import BleakClient, BleakScanner
 from click.testing import CliRunner
 
 from protocols.ble import uuids
+from rig.ble.keys import key_at
 from rig.cli.emulate import command
+from rig.errors import RigError
 
 ROOT = Path(__file__).parents[2]
 
@@ -109,14 +111,15 @@ async def test_a_program_that_knows_the_bus_only_finds_the_tags_and_lines_move_t
         air.say("tag-1 fault rssi_noise sigma_db=4")
         air.say("state")
         assert air.word("done", line="state")["detail"].startswith("acknowledged, level alarm")
-        assert air.end() == (0, "")
+        assert air.end(signal.SIGINT) == (0, "")
         # bleak holds its bus until it sees its end
         for _ in range(20):
             await asyncio.sleep(0)
 
 
-def test_one_smart_tag_ends_in_order_by_ctrl_c_and_by_quit(tmp_path: Path) -> None:
+def test_one_smart_tag_says_what_it_is_called_and_ends_in_order(tmp_path: Path) -> None:
     key_file = tmp_path / "her.key"
+    key_file.write_text("00112233445566778899aabbccddeeff")
     with emulator("victim", "--json", "--key-file", str(key_file), "--passkey", "123456") as victim:
         ready = victim.word("ready")
         assert ready["tags"][0]["target"] == (
@@ -124,13 +127,18 @@ def test_one_smart_tag_ends_in_order_by_ctrl_c_and_by_quit(tmp_path: Path) -> No
         )
         victim.say("sos extra")
         assert "expected nothing" in victim.word("refused")["detail"]
-        assert victim.end(signal.SIGINT) == (0, "")
-    key = key_file.read_text()
-    with emulator("victim", "--json", "--key-file", str(key_file)) as victim:
-        victim.word("ready")
-        assert key_file.read_text() == key
         victim.say("quit")
         assert victim.process.wait(timeout=15) == 0
+
+
+def test_a_key_is_made_once_and_kept_from_others(tmp_path: Path) -> None:
+    made = key_at(tmp_path / "deep" / "her.key", seed=None)
+    assert key_at(tmp_path / "deep" / "her.key", seed=None) == made
+    assert (tmp_path / "deep" / "her.key").stat().st_mode & 0o777 == 0o600
+    assert key_at(tmp_path / "a.key", seed=3) == key_at(tmp_path / "b" / "a.key", seed=3)
+    (tmp_path / "bad.key").write_text("not hexadecimal")
+    with pytest.raises(RigError, match="expected 32 hexadecimal digits and nothing else"):
+        key_at(tmp_path / "bad.key", seed=None)
 
 
 @pytest.mark.parametrize(
