@@ -123,6 +123,10 @@ class PlainTag:
         """Switch it off."""
         await self.peripheral.stop()
 
+    async def tell(self, value: bytes) -> None:
+        """Notify subscribers of `EVENT`."""
+        await self.peripheral.notify(self.event, value)
+
     def _advert(self) -> tuple[bytes, bytes]:
         self.adverts += 1
         counter = self.adverts & 0xFFFF if self._counting else 0
