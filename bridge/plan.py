@@ -1,13 +1,19 @@
 """A configuration made ready: devices in rows, zones assigned to wearers, pairs with their rings."""
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bridge.config.load import LoadedConfig
 from bridge.config.schema import BridgeConfig, DeviceSection
+from bridge.config.sources import Key, key_text
 from bridge.errors import ConfigError, Problem
 from bridge.warning.desk import Charge
+from bridge.warning.hearing import DEFAULT_CALIBRATION
 from bridge.zone_index import open_zones
+from devices.errors import CalibrationError
+from devices.rssi import Calibration
+from devices.rssi_file import read_calibration
 from geofence_core.assigned import AssignedZones
 from geofence_core.errors import GeofenceError, ZoneGeometryError
 from geofence_core.pairs import PairTable
@@ -110,13 +116,16 @@ def make_plan(loaded: LoadedConfig, *, write_index: bool = True) -> Plan:
             [ring.alarm_m for _, ring in rings],
             [ring.pre_alert_m for _, ring in rings],
         ),
-        charges=find_charges(config),
+        charges=find_charges(config, _load_calibrations(loaded)),
         mends=tuple(f"zone {mend.zone_id!r}: {mend.what}" for mend in zones.mends) if zones is not None else (),
     )
 
 
-def find_charges(config: BridgeConfig) -> tuple[Charge, ...]:
-    """Tie protected persons to the smart tags that warn them; a tag in no order still carries her call for help."""
+def find_charges(config: BridgeConfig, calibrations: Mapping[tuple[str, str], Calibration]) -> tuple[Charge, ...]:
+    """Tie protected persons to the smart tags that warn them; a tag in no order still carries her call for help.
+
+    ``calibrations`` by wearer and smart tag.
+    """
     smart = {device.id for device in config.device if device.kind == "smart_tag"}
     wearers: dict[tuple[str, str], list[str]] = {}
     beacon_wearer: dict[str, str] = {}
@@ -132,16 +141,55 @@ def find_charges(config: BridgeConfig) -> tuple[Charge, ...]:
             if order.beacon_key_file is not None:
                 beacon_wearer[tag] = order.wearer
     wearers |= {(tag, tag): [] for tag in sorted(smart - taken)}
-    return tuple(
-        Charge(
-            person=person,
-            smart_tag=tag,
-            wearers=tuple(names),
-            # A tag may have been given the key elsewhere; where she is protected from one man, it is his.
-            beacon_wearer=beacon_wearer.get(tag, names[0] if len(names) == 1 else ""),
+    charges = []
+    for (person, tag), names in wearers.items():
+        # A tag may have been given the key elsewhere; where she is protected from one man, it is his.
+        wearer = beacon_wearer.get(tag, names[0] if len(names) == 1 else "")
+        charges.append(
+            Charge(
+                person=person,
+                smart_tag=tag,
+                wearers=tuple(names),
+                beacon_wearer=wearer,
+                calibration=calibrations.get((wearer, tag), DEFAULT_CALIBRATION),
+            )
         )
-        for (person, tag), names in wearers.items()
-    )
+    return tuple(charges)
+
+
+def _load_calibrations(loaded: LoadedConfig) -> dict[tuple[str, str], Calibration]:
+    """Read how strongly smart tags hear the beacon of their wearer. One made of another pair is refused.
+
+    Raises
+    ------
+    ConfigError
+        A file cannot be used.
+    """
+    found: dict[tuple[str, str], Calibration] = {}
+    for position, order in enumerate(loaded.config.order):
+        for place, ring in enumerate(order.protected):
+            if ring.beacon_calibration_file is None:
+                continue
+            key = ("order", position, "protected", place, "beacon_calibration_file")
+            path = loaded.path_of(ring.beacon_calibration_file)
+            tag = ring.smart_tag or ring.device
+            try:
+                content = read_calibration(path)
+            except CalibrationError as exc:
+                raise _refused(loaded, key, str(exc)) from exc
+            if (content.tag, content.receiver) != (order.wearer, tag):
+                raise _refused(
+                    loaded,
+                    key,
+                    f"{path}: made of tag {content.tag!r} at receiver {content.receiver!r}, expected {order.wearer!r} "
+                    f"at {tag!r}. Next: tagrig calibrate rssi --tag {order.wearer} --receiver {tag}",
+                )
+            found[order.wearer, tag] = content.calibration()
+    return found
+
+
+def _refused(loaded: LoadedConfig, key: Key, message: str) -> ConfigError:
+    return ConfigError([Problem(path=key_text(key), where=loaded.sources.nearest(key), message=message)])
 
 
 def _long_names(zones: ZoneTable, loaded: LoadedConfig) -> list[Problem]:

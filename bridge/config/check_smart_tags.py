@@ -27,6 +27,8 @@ def smart_tag_problems(config: BridgeConfig) -> Iterator[tuple[Key, str]]:
             if tag_of.setdefault(ring.device, tag) != tag:
                 yield key, f"{ring.device!r} is warned through {tag_of[ring.device]!r} in another order; one is enough"
             if tag is None:
+                if ring.beacon_calibration_file is not None:
+                    yield (*key[:-1], "beacon_calibration_file"), "is of a smart tag; this person has none"
                 continue
             if person_of.setdefault(tag, ring.device) != ring.device:
                 yield key, f"smart tag {tag!r} warns {person_of[tag]!r} already; a tag is one person's"

@@ -183,11 +183,13 @@ class ProtectedSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """A protected person in an order, and the rings around her.
 
     ``device`` is her reference and tells where she is. ``smart_tag`` is what warns her; absent: ``device`` itself if
-    it is a smart tag, else nothing does.
+    it is a smart tag, else nothing does. ``beacon_calibration_file``: how strongly her smart tag hears the wearer's
+    beacon, as ``tagrig calibrate rssi`` wrote it; absent: as one commonly is heard.
     """
 
     device: Name
     smart_tag: Name | None = None
+    beacon_calibration_file: Text | None = None
     contact_m: Ring = 50.0
     alarm_m: Ring = 500.0
     pre_alert_m: Ring = 1000.0

@@ -43,9 +43,10 @@ STAND_DOWN = Target(level=WarnLevel.STAND_DOWN, text=WarnText.STAND_DOWN, cause=
 
 @dataclass(slots=True, kw_only=True)
 class _Issued:
-    """A warning with its number and how far it came."""
+    """A warning with its number and how far it came. Repeats and retries of one target are one ``series``."""
 
     warn_id: int
+    series: int
     target: Target
     repeat: int
     t_rx_mono_ns: int
@@ -88,6 +89,7 @@ class Delivery:
         self._repeat_due: int | None = None
         self._retry_due: int | None = None
         self._retries = 0
+        self._series = 0
         self._is_told_unanswered = False
         self._is_answered = False
 
@@ -107,7 +109,13 @@ class Delivery:
         self._retries = 0
         self._is_told_unanswered = False
         self._is_answered = False
+        self._series += 1
         return self._ask(target, on, repeat=0)
+
+    def relabel(self, target: Target) -> None:
+        """Note that what she is shown has another cause now: the one that it was asked for is gone."""
+        if self._current is not None:
+            self._current.target = target
 
     def ask_again(self, on: Occasion) -> list[Outcome]:
         """Ask for the same once more if it was lost: the tag can be written to now.
@@ -123,6 +131,7 @@ class Delivery:
         self._next_id = self._next_id % (WARN_IDS - 1) + 1
         issued = _Issued(
             warn_id=self._next_id,
+            series=self._series,
             target=target,
             repeat=repeat,
             t_rx_mono_ns=on.stamps.t_rx_mono_ns,
@@ -187,8 +196,9 @@ class Delivery:
         step = WarningStep.STOOD_DOWN if over else WarningStep.STARTED
         found: list[Outcome] = [self._step(issued, step, on)]
         self._has_arrived(issued, on)
-        if not over:
-            found += self._is_warned("the tag warns", on)
+        if not over and issued is self._current:
+            # An older one says less than what she should know by now.
+            found += self.forget_all_unwarned("the tag warns", on)
         return found
 
     def _has_arrived(self, issued: _Issued, on: Occasion) -> None:
@@ -215,7 +225,7 @@ class Delivery:
         found = self._start(issued, on.stamps.t_rx_mono_ns, on) if warn_id is not None else []
         issued.t_acknowledged_mono_ns = on.stamps.t_rx_mono_ns
         found.append(self._step(issued, WarningStep.ACKNOWLEDGED, on))
-        if current is not None and issued.target.is_like(current.target):
+        if issued.series == self._series:
             self._is_answered = True
             self._answer_due = self._repeat_due = None
             if self._is_told_unanswered:
@@ -241,6 +251,10 @@ class Delivery:
             self._retries += 1
         return found
 
+    def is_current(self, warn_id: int | None) -> bool:
+        """Whether this is what was asked last."""
+        return self._current is not None and self._current.warn_id == warn_id
+
     def knows(self, warn_id: int) -> bool:
         """Whether this start of the bridge asked for a warning, lately."""
         return warn_id in self._known
@@ -264,8 +278,9 @@ class Delivery:
             )
         ]
 
-    def _is_warned(self, reason: str, on: Occasion) -> list[Outcome]:
-        return [found for wearer in tuple(self._unwarned) for found in self.forget_unwarned(wearer, reason, on)]
+    def forget_all_unwarned(self, reason: str, on: Occasion) -> list[Outcome]:
+        """Clear "not warned" about everybody."""
+        return [word for wearer in tuple(self._unwarned) for word in self.forget_unwarned(wearer, reason, on)]
 
     def forget_unwarned(self, wearer: str, reason: str, on: Occasion) -> list[Outcome]:
         """Clear "not warned" about a wearer: she is warned now, or there is nothing to warn of."""

@@ -10,22 +10,27 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from bridge.warning.hearing import Hearing
+from bridge.warning.hearing import DEFAULT_CALIBRATION, Hearing
 from bridge.warning.person import PersonDesk
 from bridge.warning.policy import WarningPolicy
 from bridge.warning.records import Arrived, CoverGap, Delivered, Occasion, Outcome
+from devices.rssi import Calibration
 from protocols.mqtt.messages import BandName, WarningStep
 from protocols.reports import BeaconSighting, BeaconVerdict, TagEvent, TagEventKind, TagMode, TagState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """A protected person with a smart tag. ``beacon_wearer``: whose beacon her unit knows; empty: nobody's."""
+    """A protected person with a smart tag.
+
+    ``beacon_wearer``: whose beacon her unit knows; empty: nobody's. ``calibration``: how strongly it hears it.
+    """
 
     person: str
     smart_tag: str
     wearers: tuple[str, ...]
     beacon_wearer: str = ""
+    calibration: Calibration = DEFAULT_CALIBRATION
 
 
 def first_warn_id(epoch: str, person: str) -> int:
@@ -67,7 +72,10 @@ class Desk:
             )
             for charge in self._charges.values()
         }
-        self._hearings = {tag: Hearing(within_m=beacon_within_m, log_ratio=beacon_log_ratio) for tag in self._charges}
+        self._hearings = {
+            tag: Hearing(within_m=beacon_within_m, log_ratio=beacon_log_ratio, calibration=charge.calibration)
+            for tag, charge in self._charges.items()
+        }
 
     @property
     def people(self) -> Iterable[PersonDesk]:

@@ -172,7 +172,9 @@ class WarningFront:
                 case Answer():
                     self._tell_answer(outcome, view)
                 case Step():
-                    self._tell_step(outcome, view)
+                    if person.delivery.is_current(outcome.warn_id):
+                        view.standing = standing(outcome)
+                    self._emitter.warning(outcome, view)
         view.sos = person.has_called
         self._arm(person)
         turn.touch(view, on.stamps)
@@ -201,7 +203,7 @@ class WarningFront:
         self._emitter.alert(change, view, self._clock.mono_ns())
 
     def _tell_answer(self, answer: Answer, view: DeviceView) -> None:
-        """Update what made the warning. A level that the next change of band takes away again is repeated by nobody."""
+        """Update the alert behind a warning; the next change of its band says no more of it."""
         for kind in _ANSWERED:
             raised = self._emitter.ledger.find(AlertKey(device_id=answer.person, kind=kind, about=answer.wearer))
             if raised is not None:
@@ -215,7 +217,3 @@ class WarningFront:
                     occurred_utc_ns=on.stamps.t_rx_utc_ns,
                 )
                 self._emitter.alert(change, view, self._clock.mono_ns())
-
-    def _tell_step(self, step: Step, view: DeviceView) -> None:
-        view.standing = standing(step) or view.standing
-        self._emitter.warning(step, view)

@@ -214,6 +214,7 @@ class PersonDesk:
         if wanted is None:
             if aimed is not None and aimed.level is not WarnLevel.STAND_DOWN:
                 found = self._delivery.aim(STAND_DOWN, on)
+            found += self._delivery.forget_all_unwarned("nothing to warn of any more", on)
         elif aimed is None or not wanted.is_like(aimed):
             found = self._delivery.aim(wanted, on)
         elif level is not None and (before is None or level > before):
@@ -222,6 +223,8 @@ class PersonDesk:
                 found = self._delivery.aim(replace(aimed, cause=cause), on)
             elif level >= aimed.level and cause.wearer not in {"", aimed.cause.wearer}:
                 found = self._delivery.aim(Target(level=level, text=_TEXT_OF[cause.kind], cause=cause), on)
+        elif aimed.cause not in self._causes:
+            self._delivery.relabel(wanted)
         if level is None and not self._endangers(cause.wearer):
             found += self._delivery.forget_unwarned(cause.wearer, "nothing to warn of any more", on)
         return found

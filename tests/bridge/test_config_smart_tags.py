@@ -1,6 +1,7 @@
 """Configurations with smart tags: who is warned through what, and secrets that only their owner reads."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from bridge.config.load import load_config
 from bridge.drivers import check_drivers, find_beacon_keys, find_ble_target
 from bridge.errors import ConfigError
 from bridge.plan import make_plan
+from bridge.warning.hearing import DEFAULT_CALIBRATION
 from devices.clock import SystemClock
+from devices.rssi_file import to_file, write_calibration
 from rig.cli.check_config import command as check_config
 
 KEY = "00112233445566778899aabbccddeeff"
@@ -201,3 +204,35 @@ def test_rings_without_a_margin_are_warned_about(folder: Path) -> None:
     assert "policy.exit_margin_m is 0" in done.stderr
     done = CliRunner().invoke(check_config, [str(write(folder, BASE + "[policy]\nexit_margin_m = 15\n"))])
     assert "warning" not in done.stderr
+
+
+def calibrate(folder: Path, *, tag: str = "tag", receiver: str = "her") -> str:
+    made = replace(DEFAULT_CALIBRATION, reference_dbm=-80.0, n_samples=100, n_places=5)
+    content = to_file(made, tag=tag, receiver=receiver, made_utc="2026-01-01T00:00:00Z")
+    write_calibration(folder / "pair.json", content)
+    return BASE + '  beacon_calibration_file = "pair.json"\n'
+
+
+def test_her_tag_weighs_the_beacon_by_its_own_calibration(folder: Path) -> None:
+    (charge,) = make_plan(load_config(write(folder, calibrate(folder)))).charges
+    assert charge.calibration.reference_dbm == -80.0
+    (charge,) = make_plan(load_config(write(folder, BASE))).charges
+    assert charge.calibration == DEFAULT_CALIBRATION
+
+
+def test_calibration_that_is_not_of_this_pair_is_refused(folder: Path) -> None:
+    ((path, message),) = problems(folder, calibrate(folder, receiver="hci0"))
+    assert path == "order[0].protected[0].beacon_calibration_file"
+    assert "expected 'tag' at 'her'. Next: tagrig calibrate rssi --tag tag --receiver her" in message
+    text = calibrate(folder)
+    (folder / "pair.json").write_text("{}")
+    ((path, message),) = problems(folder, text)
+    assert path == "order[0].protected[0].beacon_calibration_file"
+    assert "tagrig calibrate rssi" in message
+
+
+def test_calibration_without_a_smart_tag_is_refused(folder: Path) -> None:
+    text = calibrate(folder).replace('device = "her"', 'device = "gps"') + TRACKER
+    assert problems(folder, text) == [
+        ("order[0].protected[0].beacon_calibration_file", "is of a smart tag; this person has none")
+    ]

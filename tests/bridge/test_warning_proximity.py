@@ -269,6 +269,29 @@ def test_receipt_for_a_newer_warning_says_that_the_older_was_overtaken(bench: Wa
     assert bench.life_of(UNWARNED) == []
 
 
+def test_answer_to_an_earlier_approach_does_not_answer_this_one(bench: WarningBench) -> None:
+    bench.near(400)
+    earlier = bench.asked[0]
+    bench.arrive()
+    bench.near(3000)
+    bench.arrive()
+    bench.near(400)
+    bench.arrive()
+    bench.tag_event(TagEventKind.WARN_ACKED, earlier.command.warn_id, age_s=2)
+    bench.stay(70, 400)
+    assert "not_acknowledged" in bench.steps()
+
+
+def test_lower_warning_that_arrives_late_does_not_end_not_warned(bench: WarningBench) -> None:
+    bench.near(3000, 900, 30)
+    notice, contact = bench.asked
+    bench.give_up(WarnLoss.REFUSED, contact)
+    bench.tag_event(TagEventKind.WARN_STARTED, notice.command.warn_id)
+    assert bench.life_of(UNWARNED) == [("Alert", "contact", "Extreme")]
+    standing = bench.last_status("protected/her")["warning"]
+    assert (standing["warn_id"], standing["step"]) == (contact.command.warn_id, "lost")
+
+
 def test_second_wearer_at_the_same_level_is_a_warning_of_its_own(tmp_path: Path) -> None:
     bench = WarningBench(tmp_path, extra=SECOND_WEARER)
     bench.near(3000)
@@ -307,3 +330,22 @@ def test_same_input_gives_the_same_bytes_and_another_start_other_ids(tmp_path: P
     first, again, other = play(tmp_path / "a", "E1"), play(tmp_path / "b", "E1"), play(tmp_path / "c", "E2")
     assert first == again
     assert not set(first[1]) & set(other[1])
+
+
+def test_warning_that_outlives_its_cause_speaks_of_who_is_left(tmp_path: Path) -> None:
+    bench = WarningBench(tmp_path, extra=SECOND_WEARER)
+    bench.near(3000)
+    bench.near(3000, wearer="tag-2")
+    bench.near(400)
+    bench.arrive()
+    bench.near(400, wearer="tag-2")
+    bench.give_up(WarnLoss.REFUSED)
+    assert [data["proximity"]["wearer"] for data in bench.of_kind(UNWARNED, "protected/her")] == ["tag-2"]
+    bench.near(3000, wearer="tag-2")
+    assert bench.life_of(UNWARNED)[-1][0] == "Cancel"
+    # The retry that was due is about the first.
+    bench.stay(6, 400)
+    assert bench.warnings()[-1]["wearer"] == "tag"
+    bench.give_up(WarnLoss.REFUSED)
+    bench.near(3000)
+    assert UNWARNED not in bench.active("protected/her")
