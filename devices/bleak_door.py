@@ -166,8 +166,9 @@ class BleakDoor:
         try:
             await _bounded(client.connect(), within_s + GRACE_S)
         except asyncio.CancelledError:
-            # It may have come about in the moment it was given up.
-            await _BleakLink.end(client)
+            # It may have come about in the moment it was given up. An end without a link would wait for one.
+            if client.is_connected:
+                await _BleakLink.end(client)
             raise
         except BleakBluetoothNotAvailableError as exc:
             raise RadioAbsentError(f"{advert.receiver}: {_radio_detail(exc)}") from exc

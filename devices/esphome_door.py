@@ -97,7 +97,8 @@ class EsphomeDoor:
         address = int(advert.address.replace(":", ""), 16)
         link = _EsphomeLink(client, address, advert.address, self._links)
 
-        async def attempt() -> None:
+        try:
+            # The library itself takes a failed or cancelled attempt back.
             await client.bluetooth_device_connect(
                 address,
                 link.changed,
@@ -106,14 +107,14 @@ class EsphomeDoor:
                 feature_flags=self._features,
                 address_type=advert.handle if isinstance(advert.handle, int) else 0,
             )
-            await link.discover()
-
+        except _FAILURES as exc:
+            raise LinkFailedError(f"{advert.address} by {self._adapter}: {exc}") from exc
         try:
-            async with asyncio.timeout(2 * within_s):
-                await attempt()
+            async with asyncio.timeout(within_s):
+                await link.discover()
         except (*_FAILURES, TimeoutError) as exc:
             await link.disconnect()
-            raise LinkFailedError(f"{advert.address} by {self._adapter}: {str(exc) or 'no answer'}") from exc
+            raise LinkFailedError(f"{advert.address} by {self._adapter}: {str(exc) or 'no services'}") from exc
         except asyncio.CancelledError:
             await link.disconnect()
             raise
@@ -223,11 +224,17 @@ class _EsphomeLink:
                         self._cccd[one.handle] = descriptor.handle
         self._characteristics = tuple(sorted(found, key=lambda characteristic: characteristic.handle))
 
+    def _check(self, verb: str) -> None:
+        if self._lost.is_set():
+            raise LinkLostError(f"{self._name}: {verb} failed: the connection is over")
+
     async def read(self, handle: int, *, within_s: float) -> bytes:
+        self._check("read")
         call = self._client.bluetooth_gatt_read(self._address, handle, timeout=within_s)
         return bytes(await self._call("read", call, within_s))
 
     async def write(self, handle: int, data: bytes, *, response: bool, within_s: float) -> None:
+        self._check("write")
         call = self._client.bluetooth_gatt_write(self._address, handle, data, response, timeout=within_s)
         await self._call("write", call, within_s)
 
@@ -235,6 +242,7 @@ class _EsphomeLink:
         def notified(_: int, data: bytearray) -> None:
             on_value(bytes(data))
 
+        self._check("subscribe")
         start = self._client.bluetooth_gatt_start_notify(self._address, handle, notified, timeout=within_s)
         await self._call("subscribe", start, within_s)
         if handle in self._cccd:
