@@ -595,44 +595,34 @@ async def test_descriptors_are_read_and_written(bench: BleBench, tag: PlainTag, 
         assert "Write not permitted" in error(answer)
 
 
+WORDED: dict[int, int | str] = {
+    0x02: 0x02,
+    0x03: 0x03,
+    0x05: "NotPermitted.*Not paired",
+    0x06: 0x06,
+    0x07: 0x07,
+    0x08: 0x08,
+    0x0C: "NotPermitted.*Not paired",
+    0x0D: 0x0D,
+    0x0F: "NotPermitted.*Not paired",
+    0x80: 0x80,
+    0xFD: 0xFD,
+}
+"""ATT error codes, and what bleak makes of the words that bluetoothd has for them."""
+
+
 @shows("ATT errors")
-@pytest.mark.parametrize(
-    ("code", "expected"),
-    [
-        (0x02, 0x02),
-        (0x03, 0x03),
-        (0x05, "NotPermitted.*Not paired"),
-        (0x06, 0x06),
-        (0x07, 0x07),
-        (0x08, 0x08),
-        (0x0C, "NotPermitted.*Not paired"),
-        (0x0D, 0x0D),
-        (0x0F, "NotPermitted.*Not paired"),
-        (0x80, 0x80),
-        (0xFD, 0xFD),
-    ],
-)
-async def test_att_errors_are_worded_as_bleak_reads_them(
-    ble_link: tuple[PlainTag, BleakClient], code: int, expected: int | str
-) -> None:
-    tag, client = ble_link
-    tag.peripheral.write_refusals[COMMAND] = code
-    if isinstance(expected, str):
-        with pytest.raises(BleakDBusError, match=expected):
-            await client.write_gatt_char(COMMAND, b"x", response=True)
-        return
-    with pytest.raises(BleakGATTProtocolError) as caught:
-        await client.write_gatt_char(COMMAND, b"x", response=True)
-    assert int(caught.value.code) == expected
-
-
-@pytest.fixture
-async def ble_link(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[PlainTag, BleakClient]]:
-    async with BleBench() as made:
-        monkeypatch.setenv(BUS_VARIABLE, made.bus_address)
-        tag = await made.add(PlainTag(made.air))
-        async with BleakClient(await find(tag)) as client:
-            yield tag, client
+async def test_att_errors_are_worded_as_bleak_reads_them(bench: BleBench, tag: PlainTag) -> None:
+    async with BleakClient(await find(tag)) as client:
+        for code, expected in WORDED.items():
+            tag.peripheral.write_refusals[COMMAND] = code
+            if isinstance(expected, str):
+                with pytest.raises(BleakDBusError, match=expected):
+                    await client.write_gatt_char(COMMAND, b"x", response=True)
+            else:
+                with pytest.raises(BleakGATTProtocolError) as caught:
+                    await client.write_gatt_char(COMMAND, b"x", response=True)
+                assert int(caught.value.code) == expected
 
 
 @shows("ATT errors")
