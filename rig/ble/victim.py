@@ -305,11 +305,12 @@ class VictimTag(TagShell):
         if self._resume_at_ns is not None and t_ns >= self._resume_at_ns:
             self._resume_at_ns = None
             self._slot = self.firmware.slot(t_ns)
-            # a controller takes no new address while it scans
+            # a controller takes no new address while it scans, and a link that ended may have made it advertise again
             await self._peripheral.stop_listening()
+            await self._peripheral.pause_advertising()
+            self._silent = False
             await self._peripheral.set_address(draw_private_address(self._rng))
             await self._peripheral.listen(self._heard)
-            self._silent = False
 
     # --- what it hears ------------------------------------------------------------------------------------------
 
