@@ -84,6 +84,13 @@ def chunks(weight: I64, limit: int) -> Iterator[slice]:
         a = b
 
 
+def even(n: int, limit: int) -> Iterator[slice]:
+    """Cut ``range(n)`` into equal slices of up to ``limit``."""
+    parts = -(-n // limit)
+    for k in range(parts):
+        yield slice(n * k // parts, n * (k + 1) // parts)
+
+
 def float_column(values: npt.ArrayLike, name: str, size: int | None = None) -> F64:
     """Return ``values`` as a float64 (N,) array; a scalar becomes (1,)."""
     column = np.atleast_1d(np.asarray(values, dtype=np.float64))

@@ -12,7 +12,7 @@ from geofence_core.densify import bends_m, densify
 from geofence_core.ellipsoid import frames, vectors
 from geofence_core.errors import ZoneGeometryError
 from geofence_core.seams import shared_seam, split_seams
-from geofence_core.shapes import ZoneShape
+from geofence_core.shapes import DrawnArrays, DrawnShapes, ZoneShape
 from geofence_core.side import RUN, Boxes, SideRuns, sides
 
 AREA, CIRCLE, CORRIDOR = 0, 1, 2
@@ -106,6 +106,8 @@ def _freeze(record: ZoneArrays | SideRuns | BoundaryRuns | Boxes | Balls) -> Non
 
 def chains_of(shapes: Sequence[ZoneShape]) -> Chains:
     """Return all edges of all zones in order, cut where a map was cut."""
+    if isinstance(shapes, DrawnShapes) and not (np.abs(shapes.arrays.lonlat_deg) == (180.0, 90.0)).any():
+        return _uncut_chains(shapes.arrays)
     lines: list[F64] = []
     flags: list[Bool] = []
     zones: list[int] = []
@@ -137,6 +139,25 @@ def chains_of(shapes: Sequence[ZoneShape]) -> Chains:
         chain=np.cumsum(new_chain) - 1,
         zone=np.array(zones, dtype=np.int64)[line_of],
         artificial=artificial,
+    )
+
+
+def _uncut_chains(drawn: DrawnArrays) -> Chains:
+    """`chains_of` where no position lies on the antimeridian or a pole: a chain per ring or line."""
+    rings = np.diff(drawn.ring_ptr)
+    zone = np.repeat(np.arange(drawn.kind.size), np.diff(drawn.polygon_ptr[drawn.zone_ptr]))
+    line = np.arange(rings.size).repeat(rings)
+    starts = np.ones(line.size, dtype=bool)
+    starts[drawn.ring_ptr[1:] - 1] = False
+    at = np.flatnonzero(starts)
+    lonlat = drawn.lonlat_deg
+    has_edges = rings > 1
+    return Chains(
+        lon=np.stack([lonlat[at, 0], lonlat[at + 1, 0]], axis=1),
+        lat=np.stack([lonlat[at, 1], lonlat[at + 1, 1]], axis=1),
+        chain=(np.cumsum(has_edges) - 1)[line[at]],
+        zone=zone[line[at]],
+        artificial=np.zeros(at.size, dtype=bool),
     )
 
 

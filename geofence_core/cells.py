@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from geofence_core.arrays import C128, F64, I64, U8, U16, Bool, expand
+from geofence_core.arrays import C128, F64, I64, U8, U16, Bool, chunks, expand
 from geofence_core.edges import ASK, ASK_M, INSIDE, SOFT, STARTS_EDGE, EdgeTable
 from geofence_core.meridian import LatitudeTerms, latitude_terms
 
@@ -37,7 +37,8 @@ both of two equally near edges, so that all lists of a place agree on the winner
 BATCH_EDGES = 1 << 14
 """Edges whose zones are split at once; their cells are hundreds of times as many, 50 MB of temporaries."""
 
-_PASS = 1 << 14
+PASS = 1 << 14
+"""Candidates weighed at once: about ten arrays of so many numbers fit the second-level cache (1 MB)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -186,58 +187,68 @@ def _prune(edges: EdgeTable, cells: Cells, centre: C128, hx: F64, hy: F64) -> tu
         float64 (R,) from the centre to its nearest edge; bool (R,) its side, and whether rings touch at its nearest
         point, so that only the drawing can tell the side; the shorter lists.
     """
-    ptr, candidate = cells.ptr, cells.candidate
-    count = np.diff(ptr)
-    own = np.repeat(np.arange(count.size), count)
-    d = np.empty(candidate.size)
-    sway1, sway2 = np.empty(candidate.size), np.empty(candidate.size)
-    for a in range(0, candidate.size, _PASS):
-        s = slice(a, a + _PASS)
-        e, o = candidate[s], own[s]
-        unit = edges.unit.take(e)
-        to = centre.take(o)
-        to -= edges.at.take(e)
-        to *= unit
-        along = np.minimum(to.real, edges.length_m.take(e))
-        np.maximum(along, 0.0, out=along)
-        to.real -= along
-        dist = to.real * to.real
-        dist += to.imag * to.imag
-        np.sqrt(dist, out=dist)
-        d[s] = dist
-        np.conjugate(unit, out=unit)
-        to *= unit
-        to /= np.maximum(dist, 1e-300)
-        across_x, across_y = to.real * hx.take(o), to.imag * hy.take(o)
-        np.add(across_x, across_y, out=sway1[s])
-        np.subtract(across_x, across_y, out=sway2[s])
-    nearest = np.minimum.reduceat(d, ptr[:-1]) if count.size else np.zeros(0)
-    best_row = np.flatnonzero(d == nearest.take(own))
-    best = np.empty(count.size, dtype=np.int64)
+    number = np.diff(cells.ptr)
+    parts = [
+        _pruned(edges, cells.candidate[cells.ptr[s.start] : cells.ptr[s.stop]], number[s], centre[s], hx[s], hy[s])
+        for s in chunks(number, PASS)
+    ]
+    distance, inside, unsure, kept, candidate = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return distance, inside, unsure, np.concatenate([[0], np.cumsum(kept)]), candidate
+
+
+def _pruned(
+    edges: EdgeTable, candidate: I64, number: I64, centre: C128, hx: F64, hy: F64
+) -> tuple[F64, Bool, Bool, I64, I64]:
+    """`_prune` of some cells; of their lists the lengths."""
+    own = np.arange(number.size).repeat(number)
+    first = np.cumsum(number) - number
+    unit = edges.unit.take(candidate)
+    # Way from the nearest point of each candidate to the centre of its cell, along and across the edge.
+    to = centre.take(own)
+    to -= edges.at.take(candidate)
+    to *= unit
+    along = to.real.copy()
+    held = np.minimum(along, edges.length_m.take(candidate))
+    np.maximum(held, np.zeros(held.size), out=held)
+    along -= held
+    to.real = along
+    along *= along
+    along += to.imag * to.imag
+    d = np.sqrt(along, out=along)
+    nearest = np.minimum.reduceat(d, first)
+    keep = d == nearest.take(own)
+    best_row = np.flatnonzero(keep)[::-1]
+    best = np.empty(number.size, dtype=np.int64)
     # Written from the last to the first, so that of equals the first edge wins, as in every query.
-    best[own[best_row[::-1]]] = candidate[best_row[::-1]]
-    keep = np.zeros(candidate.size, dtype=bool)
-    keep[best_row] = True
+    best[own.take(best_row)] = candidate.take(best_row)
+    start, along_best, length = edges.at.take(best), edges.unit.take(best), edges.length_m.take(best)
+    to_best = (centre - start) * along_best
     slack = PRUNE_SLACK * (1.0 + hx + hy + nearest)
-    for corner, sway in ((1 + 1j, sway1), (-1 - 1j, -sway1), (1 - 1j, sway2), (-1 + 1j, -sway2)):
-        reach = _to_edge(edges, centre + corner.real * hx + 1j * corner.imag * hy, best)
-        keep |= d + sway < (reach + slack).take(own)
-    kept = np.bincount(own[keep], minlength=count.size)
-    inside, unsure = _side_of_best(edges, centre, best)
-    return nearest, inside, unsure, np.concatenate([[0], np.cumsum(kept)]).astype(np.int64), candidate[keep]
+    np.conjugate(unit, out=unit)
+    to *= unit
+    to /= d + 1e-300
+    across_x, across_y = to.real * hx.take(own), to.imag * hy.take(own)
+    for sign in (1, -1):
+        sway = across_x + sign * across_y
+        corner = (hx + 1j * sign * hy) * along_best
+        keep |= d + sway < (_gap(to_best + corner, length) + slack).take(own)
+        keep |= d - sway < (_gap(to_best - corner, length) + slack).take(own)
+    rows = np.flatnonzero(keep)
+    inside, unsure = _side_of_best(edges, to_best, length, best)
+    kept = np.diff(np.searchsorted(rows, first), append=rows.size)
+    return nearest, inside, unsure, kept, candidate.take(rows)
 
 
-def _to_edge(edges: EdgeTable, point: C128, edge: I64) -> F64:
-    to = (point - edges.at[edge]) * edges.unit[edge]
-    along = to.real - np.clip(to.real, 0.0, edges.length_m[edge])
+def _gap(to: C128, length: F64) -> F64:
+    """Distance to edges of points given along and across them; metre."""
+    along = to.real - np.clip(to.real, 0.0, length)
     d: F64 = np.sqrt(along * along + to.imag * to.imag)
     return d
 
 
-def _side_of_best(edges: EdgeTable, point: C128, edge: I64) -> tuple[Bool, Bool]:
-    to = (point - edges.at[edge]) * edges.unit[edge]
-    code = edges.code[edge]
-    end = np.where(to.real >= edges.length_m[edge], code >> 2 & 3, SOFT)
+def _side_of_best(edges: EdgeTable, to: C128, length: F64, edge: I64) -> tuple[Bool, Bool]:
+    code = edges.code.take(edge)
+    end = np.where(to.real >= length, code >> 2 & 3, SOFT)
     corner = np.where(to.real <= 0.0, code & 3, end)
     inside: Bool = np.where(corner == SOFT, to.imag > 0.0, corner == INSIDE)
     return inside, corner == ASK

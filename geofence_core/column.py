@@ -1,15 +1,17 @@
 """Every fix against one zone: the grid's numbers are scalars, so a fix costs no gather until its cell is known."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from geofence_core.arrays import F64, I32, I64, U8, Bool, indices
+from geofence_core.arrays import F64, I32, I64, U8, Bool, even, indices
 from geofence_core.cells import IN, MIXED
 from geofence_core.drawn import DrawnZones
 from geofence_core.edges import EdgeTable
 from geofence_core.gridpairs import far_cell, far_m
 from geofence_core.grids import ZoneGrids
-from geofence_core.listed import Places, listed_m, settle, turned
-from geofence_core.nearest import POINTS, Work
+from geofence_core.listed import Places, listed_m, turned
+from geofence_core.nearest import POINTS, POOL, Work
 
 
 def column_m(edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places: Places, zone: int, work: Work) -> F64:
@@ -30,44 +32,47 @@ def column_m(edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places: Plac
     -------
     float64 (N,), metre, the same bits as `grids.pairs_m`.
     """
-    n = places.lat_deg.size
-    out = np.empty(n)
-    for a in range(0, n, POINTS):
-        lat, lon, part = places.lat_deg[a : a + POINTS], places.lon_deg[a : a + POINTS], out[a : a + POINTS]
-        cell = _cells(grids, lat, lon, zone, work)
-        count = grids.count.take(cell)
-        listed = indices(count)
-        if listed.size == lat.size:
-            d = _listed(edges, grids, drawn, lat, lon, zone, cell, count, work)
-            if d.max() <= grids.limit_m:
-                np.maximum(d, -grids.limit_m, out=part)
-                continue
-        elif listed.size:
-            cell_at, count_at = cell.take(listed), count.take(listed)
-            d = _listed(edges, grids, drawn, lat.take(listed), lon.take(listed), zone, cell_at, count_at, work)
-        _far(grids, lat, lon, zone, part)
-        deep = grids.side.take(cell) == IN
-        deep &= count == 0
-        np.putmask(part, deep, -grids.limit_m)
-        if listed.size:
-            settle(d, grids.limit_m, part, listed)
+    out = np.empty(places.lat_deg.size)
+    for span in _spans(out.size):
+        lists: list[tuple[I64, I32, U8]] = []
+        beyond: list[I64] = []
+        for a in range(span.start, span.stop, POINTS):
+            part = slice(a, min(a + POINTS, span.stop))
+            cell = _cells(grids, places.lat_deg[part], places.lon_deg[part], zone, work)
+            count = grids.count.take(cell)
+            listed = indices(count)
+            if listed.size:
+                lists.append((listed + a, cell.take(listed), count.take(listed)))
+            if listed.size < count.size:
+                out[part] = -grids.limit_m
+                bare = indices(count == 0)
+                beyond.append(bare.take(indices(grids.side.take(cell.take(bare)) != IN)) + a)
+        for rows, d in _walked(edges, grids, drawn, places, zone, lists, work):
+            if d.max() > grids.limit_m:
+                beyond.append(rows.take(indices(d > grids.limit_m)))
+            np.maximum(d, -grids.limit_m, out=d)
+            out[rows] = d
+        for rows in beyond:
+            out[rows] = _far_m(grids, places.lat_deg.take(rows), places.lon_deg.take(rows), zone)
     return out
 
 
 def column_inside(edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places: Places, zone: int, work: Work) -> Bool:
     """Side of N fixes against one indexed zone; bool (N,); `column_m` not above 0, from grids without a band."""
-    n = places.lat_deg.size
-    out = np.empty(n, dtype=bool)
-    for a in range(0, n, POINTS):
-        lat, lon, part = places.lat_deg[a : a + POINTS], places.lon_deg[a : a + POINTS], out[a : a + POINTS]
-        cell = _cells(grids, lat, lon, zone, work)
-        side = grids.side.take(cell)
-        np.equal(side, IN, out=part)
-        mixed = indices(side == MIXED)
-        if mixed.size:
-            cell = cell.take(mixed)
-            count = grids.count.take(cell)
-            part[mixed] = _listed(edges, grids, drawn, lat.take(mixed), lon.take(mixed), zone, cell, count, work) <= 0.0
+    out = np.empty(places.lat_deg.size, dtype=bool)
+    for span in _spans(out.size):
+        lists: list[tuple[I64, I32, U8]] = []
+        for a in range(span.start, span.stop, POINTS):
+            part = slice(a, min(a + POINTS, span.stop))
+            cell = _cells(grids, places.lat_deg[part], places.lon_deg[part], zone, work)
+            side = grids.side.take(cell)
+            np.equal(side, IN, out=out[part])
+            mixed = indices(side == MIXED)
+            if mixed.size:
+                cell = cell.take(mixed)
+                lists.append((mixed + a, cell, grids.count.take(cell)))
+        for rows, d in _walked(edges, grids, drawn, places, zone, lists, work):
+            out[rows] = d <= 0.0
     return out
 
 
@@ -108,8 +113,7 @@ def _cells(grids: ZoneGrids, lat: F64, lon: F64, zone: int, work: Work) -> I32:
     for value, deg, scale, centre in ((u, lon, scales[0], middle[0]), (v, lat, scales[1], middle[1])):
         np.multiply(deg, scale, out=value)
         value += half - centre * scale
-        np.maximum(value, 0.0, out=value)
-        np.minimum(value, size - 0.5, out=value)
+        np.clip(value, 0.0, size - 0.5, out=value)
     cell: I32 = v.astype(np.int32)
     cell *= size
     cell += u.astype(np.int32)
@@ -118,11 +122,39 @@ def _cells(grids: ZoneGrids, lat: F64, lon: F64, zone: int, work: Work) -> I32:
     return cell
 
 
-def _far(grids: ZoneGrids, lat: F64, lon: F64, zone: int, out: F64) -> None:
+def _far_m(grids: ZoneGrids, lat: F64, lon: F64, zone: int) -> F64:
+    """Lower bounds, the bits of `gridpairs.far_m`."""
+    out = np.empty(lat.size)
     du = np.abs(turned(far_cell(lon) - grids.lon_deg[zone]))
     dv = np.abs(far_cell(lat) - grids.lat_deg[zone])
     half_lon, half_lat = grids.half_lon_deg[zone], grids.half_lat_deg[zone]
     far_m(half_lon, half_lat, grids.lon_m[zone], grids.limit_m, du, dv, out)
+    return out
+
+
+def _spans(n: int) -> Iterator[slice]:
+    """Cut fixes into those whose lists are collected before they are walked."""
+    for a in range(0, n, POINTS * POOL):
+        yield slice(a, min(a + POINTS * POOL, n))
+
+
+def _walked(
+    edges: EdgeTable,
+    grids: ZoneGrids,
+    drawn: DrawnZones,
+    places: Places,
+    zone: int,
+    lists: list[tuple[I64, I32, U8]],
+    work: Work,
+) -> Iterator[tuple[I64, F64]]:
+    """Walk lists in full blocks: fixes and their signed distances."""
+    if not lists:
+        return
+    rows, cell, count = (np.concatenate(column) for column in zip(*lists, strict=True))
+    for part in even(rows.size, POINTS):
+        row = rows[part]
+        lat, lon = places.lat_deg.take(row), places.lon_deg.take(row)
+        yield row, _listed(edges, grids, drawn, lat, lon, zone, cell[part], count[part], work)
 
 
 def _listed(

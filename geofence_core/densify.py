@@ -59,8 +59,10 @@ def densify(
     at any latitude, poles included.
     """
     edge = np.arange(len(lon), dtype=np.int64)
+    new = np.ones(len(lon), dtype=bool)
     while True:
-        split = _too_long_or_bent(lon, lat, bend_limit_m)
+        split = np.zeros(new.size, dtype=bool)
+        split[new] = _too_long_or_bent(lon[new], lat[new], bend_limit_m)
         if not split.any():
             return edge, lon, lat
         counts = np.bincount(zone_of[edge], weights=1.0 + split, minlength=len(zone_ids))
@@ -72,6 +74,7 @@ def densify(
                 f"its boundary needs more than {PIECES_LIMIT} pieces of {PIECE_LIMIT_M:.0f} m or less; next: draw it "
                 "with fewer or shorter edges",
             )
+        new = np.repeat(split, 1 + split)
         edge, lon, lat = _halve(edge, lon, lat, split)
 
 

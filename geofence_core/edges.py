@@ -28,7 +28,7 @@ from geofence_core.meridian import (
     project,
     strip_half_width_m,
 )
-from geofence_core.shapes import ZoneShape
+from geofence_core.shapes import KINDS, DrawnArrays, DrawnShapes, ZoneShape
 
 BEND_LIMIT_M = 1e-3
 """Largest sideways gap between an edge as drawn and its straight pieces; metre. Distances are corrected for it; what is
@@ -110,21 +110,20 @@ def build_edges(shapes: Sequence[ZoneShape]) -> EdgeTable:
     ZoneGeometryError
         A boundary needs too many pieces (`densify.PIECES_LIMIT`).
     """
+    shapes = DrawnShapes.of(shapes)
     n_zones = len(shapes)
     chains = chains_of(shapes)
-    box, reach = _boxes(shapes, chains)
-    is_circle = np.array([s.kind == "circle" for s in shapes], dtype=bool)
+    is_circle = shapes.arrays.kind == KINDS.index("circle")
+    centres = _centres(shapes.arrays, is_circle)
+    box, reach = _boxes(shapes.arrays, chains, is_circle, centres)
     indexed = _indexed(chains, box, reach, is_circle)
     west, south, east, north = box
     meridian = (west + east) / 2
     middle = (south + north) / 2
-    for z in np.flatnonzero(is_circle & indexed).tolist():
-        centre = shapes[z].centre
-        assert centre is not None
-        meridian[z], middle[z] = centre
+    meridian[is_circle & indexed], middle[is_circle & indexed] = centres[indexed[is_circle]].T
     origin = np.zeros(n_zones)
     origin[indexed] = latitude_terms(middle[indexed]).m
-    vertices = _vertices(shapes, chains, indexed, is_circle)
+    vertices = _vertices(shapes.ids, chains, indexed, np.flatnonzero(is_circle & indexed), centres[indexed[is_circle]])
     at = project(latitude_terms(vertices.lat), vertices.lon - meridian[vertices.zone], origin[vertices.zone])
     edges = np.flatnonzero(vertices.starts_edge)
     step = at[np.minimum(edges + 1, at.size - 1)] - at[edges]
@@ -142,7 +141,7 @@ def build_edges(shapes: Sequence[ZoneShape]) -> EdgeTable:
         unit=unit,
         length_m=length,
         bulge_per_m=bulge,
-        code=_codes(vertices, unit, reach, _touching(shapes, vertices)),
+        code=_codes(vertices, unit, reach, _touching(shapes.arrays, vertices)),
         first=np.cumsum(number) - number,
         number=number.astype(np.int32),
         is_indexed=indexed,
@@ -179,19 +178,20 @@ def margin_deg(south: F64, north: F64, metres: F64 | float) -> tuple[F64, F64]:
     return metres / metres_per_degree_lon(poleward) * (1 + 1e-9), lat + np.zeros(south.size)
 
 
-def _boxes(shapes: Sequence[ZoneShape], chains: Chains) -> tuple[tuple[F64, F64, F64, F64], F64]:
+def _centres(drawn: DrawnArrays, is_circle: Bool) -> F64:
+    """Longitude and latitude of each circle; float64 (., 2)."""
+    return drawn.lonlat_deg[drawn.ring_ptr[drawn.polygon_ptr[drawn.zone_ptr[:-1][is_circle]]]]
+
+
+def _boxes(drawn: DrawnArrays, chains: Chains, is_circle: Bool, centres: F64) -> tuple[tuple[F64, F64, F64, F64], F64]:
     """West, south, east, north of each zone with its reach, and the reach."""
-    n = len(shapes)
-    reach = np.array([s.radius_m or s.half_width_m or 0.0 for s in shapes], dtype=np.float64)
+    n, reach = drawn.kind.size, drawn.size_m
     low = [np.full(n, np.inf) for _ in range(2)]
     high = [np.full(n, -np.inf) for _ in range(2)]
     for axis, values in enumerate((chains.lon, chains.lat)):
         np.minimum.at(low[axis], chains.zone, values.min(axis=1))
         np.maximum.at(high[axis], chains.zone, values.max(axis=1))
-    for z, shape in enumerate(shapes):
-        if shape.centre is not None:
-            for axis in range(2):
-                low[axis][z] = high[axis][z] = shape.centre[axis]
+        low[axis][is_circle] = high[axis][is_circle] = centres[:, axis]
     dlon, dlat = margin_deg(low[1], high[1], reach)
     return (low[0] - dlon, low[1] - dlat, high[0] + dlon, high[1] + dlat), reach
 
@@ -207,15 +207,12 @@ def _indexed(chains: Chains, box: tuple[F64, F64, F64, F64], reach: F64, is_circ
     return indexed
 
 
-def _vertices(shapes: Sequence[ZoneShape], chains: Chains, indexed: Bool, is_circle: Bool) -> _Vertices:
+def _vertices(ids: tuple[str, ...], chains: Chains, indexed: Bool, circles: I64, centres: F64) -> _Vertices:
     """Densified vertices, chain by chain; a circle is one edge without length at its centre."""
     kept = indexed[chains.zone]
-    ids = tuple(s.zone_id for s in shapes)
     source, lon2, lat2 = densify(chains.lon[kept], chains.lat[kept], ids, chains.zone[kept], BEND_LIMIT_M)
     chain, zone = chains.chain[kept][source], chains.zone[kept][source]
-    circles = np.flatnonzero(is_circle & indexed)
     if circles.size:
-        centres = np.array([shapes[z].centre for z in circles.tolist()], dtype=np.float64)
         first_free = int(chain.max()) + 1 if chain.size else 0
         lon2 = np.concatenate([lon2, np.repeat(centres[:, :1], 2, axis=1)])
         lat2 = np.concatenate([lat2, np.repeat(centres[:, 1:], 2, axis=1)])
@@ -274,10 +271,10 @@ def _codes(vertices: _Vertices, unit: C128, reach: F64, touches: Bool) -> U8:
     return code
 
 
-def _touching(shapes: Sequence[ZoneShape], vertices: _Vertices) -> Bool:
+def _touching(drawn: DrawnArrays, vertices: _Vertices) -> Bool:
     """Vertices where rings of one zone touch each other."""
     out = np.zeros(vertices.zone.size, dtype=bool)
-    many = np.array([sum(len(p) for p in s.polygons) > 1 for s in shapes], dtype=bool)
+    many = np.diff(drawn.polygon_ptr[drawn.zone_ptr]) > 1
     mine = np.flatnonzero(many[vertices.zone]) if many.any() else np.zeros(0, dtype=np.int64)
     if not mine.size:
         return out

@@ -1,14 +1,16 @@
 """Zones as programs give them: shapely geometries, and the geometry that takes the place of a zone's old one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import shapely
 
 from geofence_core import geojson
+from geofence_core.arrays import I64
 from geofence_core.errors import ZoneGeometryError
-from geofence_core.shapes import PURPOSES, ZoneShape
+from geofence_core.shapes import KINDS, PURPOSES, DrawnArrays, DrawnShapes, ZoneShape
 
 
 def from_shapely(geometry: shapely.Geometry, zone_id: str, purpose: str) -> ZoneShape:
@@ -36,6 +38,38 @@ def from_shapely(geometry: shapely.Geometry, zone_id: str, purpose: str) -> Zone
     )
     kind = "polygon" if len(polygons) == 1 else "multipolygon"
     return ZoneShape(zone_id=zone_id, kind=kind, purpose=purpose, polygons=polygons)
+
+
+def from_shapelys(
+    geometries: Sequence[shapely.Geometry], ids: Sequence[str], purposes: Sequence[str]
+) -> Sequence[ZoneShape]:
+    """Take many over as `from_shapely` does one, in array passes where nothing is to be refused."""
+    given = np.array(geometries, dtype=object)
+    if all(isinstance(g, shapely.Polygon | shapely.MultiPolygon) for g in geometries):
+        parts, zone_of = shapely.get_parts(given, return_index=True)
+        zones = np.arange(len(geometries))
+        if not shapely.is_empty(parts).any() and np.isin(zones, zone_of).all() and set(purposes) <= set(PURPOSES):
+            with np.errstate(invalid="ignore"):  # vertices that are NaN are refused later, by name
+                rings, polygon_of = shapely.get_rings(
+                    shapely.orient_polygons(parts, exterior_cw=False), return_index=True
+                )
+            number = np.bincount(zone_of, minlength=zones.size)
+            kinds = np.where(number == 1, KINDS.index("polygon"), KINDS.index("multipolygon"))
+            arrays = DrawnArrays(
+                kind=kinds.astype(np.uint8),
+                purpose=np.array([PURPOSES.index(p) for p in purposes], dtype=np.uint8),
+                size_m=np.zeros(zones.size),
+                zone_ptr=_ptr(number),
+                polygon_ptr=_ptr(np.bincount(polygon_of, minlength=parts.size)),
+                ring_ptr=_ptr(shapely.get_num_coordinates(rings)),
+                lonlat_deg=shapely.get_coordinates(rings),
+            )
+            return DrawnShapes(tuple(ids), (None,) * zones.size, arrays)
+    return [from_shapely(g, i, p) for g, i, p in zip(geometries, ids, purposes, strict=True)]
+
+
+def _ptr(number: npt.NDArray[np.integer[Any]]) -> I64:
+    return np.concatenate([[0], np.cumsum(number)]).astype(np.int64)
 
 
 def redrawn(old: ZoneShape, geometry: Mapping[str, Any] | shapely.Geometry) -> ZoneShape:

@@ -7,12 +7,11 @@
           with a list  nearest edge                                          zone by zone, in full blocks
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from geofence_core.arrays import C128, F64, I32, I64, U8, indices
+from geofence_core.arrays import C128, F64, I32, I64, U8, even, indices
 from geofence_core.cells import IN
 from geofence_core.drawn import DrawnZones
 from geofence_core.edges import EdgeTable
@@ -191,7 +190,7 @@ def _within(
 def _with_lists(grids: ZoneGrids, here: I64, zone: I64, off: C128, out: F64) -> tuple[I64, I64, I32, U8]:
     """Settle pairs deep inside; of those whose cell has a list: pair, zone, start and length of the list."""
     found: list[tuple[I64, I64, I32, U8]] = []
-    for part in _even(here.size):
+    for part in even(here.size, POINTS):
         row, z = here[part], zone[part]
         cell = _cell(grids, z, off.real[part], off.imag[part])
         count = grids.count.take(cell)
@@ -216,19 +215,12 @@ def _walk(
 ) -> None:
     """Put exact distances into ``out``."""
     rows, zone, start, count = lists
-    for part in _even(rows.size):
+    for part in even(rows.size, POINTS):
         row = rows[part]
         whose = fix.take(row)
         at = Places(places.lat_deg.take(whose), places.lon_deg.take(whose))
         signed = listed_m(edges, grids.candidate, drawn, at, zone[part], start[part], count[part], work)
         settle(signed, grids.limit_m, out, row)
-
-
-def _even(n: int) -> Iterator[slice]:
-    """Cut a range into equal parts of up to `POINTS`."""
-    parts = -(-n // POINTS)
-    for k in range(parts):
-        yield slice(n * k // parts, n * (k + 1) // parts)
 
 
 def _cell(grids: ZoneGrids, zone: I64, u: F64, v: F64) -> I64:

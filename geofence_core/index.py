@@ -72,7 +72,7 @@ class ZoneIndex:
         self.shapes = shapes
         self.band_m = band_m
         self.place = place
-        self.edges = build_edges(tuple(shapes)) if edges is None else edges
+        self.edges = build_edges(shapes) if edges is None else edges
         self.drawn = DrawnZones(shapes)
         self.other = indices(~self.edges.is_indexed)
         self._row_of_other = np.full(len(shapes), -1, dtype=np.int64)

@@ -21,6 +21,10 @@ from geofence_core.edges import ASK, ASK_M, INSIDE, SOFT, EdgeTable
 POINTS = 1 << 14
 """Points handled at once: thirteen buffers of this many fit the second-level cache of a core (1 MB)."""
 
+POOL = 8
+"""Blocks of so many points are looked up, and their lists collected, before lists are walked: full buffers cost fewer
+calls per point."""
+
 FEW_POINTS = 1 << 12
 """Up to so many points one ragged pass is cheaper than steps."""
 

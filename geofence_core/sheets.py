@@ -28,7 +28,7 @@ from geofence_core.edges import EdgeTable, margin_deg
 from geofence_core.grids import small
 from geofence_core.judge import OUTSIDE_FLOOR_M
 from geofence_core.listed import Places, listed_m
-from geofence_core.nearest import POINTS, Work
+from geofence_core.nearest import POINTS, POOL, Work
 
 TILES_PER_DEG = 32
 """Tiles per degree of latitude: 3.5 km. With larger tiles more empty leaves are stored, with smaller ones more rows
@@ -42,9 +42,6 @@ TILES_LIMIT = 1 << 18
 
 BLOCK_DEG = 4
 FEW = 1
-
-POOL = 8
-"""Chunks whose near pairs are collected before their lists are walked: full buffers cost fewer calls per pair."""
 
 
 Box = tuple[F64, F64, F64, F64]
@@ -347,12 +344,14 @@ def _query(
     edges: EdgeTable, sheets: Sheets, sheet: Sheet, drawn: DrawnZones, places: Places, work: Work
 ) -> tuple[I64, I64, F64]:
     n = places.lat_deg.size
+    absent = bool(np.isnan(places.lat_deg.sum()))
     found: list[tuple[I64, I64, F64]] = []
     for a in range(0, n, POINTS * POOL):
         fixes: list[I64] = []
         entries: list[I32] = []
         for b in range(a, min(a + POINTS * POOL, n), POINTS):
-            _leaves(sheet, places.lat_deg[b : b + POINTS], places.lon_deg[b : b + POINTS], b, work, fixes, entries)
+            part = slice(b, b + POINTS)
+            _leaves(sheet, places.lat_deg[part], places.lon_deg[part], absent, b, work, fixes, entries)
         if fixes:
             found.append(_judge(edges, sheets.band_m, sheet, drawn, places, fixes, entries, work))
     if not found:
@@ -363,7 +362,9 @@ def _query(
     return fix, zone, signed
 
 
-def _leaves(sheet: Sheet, lat: F64, lon: F64, first: int, work: Work, fixes: list[I64], entries: list[I32]) -> None:
+def _leaves(
+    sheet: Sheet, lat: F64, lon: F64, absent: bool, first: int, work: Work, fixes: list[I64], entries: list[I32]
+) -> None:
     """Find the rows of each fix's leaf: the only step that every fix takes part in."""
     n = lat.size
     u, v = work.held[:n], work.along[:n]
@@ -371,11 +372,11 @@ def _leaves(sheet: Sheet, lat: F64, lon: F64, first: int, work: Work, fixes: lis
     u *= sheet.lon_scale
     np.subtract(lat, sheet.south_deg, out=v)
     v *= sheet.lat_scale
-    # fmax, not maximum: NaN goes into the rim as well.
-    np.fmax(u, 0.0, out=u)
-    np.minimum(u, (sheet.columns << LEAF_BITS) - 0.5, out=u)
-    np.fmax(v, 0.0, out=v)
-    np.minimum(v, (sheet.rows << LEAF_BITS) - 0.5, out=v)
+    np.clip(u, 0.0, (sheet.columns << LEAF_BITS) - 0.5, out=u)
+    np.clip(v, 0.0, (sheet.rows << LEAF_BITS) - 0.5, out=v)
+    if absent:  # into the rim as well
+        np.fmax(u, 0.0, out=u)
+        np.fmax(v, 0.0, out=v)
     x, y = u.astype(np.int32), v.astype(np.int32)
     tile = y >> LEAF_BITS
     tile *= sheet.columns

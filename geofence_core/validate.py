@@ -53,28 +53,29 @@ def check(shape: ZoneShape, *, mend: bool = False) -> tuple[ZoneShape, list[Mend
     return _check_area(shape, mend, mends), mends
 
 
-def check_order(shapes: Sequence[ZoneShape], *, mend: bool = False) -> tuple[list[ZoneShape], list[Mend]]:
+def check_order(
+    shapes: Sequence[ZoneShape], centres: F64, *, mend: bool = False
+) -> tuple[Sequence[ZoneShape], list[Mend]]:
     """Find zones whose latitude and longitude were exchanged, by comparing each with the middle of all others.
 
-    Only collections of at least three zones have a middle worth comparing with.
+    Only collections of at least three zones have a middle worth comparing with. ``centres``: float64 (Z, 2), longitude
+    and latitude of each zone's middle.
     """
-    result = list(shapes)
     mends: list[Mend] = []
-    if len(result) < 3:
-        return result, mends
-    centres = np.array([_middle(s) for s in result])
+    result: list[ZoneShape] = []
     done = 0
-    while done < len(result):
+    while done < len(shapes) and len(shapes) >= 3:
         others = np.stack([_medians_of_others(column) for column in centres.T], axis=1)
         found = np.flatnonzero(_fits_exchanged(centres, others)[done:])
         if not found.size:
             break
         i = done + int(found[0])
+        result = result or list(shapes)
         result[i], changed = check_place(result[i], others[i], mend=mend)
         mends += changed
         centres[i] = centres[i, ::-1]
         done = i + 1
-    return result, mends
+    return result or shapes, mends
 
 
 def check_place(shape: ZoneShape, others: F64, *, mend: bool = False) -> tuple[ZoneShape, list[Mend]]:

@@ -11,9 +11,10 @@ import shapely
 
 from geofence_core import geojson, replace, saved
 from geofence_core.arrays import F64, I64, Bool, float_column
+from geofence_core.clean import clean, middles
 from geofence_core.crossed import CrossedZones, crossed
 from geofence_core.errors import ColumnError, ZoneGeometryError
-from geofence_core.given import from_shapely
+from geofence_core.given import from_shapelys
 from geofence_core.index import ZoneIndex, places_of
 from geofence_core.listed import Places
 from geofence_core.shapes import DrawnShapes, Mend, ZoneShape
@@ -184,7 +185,7 @@ class ZoneTable:
                 f"expected as many ids and purposes as geometries, got {len(geometry_list)} geometries, "
                 f"{len(id_list)} ids, {len(purpose_list)} purposes"
             )
-        shapes = [from_shapely(g, i, p) for g, i, p in zip(geometry_list, id_list, purpose_list, strict=True)]
+        shapes = from_shapelys(geometry_list, id_list, purpose_list)
         seen: set[str] = set()
         for zone_id in id_list:
             if zone_id in seen:
@@ -193,16 +194,17 @@ class ZoneTable:
         return cls._checked(shapes, mend=mend, band_m=band_m)
 
     @classmethod
-    def _checked(cls, shapes: list[ZoneShape], *, mend: bool, band_m: float) -> "ZoneTable":
+    def _checked(cls, shapes: Sequence[ZoneShape], *, mend: bool, band_m: float) -> "ZoneTable":
         mends: list[Mend] = []
-        good: list[ZoneShape] = []
-        for shape in shapes:
-            checked, changed = check(shape, mend=mend)
-            good.append(checked)
-            mends += changed
-        ordered, changed = check_order(good, mend=mend)
-        mends += changed
-        return cls(ordered, mends=mends, band_m=band_m)
+        drawn = DrawnShapes.of(shapes)
+        if in_doubt := np.flatnonzero(~clean(drawn.arrays)).tolist():
+            good = list(shapes)
+            for z in in_doubt:
+                good[z], changed = check(good[z], mend=mend)
+                mends += changed
+            drawn = DrawnShapes.of(good)
+        ordered, changed = check_order(drawn, middles(drawn.arrays), mend=mend)
+        return cls(ordered, mends=[*mends, *changed], band_m=band_m)
 
     def replace(
         self, zone_id: str, geometry: Mapping[str, Any] | shapely.Geometry, *, mend: bool = False
