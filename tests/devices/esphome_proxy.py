@@ -167,7 +167,7 @@ class EsphomeProxy:
         address = message.address
         kind = pb.BluetoothDeviceRequestType.Name(message.request_type).removeprefix("BLUETOOTH_DEVICE_REQUEST_TYPE_")
         if kind.startswith("CONNECT"):
-            link = await self._radio.connect(_text(address), timeout_s=2)
+            link = await self._radio.connect(_text(address), timeout_s=1)
             await link.exchange_mtu()
             self.links[address] = link
             link.on_lost.append(lambda reason: self._lost(address, reason))

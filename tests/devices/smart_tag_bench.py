@@ -5,7 +5,7 @@ import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from dataclasses import replace
 from typing import TypeVar
 
 from devices.ble_target import BleTarget, Pairing
@@ -29,17 +29,19 @@ FAST = TagTiming(
     connect_s=0.5,
     answer_s=0.4,
     write_s=0.4,
-    pulse_s=0.2,
+    pulse_s=0.1,
     pair_s=2.0,
-    pair_again_s=0.5,
-    patience_s=1.0,
+    pair_again_s=0.3,
+    patience_s=0.6,
     ack_s=0.3,
-    presence_s=1.0,
+    presence_s=0.6,
 )
 """Deadlines short enough for a test of what happens when they pass."""
+PATIENT = replace(FAST, patience_s=20.0)
+"""The same, for a warning that reaches the tag after all."""
 CALM = TagTiming()
 """Deadlines that a busy machine does not reach."""
-SILENCE_S = 0.4
+SILENCE_S = 0.3
 
 ROLLING = BleTarget(text="ble:rolling?key_file=tag.key", key=TAG_KEY)
 SECURED = BleTarget(
@@ -149,8 +151,3 @@ async def following(target: BleTarget = ROLLING, *, timing: TagTiming = FAST) ->
         followed = Followed(radio, target, timing=timing)
         async with running(followed):
             yield followed
-
-
-def folder_with_key(folder: Path) -> Path:
-    (folder / "tag.key").write_text(TAG_KEY.hex())
-    return folder
