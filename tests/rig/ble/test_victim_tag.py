@@ -130,7 +130,7 @@ async def test_the_driver_finds_it_by_its_key_warns_and_hears_her_answer(ble_ben
             ),
             "the state after it",
         )
-        assert bridge.of(BatteryLevel)
+        await until(lambda: bool(bridge.of(BatteryLevel) and bridge.of(DeviceInformation)), "its battery and name")
         (information,) = bridge.of(DeviceInformation)[:1]
         assert isinstance(information, DeviceInformation)
         assert information.serial is None
