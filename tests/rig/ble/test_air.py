@@ -327,7 +327,7 @@ def test_a_capture_ends_at_its_bound_and_a_broken_one_is_told(tmp_path: Path) ->
             list(read_snoop(path))
 
 
-@pytest.mark.parametrize("spec", ["serial:/dev/no-such-port,1000000", "nonsense:0", "tcp-client:127.0.0.1:9"])
+@pytest.mark.parametrize("spec", ["serial:/dev/no-such-port,1000000", "nonsense:0", "tcp-client:127.0.0.1:9", "usb:99"])
 async def test_a_missing_controller_is_told_with_what_to_do(spec: str) -> None:
     with pytest.raises(HciPortError, match=r"no HCI controller .* Next: "):
         await open_hci_port(spec)

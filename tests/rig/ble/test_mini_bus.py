@@ -14,6 +14,7 @@ from dbus_fast.aio import MessageBus
 from dbus_fast.errors import AuthError, DBusError
 
 from rig.ble import mini_bus
+from rig.ble.daemon_bus import DaemonBus
 from rig.ble.errors import FrontMisuseError
 from rig.ble.mini_bus import BUS_NAME, BUS_PATH, MiniBus, matches, parse_rule
 from tests.ble_support import until
@@ -218,3 +219,26 @@ async def test_a_call_to_a_client_that_is_gone_or_goes_has_no_answer(bus: MiniBu
 def test_a_path_too_long_for_a_socket_is_told() -> None:
     with pytest.raises(FrontMisuseError, match="107 bytes"):
         MiniBus(Path("/tmp") / ("x" * 120))
+
+
+@pytest.mark.needs("dbus-daemon")
+async def test_a_burst_does_not_end_the_connection_to_a_real_daemon() -> None:
+    with tempfile.TemporaryDirectory(prefix="bus") as folder:
+        bus = DaemonBus(Path(folder) / "bus")
+        await bus.open()
+        client = MessageBus(bus_address=bus.address, bus_type=BusType.SYSTEM)
+        await client.connect()
+        told: list[Message] = []
+        client.add_message_handler(told.append)
+        await ask(client, "AddMatch", "s", "type='signal',path_namespace='/org/bluez'")
+        for _ in range(3000):
+            bus.send(signal(size=500))
+        await until(lambda: sum(message.path == "/org/bluez/hci0" for message in told) == 3000, "3,000 signals")
+        await gone(client)
+        await bus.close()
+
+
+async def test_without_a_dbus_daemon_the_next_step_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FrontMisuseError, match="apt install"):
+        DaemonBus(tmp_path / "bus")
