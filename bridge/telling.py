@@ -57,7 +57,9 @@ def _tell_alert(event: AlertEvent | ProtectedAlertEvent, observe: life.LifeObser
 def _tell_warning(event: WarningEvent, observe: life.LifeObserver) -> None:
     data = event.data
     person = event.subject.partition("/")[2]
-    _log.warning("%s: warning %s %s %s %s (%s)", person, data.warn_id, data.step, data.level, data.cause, data.reason)
+    words = [data.level, data.cause, data.wearer, f"({data.reason})" if data.reason else None]
+    what = " ".join(word for word in words if word)
+    _log.warning("%s: warning %s %s %s", person, data.warn_id or "of the tag itself", data.step, what)
     observe(
         life.WarningTold(
             person=person,
