@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from devices.clock import Clock
@@ -22,6 +23,7 @@ from rig.ble.air import Air
 from rig.ble.firmware.buzzer import Buzz
 from rig.ble.firmware.identity import draw_private_address
 from rig.ble.firmware.location import TagReceiver
+from rig.ble.firmware.outbox import TagChannel
 from rig.ble.firmware.smart_tag import SOS_HOLD_NS, SmartTagFirmware
 from rig.ble.firmware.smp import SmpAction, SmpServer
 from rig.ble.hci_port import HciPort
@@ -123,7 +125,7 @@ class VictimTag(TagShell):
         self._slot = firmware.slot(0)
         self._resume_at_ns: int | None = None
         self._silent = False
-        self._hears_events = False
+        self._listened: frozenset[TagChannel] = frozenset()
         guard = Guard.AUTHENTICATED if guarded else Guard.OPEN
         self._gatt = None if smp is None else SmpGatt(smp, self._act, guard=guard)
         self._smp_task: asyncio.Task[None] | None = None
@@ -194,7 +196,8 @@ class VictimTag(TagShell):
 
     async def start(self) -> None:
         """Switch the tag on."""
-        self.on_subscription(uuids.TAG_EVENT, self._subscribed)
+        for channel, characteristic in self._services.notified.items():
+            self.on_subscription(characteristic.uuid, partial(self._subscribed, channel))
         await super().start()
         await self._peripheral.listen(self._heard)
         if self._gatt is not None:
@@ -230,8 +233,8 @@ class VictimTag(TagShell):
                 if self._services.located is not None:
                     await self._peripheral.notify(self._services.located, self._location)
             due.append(self._receiver.due_ns)
-        if self._hears_events:
-            for note in self.firmware.take_notifications(t_ns):
+        if self._listened:
+            for note in self.firmware.take_notifications(t_ns, self._listened):
                 await self._peripheral.notify(self._services.notified[note.channel], note.value)
         self._tell_changes(t_ns)
         return min(due)
@@ -328,12 +331,12 @@ class VictimTag(TagShell):
         self.firmware.link_up(self.now_ns())
 
     def _link_down(self, lost: bool) -> None:
-        self._hears_events = False
+        self._listened = frozenset()
         if self._gatt is not None:
             self._gatt.link_down()
         self.firmware.link_down(self.now_ns(), lost=lost)
 
-    def _subscribed(self, notify: bool) -> None:
+    def _subscribed(self, channel: TagChannel, notify: bool) -> None:
         # what has waited for a link goes out once somebody listens to it
-        self._hears_events = notify
+        self._listened = self._listened | {channel} if notify else self._listened - {channel}
         self.wake()

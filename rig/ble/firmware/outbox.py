@@ -25,6 +25,9 @@ class TagChannel(Enum):
     BATTERY = "battery"
 
 
+EVERY_CHANNEL: Final = frozenset(TagChannel)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
     """A value for whoever has subscribed."""
@@ -103,14 +106,20 @@ class Outbox:
                 del self._closed[0]
                 self.dropped += 1
 
-    def take(self, t_ns: int) -> list[Notification]:
-        """Give everything, in order, with its age."""
+    def take_events(self, t_ns: int) -> list[Notification]:
+        """Give all events, in order, with their age."""
         out = []
         for event in self._events:
             report = TagEvent(
                 sequence=event.sequence, kind=event.kind, warn_id=event.warn_id, age_ms=_age_ms(t_ns, event.t_ns)
             )
             out.append(Notification(channel=TagChannel.EVENT, value=encode_tag_event(report)))
+        self._events.clear()
+        return out
+
+    def take_sightings(self, t_ns: int) -> list[Notification]:
+        """Give all sightings that are complete, in order, with their age."""
+        out = []
         for sighting in self._closed:
             heard = BeaconSighting(
                 rolling_id=sighting.rolling_id,
@@ -121,7 +130,6 @@ class Outbox:
                 verdict=sighting.verdict,
             )
             out.append(Notification(channel=TagChannel.SIGHTING, value=encode_sighting(heard)))
-        self._events.clear()
         self._closed.clear()
         return out
 

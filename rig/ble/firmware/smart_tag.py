@@ -23,7 +23,7 @@ from protocols.rejects import Reject, RejectReason
 from protocols.reports import BeaconVerdict, TagEventKind, TagMode, TagState
 from rig.ble.firmware.buzzer import BuzzCause, Buzzer
 from rig.ble.firmware.identity import SlotCounter
-from rig.ble.firmware.outbox import Notification, Outbox, TagChannel
+from rig.ble.firmware.outbox import EVERY_CHANNEL, Notification, Outbox, TagChannel
 from rig.ble.firmware.own_warning import OwnWarning
 from rig.emulator.battery import Battery
 from rig.emulator.clock import NS_PER_S
@@ -132,6 +132,7 @@ class SmartTagFirmware:
         self._outbox = Outbox(self._rng.randrange(1 << 16))
         self._state_sequence = self._rng.randrange(1 << 16)
         self._shown: tuple[object, ...] | None = None
+        self._battery_shown_pct: int | None = None
         self._state_due_ns = 0
         self._counter = SlotCounter(self._rng)
         self._t_ns = 0
@@ -305,7 +306,7 @@ class SmartTagFirmware:
         self.run(t_ns)
         self._linked = True
         self._link_warn_id = None
-        self._shown = None
+        self._shown = self._battery_shown_pct = None
 
     def _hear_bridge(self) -> None:
         self._unheard_since_ns = self._t_ns
@@ -487,20 +488,25 @@ class SmartTagFirmware:
                 self._t_ns, pattern=own.pattern, text=WarnText.NEARBY, level=own_level, cause=BuzzCause.OWN
             )
 
-    def take_notifications(self, t_ns: int) -> list[Notification]:
-        """Give what is to be notified now, in order; nothing as long as no link is up."""
+    def take_notifications(self, t_ns: int, heard: frozenset[TagChannel] = EVERY_CHANNEL) -> list[Notification]:
+        """Give what is to be notified now, in order, of the channels that somebody listens to; the rest waits."""
         self.run(t_ns)
         if not self._linked:
             return []
-        out = self._outbox.take(t_ns)
-        state = self.state()
-        shown = (state.state, state.warn_id, state.sos, state.motion, state.battery_pct, state.gnss, state.own_warning)
-        if shown != self._shown or self._state_due_ns <= t_ns:
-            if self._shown is None or self._shown[4] != state.battery_pct:
-                out.append(Notification(channel=TagChannel.BATTERY, value=bytes([state.battery_pct])))
-            self._shown, self._state_due_ns = shown, t_ns + STATE_EVERY_NS
-            self._state_sequence = (self._state_sequence + 1) & 0xFFFF
-            out.append(Notification(channel=TagChannel.STATE, value=encode_tag_state(self.state())))
+        out = self._outbox.take_events(t_ns) if TagChannel.EVENT in heard else []
+        if TagChannel.SIGHTING in heard:
+            out += self._outbox.take_sightings(t_ns)
+        battery_pct = self._battery.percent
+        if TagChannel.BATTERY in heard and battery_pct != self._battery_shown_pct:
+            self._battery_shown_pct = battery_pct
+            out.append(Notification(channel=TagChannel.BATTERY, value=bytes([battery_pct])))
+        if TagChannel.STATE in heard:
+            now = self.state()
+            shown = (now.state, now.warn_id, now.sos, now.motion, now.battery_pct, now.gnss, now.own_warning)
+            if shown != self._shown or self._state_due_ns <= t_ns:
+                self._shown, self._state_due_ns = shown, t_ns + STATE_EVERY_NS
+                self._state_sequence = (self._state_sequence + 1) & 0xFFFF
+                out.append(Notification(channel=TagChannel.STATE, value=encode_tag_state(self.state())))
         return out
 
 
