@@ -8,6 +8,7 @@ from typing import Final
 
 from protocols.ble.smart_tag import WarnLevel, WarnPattern, WarnText
 from protocols.ble.uuids import expand_uuid
+from rig.ble.firmware.att import refuse_alert_level
 from rig.ble.firmware.buzzer import BuzzCause, Buzzer
 from rig.emulator.battery import Battery
 from rig.emulator.clock import NS_PER_S
@@ -19,9 +20,6 @@ BUTTON: Final = expand_uuid(0xFFE1)
 _CAPACITY_MAH: Final = 210.0
 _LOAD_MA: Final = 0.03
 """A coin cell that lasts most of a year (a)."""
-
-_ATT_INVALID_LENGTH: Final = 0x0D
-_ATT_VALUE_NOT_ALLOWED: Final = 0x13
 
 
 class FindMeFirmware:
@@ -72,7 +70,7 @@ class FindMeFirmware:
     def write_alert(self, data: bytes, t_ns: int) -> int | None:
         """Take an Immediate Alert level."""
         self.run(t_ns)
-        refused = _refuse_level(data)
+        refused = refuse_alert_level(data)
         if refused is None:
             self._alert = data[0]
             self._sound(data[0], BuzzCause.FIND)
@@ -81,7 +79,7 @@ class FindMeFirmware:
     def write_link_loss(self, data: bytes, t_ns: int) -> int | None:
         """Set what a lost link does."""
         self.run(t_ns)
-        refused = _refuse_level(data)
+        refused = refuse_alert_level(data)
         if refused is None:
             self._link_loss = data[0]
         return refused
@@ -127,9 +125,3 @@ class FindMeFirmware:
             level=WarnLevel.NOTICE if level == 1 else WarnLevel.ALARM,
             cause=cause,
         )
-
-
-def _refuse_level(data: bytes) -> int | None:
-    if len(data) != 1:
-        return _ATT_INVALID_LENGTH
-    return _ATT_VALUE_NOT_ALLOWED if data[0] > 2 else None

@@ -11,7 +11,6 @@ from typing import Final
 from protocols.ble.beacon import BeaconWatch, decode_beacon, encode_tag_advert, slot_of
 from protocols.ble.gatt import decode_current_time
 from protocols.ble.smart_tag import (
-    WarnCommand,
     WarnLevel,
     WarnPattern,
     WarnText,
@@ -19,12 +18,15 @@ from protocols.ble.smart_tag import (
     decode_warn,
     encode_tag_state,
 )
-from protocols.rejects import Reject, RejectReason
+from protocols.rejects import Reject
 from protocols.reports import BeaconVerdict, TagEventKind, TagMode, TagState
+from rig.ble.firmware.att import VALUE_NOT_ALLOWED, code_of, refuse_alert_level
 from rig.ble.firmware.buzzer import BuzzCause, Buzzer
+from rig.ble.firmware.cover import Cover
 from rig.ble.firmware.identity import SlotCounter
 from rig.ble.firmware.outbox import EVERY_CHANNEL, Notification, Outbox, TagChannel
 from rig.ble.firmware.own_warning import OwnWarning
+from rig.ble.firmware.told import Taken, ToldWarning
 from rig.emulator.battery import Battery
 from rig.emulator.clock import NS_PER_S
 from rig.emulator.noise import stream
@@ -32,22 +34,13 @@ from rig.emulator.noise import stream
 SOS_HOLD_NS: Final = 3 * NS_PER_S
 """A press this long calls for help, nanoseconds, or takes the call back. Shorter calls from a pocket; longer is not
 held under stress."""
-COVER_LOST_NS: Final = 120 * NS_PER_S
-"""Without a word from the bridge for so long, the person is told that cover is lost. Shorter tells it at every walk to
-the letter box."""
 WARNING_OUTLIVES_LINK_NS: Final = 900 * NS_PER_S
 """A warning that nobody can stand down any more ends so long after the link did; cover lost was told by then."""
-BATTERY_CRITICAL_PCT: Final = 5
-"""Percent: about five hours are left."""
 STATE_EVERY_NS: Final = 10 * NS_PER_S
 """A linked tag says that it is alive at least so often."""
 _CAPACITY_MAH: Final = 250.0
 _LOAD_MA: Final = 2.5
 """A key-ring cell that lasts four days with the receiver listening one tenth of the time (a)."""
-
-_ATT_INVALID_LENGTH: Final = 0x0D
-_ATT_VALUE_NOT_ALLOWED: Final = 0x13
-"""ATT error codes (Core 5.4 Vol 3 Part F 3.4.1.1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,18 +70,6 @@ class SmartTagConfig:
     own_warning: bool = True
 
 
-@dataclass(slots=True)
-class _Told:
-    """The bridge's warning; ``warn_id`` is None for Immediate Alert, which has no number."""
-
-    warn_id: int | None
-    level: WarnLevel
-    pattern: WarnPattern
-    text: WarnText
-    cause: BuzzCause
-    acked: bool = False
-
-
 class SmartTagFirmware:
     """The tag, driven by its own time in nanoseconds since power-on.
 
@@ -115,20 +96,13 @@ class SmartTagFirmware:
         self.buzzer = Buzzer()
         self.own = OwnWarning()
         self.heard = 0
-        self._told: _Told | None = None
-        self._last_warn_id: int | None = None
-        self._last_command: WarnCommand | None = None
-        self._link_warn_id: int | None = None
+        self._told = ToldWarning()
+        self._cover = Cover()
         self._sos = False
         self._motion = False
         self._gnss = False
         self._pressed_ns: int | None = None
-        self._linked = False
-        self._covered = False
-        self._unheard_since_ns = 0
         self._link_loss_level = 0
-        self._cover_told = False
-        self._battery_told = False
         self._outbox = Outbox(self._rng.randrange(1 << 16))
         self._state_sequence = self._rng.randrange(1 << 16)
         self._shown: tuple[object, ...] | None = None
@@ -148,18 +122,16 @@ class SmartTagFirmware:
     @property
     def mode(self) -> TagMode:
         """What the tag does for the person."""
-        told, own = self._told, self.own
-        if (told is not None and not told.acked) or (own.active and not own.acked):
+        if self._told.open_level or (self.own.active and not self.own.acked):
             return TagMode.WARNING
         if self._sos:
             return TagMode.SOS
-        return TagMode.ACKNOWLEDGED if told is not None or own.active else TagMode.IDLE
+        return TagMode.ACKNOWLEDGED if self.level else TagMode.IDLE
 
     @property
     def level(self) -> WarnLevel:
         """The higher level of the two warnings, acknowledged or not."""
-        told = WarnLevel.STAND_DOWN if self._told is None else self._told.level
-        return max(told, self.own.level)
+        return max(self._told.level, self.own.level)
 
     @property
     def battery_pct(self) -> int:
@@ -169,7 +141,7 @@ class SmartTagFirmware:
     @property
     def cover_lost(self) -> bool:
         """Whether the person was told that nobody watches over her through the tag."""
-        return self._cover_told or self._battery_told
+        return self._cover.lost
 
     @property
     def dropped(self) -> int:
@@ -192,14 +164,14 @@ class SmartTagFirmware:
     def read_state(self, t_ns: int) -> bytes:
         """Return the state to whoever reads it."""
         self.run(t_ns)
-        self._hear_bridge()
+        self._cover.hear_bridge(t_ns)
         return encode_tag_state(self.state())
 
     def state(self) -> TagState:
         """Return what the tag says about itself."""
         return TagState(
             state=self.mode,
-            warn_id=self._last_warn_id,
+            warn_id=self._told.last_warn_id,
             sos=self._sos,
             motion=self._motion,
             battery_pct=self._battery.percent,
@@ -251,19 +223,11 @@ class SmartTagFirmware:
         self._outbox.run(t_ns)
 
     def _check_cover(self) -> None:
-        if not self._battery_told and self._battery.percent <= BATTERY_CRITICAL_PCT:
-            self._battery_told = True
+        in_use = self._tag_key is not None
+        if self._cover.check(self._t_ns, battery_pct=self._battery.percent, in_use=in_use):
             self._lose_cover()
-        elif self._battery_told and self._battery.percent > 2 * BATTERY_CRITICAL_PCT:
-            self._battery_told = False
-        if self._covered or self._tag_key is None:
-            return
-        silent_ns = self._t_ns - self._unheard_since_ns
-        if silent_ns >= COVER_LOST_NS and not self._cover_told:
-            self._cover_told = True
-            self._lose_cover()
-        if silent_ns >= WARNING_OUTLIVES_LINK_NS and self._told is not None:
-            self._told = None
+        if self._told.now is not None and self._cover.unheard_ns(self._t_ns) >= WARNING_OUTLIVES_LINK_NS:
+            self._told.now = None
             self._present()
 
     def _event(self, kind: TagEventKind, warn_id: int | None = None) -> None:
@@ -289,7 +253,7 @@ class SmartTagFirmware:
         if self.mode is not TagMode.WARNING:
             self._event(TagEventKind.BUTTON)
             return
-        told, own = self._told, self.own
+        told, own = self._told.now, self.own
         if told is not None and not told.acked:
             told.acked = True
             self._event(TagEventKind.WARN_ACKED, told.warn_id)
@@ -302,94 +266,53 @@ class SmartTagFirmware:
     # --- the bridge ---------------------------------------------------------------------------------------------
 
     def link_up(self, t_ns: int) -> None:
-        """Take a link. That it is the bridge's shows in what is asked over it."""
+        """Take a link."""
         self.run(t_ns)
-        self._linked = True
-        self._link_warn_id = None
+        self._cover.link_up()
+        self._told.link_up()
         self._shown = self._battery_shown_pct = None
-
-    def _hear_bridge(self) -> None:
-        self._unheard_since_ns = self._t_ns
-        self._covered = self._linked
-        if self._covered:
-            self._cover_told = False
 
     def link_down(self, t_ns: int, *, lost: bool = True) -> None:
         """Lose the link, or have it ended in order; what Link Loss was set to says what happens at once."""
         self.run(t_ns)
-        self._linked = False
-        if not self._covered:
-            return
-        self._covered = False
-        self._unheard_since_ns = t_ns
-        if lost and self._link_loss_level > 0 and not self._cover_told:
-            self._cover_told = True
+        if self._cover.link_down(t_ns, at_once=lost and self._link_loss_level > 0):
             self._lose_cover()
 
     def write_warn(self, data: bytes, t_ns: int) -> int | None:
-        """Take a warning; returns an ATT error code where it is refused.
-
-        The newest command counts, or the highest: one with an older number acts only where it raises the level. Numbers
-        are compared within a link, so that a bridge that has started anew is not taken for an echo of the old one.
-        A repeat acts once and is answered again.
-        """
+        """Take a warning; returns an ATT error code where it is refused."""
         self.run(t_ns)
         command = decode_warn(data)
         if isinstance(command, Reject):
-            return _refusal(command)
-        self._hear_bridge()
-        told_level = WarnLevel.STAND_DOWN if self._told is None else self._told.level
-        if command == self._last_command and command.level == told_level:
-            self._event(TagEventKind.WARN_STARTED, command.warn_id)
+            return code_of(command)
+        self._cover.hear_bridge(t_ns)
+        warned = self._told.now is not None
+        taken = self._told.take(command)
+        if taken is Taken.PASSED_OVER:
             return None
-        behind = 0 if self._link_warn_id is None else (self._link_warn_id - command.warn_id) & 0xFFFF
-        if 0 < behind < 0x8000 and command.level <= told_level:
-            return None
-        self._link_warn_id = self._last_warn_id = command.warn_id
-        self._last_command = command
-        self._obey(command)
-        return None
-
-    def _obey(self, command: WarnCommand) -> None:
-        if command.level is WarnLevel.STAND_DOWN:
-            had, self._told = self._told, None
-            self._event(TagEventKind.WARN_STARTED, command.warn_id)
-            self._present()
-            if had is not None and not self.own.active:
-                self.buzzer.say(
-                    self._t_ns, pattern=command.pattern, text=WarnText.STAND_DOWN, cause=BuzzCause.STAND_DOWN
-                )
-            return
-        self._told = _Told(command.warn_id, command.level, command.pattern, command.text, BuzzCause.TOLD)
         self._event(TagEventKind.WARN_STARTED, command.warn_id)
-        self._present(fresh=True)
+        if taken is Taken.WARNS:
+            self._present(fresh=True)
+        elif taken is Taken.STOOD_DOWN:
+            self._present()
+            if warned and not self.own.active:
+                self.buzzer.say(t_ns, pattern=command.pattern, text=WarnText.STAND_DOWN, cause=BuzzCause.STAND_DOWN)
+        return None
 
     def write_alert(self, data: bytes, t_ns: int) -> int | None:
         """Take an Immediate Alert level: what any Find Me locator can do."""
         self.run(t_ns)
-        if len(data) != 1:
-            return _ATT_INVALID_LENGTH
-        if data[0] > 2:
-            return _ATT_VALUE_NOT_ALLOWED
-        if data[0] == 0:
-            if self._told is not None and self._told.warn_id is None:
-                self._told = None
-                self._present()
-            return None
-        level = WarnLevel.NOTICE if data[0] == 1 else WarnLevel.ALARM
-        if self._told is None or self._told.level <= level:
-            pattern = WarnPattern.VIBRATE if data[0] == 1 else WarnPattern.BOTH
-            self._told = _Told(None, level, pattern, WarnText.NONE, BuzzCause.FIND)
-            self._present(fresh=True)
+        if (code := refuse_alert_level(data)) is not None:
+            return code
+        taken = self._told.take_alert(data[0])
+        if taken is not Taken.PASSED_OVER:
+            self._present(fresh=taken is Taken.WARNS)
         return None
 
     def write_link_loss(self, data: bytes, t_ns: int) -> int | None:
         """Set what a lost link does."""
         self.run(t_ns)
-        if len(data) != 1:
-            return _ATT_INVALID_LENGTH
-        if data[0] > 2:
-            return _ATT_VALUE_NOT_ALLOWED
+        if (code := refuse_alert_level(data)) is not None:
+            return code
         self._link_loss_level = data[0]
         return None
 
@@ -398,8 +321,8 @@ class SmartTagFirmware:
         self.run(t_ns)
         keys = decode_tag_keys(data)
         if isinstance(keys, Reject):
-            return _refusal(keys)
-        self._hear_bridge()
+            return code_of(keys)
+        self._cover.hear_bridge(t_ns)
         self._tag_key = keys.tag_key
         self._counter.begin()
         self._watch = None if keys.beacon_key is None else BeaconWatch(keys.beacon_key)
@@ -411,19 +334,19 @@ class SmartTagFirmware:
         self.run(t_ns)
         time = decode_current_time(data)
         if isinstance(time, Reject):
-            return _refusal(time)
+            return code_of(time)
         if time.t_utc_ns is None:
-            return _ATT_VALUE_NOT_ALLOWED
-        self._hear_bridge()
+            return VALUE_NOT_ALLOWED
+        self._cover.hear_bridge(t_ns)
         self._utc_offset_ns = time.t_utc_ns - t_ns
         return None
 
     def reboot(self, t_ns: int) -> None:
         """Start again: keys, clock and a call for help are kept in flash, a warning is not."""
         self.run(t_ns)
-        self._linked = self._covered = False
-        self._unheard_since_ns = t_ns
-        self._told = self._last_command = self._last_warn_id = self._link_warn_id = self._pressed_ns = None
+        self._cover.restart(t_ns)
+        self._told = ToldWarning()
+        self._pressed_ns = None
         self.own = OwnWarning()
         self.buzzer.silence(t_ns)
         self._counter.restart()
@@ -473,10 +396,10 @@ class SmartTagFirmware:
 
     def _present(self, *, fresh: bool = False) -> None:
         """Make the buzzer follow the higher of the two warnings."""
-        told, own = self._told, self.own
-        told_level = told.level if told is not None and not told.acked else WarnLevel.STAND_DOWN
+        told, own = self._told.now, self.own
+        told_level = self._told.open_level
         own_level = own.level if own.active and not own.acked else WarnLevel.STAND_DOWN
-        if told_level is WarnLevel.STAND_DOWN and own_level is WarnLevel.STAND_DOWN:
+        if not told_level and not own_level:
             self.buzzer.silence(self._t_ns)
             return
         asking = self.buzzer.asking
@@ -491,7 +414,7 @@ class SmartTagFirmware:
     def take_notifications(self, t_ns: int, heard: frozenset[TagChannel] = EVERY_CHANNEL) -> list[Notification]:
         """Give what is to be notified now, in order, of the channels that somebody listens to; the rest waits."""
         self.run(t_ns)
-        if not self._linked:
+        if not self._cover.linked:
             return []
         out = self._outbox.take_events(t_ns) if TagChannel.EVENT in heard else []
         if TagChannel.SIGHTING in heard:
@@ -508,8 +431,3 @@ class SmartTagFirmware:
                 self._state_sequence = (self._state_sequence + 1) & 0xFFFF
                 out.append(Notification(channel=TagChannel.STATE, value=encode_tag_state(self.state())))
         return out
-
-
-def _refusal(reject: Reject) -> int:
-    wrong_length = reject.reason in (RejectReason.CUT_SHORT, RejectReason.OVERLONG)
-    return _ATT_INVALID_LENGTH if wrong_length else _ATT_VALUE_NOT_ALLOWED

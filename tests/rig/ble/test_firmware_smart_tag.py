@@ -23,11 +23,10 @@ from protocols.ble.smart_tag import (
 from protocols.rejects import Reject
 from protocols.reports import BeaconSighting, BeaconVerdict, TagEvent, TagEventKind, TagMode, TagState
 from rig.ble.firmware.buzzer import REMIND_EVERY_NS, SOUND_NS, BuzzCause
+from rig.ble.firmware.cover import BATTERY_CRITICAL_PCT, COVER_LOST_NS
 from rig.ble.firmware.outbox import EVENTS_KEPT, SIGHTINGS_KEPT, TagChannel
 from rig.ble.firmware.own_warning import ALARM_DBM, QUIET_NS
 from rig.ble.firmware.smart_tag import (
-    BATTERY_CRITICAL_PCT,
-    COVER_LOST_NS,
     SOS_HOLD_NS,
     WARNING_OUTLIVES_LINK_NS,
     SmartTagConfig,
