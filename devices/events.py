@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum, unique
 
+from devices.clock import Clock
 from protocols.rejects import Reject
 from protocols.reports import Report
 
@@ -24,6 +25,12 @@ class Stamps:
     t_rx_mono_ns: int
     t_rx_utc_ns: int
     t_decoded_mono_ns: int
+
+
+def stamps_now(clock: Clock) -> Stamps:
+    """Stamp what a driver says by itself: it came in and was decoded now."""
+    now_mono_ns = clock.mono_ns()
+    return Stamps(t_rx_mono_ns=now_mono_ns, t_rx_utc_ns=clock.utc_ns(), t_decoded_mono_ns=now_mono_ns)
 
 
 @unique

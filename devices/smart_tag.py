@@ -21,7 +21,7 @@ from devices.ble_slots import Urgency
 from devices.ble_target import BleTarget, Pairing
 from devices.clock import Clock
 from devices.errors import LinkAuthError, LinkLostError, RadioError, WarnLoss, WarnLostError
-from devices.events import DeviceEvent, LinkEvent, LinkState, PresenceEvent, Stamps
+from devices.events import DeviceEvent, LinkEvent, LinkState, PresenceEvent, Stamps, stamps_now
 from devices.health import RadioCounts, SmartTagHealth
 from devices.presence import AdvertMark, PresenceWatch
 from devices.smart_tag_session import TagSession, TagTiming
@@ -180,11 +180,14 @@ class SmartTag:
             await seat.may_connect.wait()
             started_mono_ns = self._clock.mono_ns()
             link = await self._connect(seat)
+            wait_ns = self._backoff.next_ns()
             if link is not None:
                 self._connect_ns = self._clock.mono_ns() - started_mono_ns
-                detail = await self._use(seat, link)
+                detail, was_set_up = await self._use(seat, link)
                 self._went_down(detail)
-            seat.want(not_before_mono_ns=self._clock.mono_ns() + self._backoff.next_ns())
+                # After a link that worked, the tag's next advertisement is wait enough.
+                wait_ns = 0 if was_set_up else wait_ns
+            seat.want(not_before_mono_ns=self._clock.mono_ns() + wait_ns)
 
     async def _connect(self, seat: Seat) -> Link | None:
         attempt = asyncio.create_task(seat.connect(within_s=self._timing.connect_s))
@@ -203,8 +206,7 @@ class SmartTag:
             self._went_down(detail)
             return None
         except asyncio.CancelledError:
-            current = asyncio.current_task()
-            if current is not None and current.cancelling():
+            if (current := asyncio.current_task()) is not None and current.cancelling():
                 attempt.cancel()
                 with contextlib.suppress(RadioError, asyncio.CancelledError):
                     await (await attempt).disconnect()
@@ -228,8 +230,8 @@ class SmartTag:
             await seat.forget(within_s=self._timing.answer_s)
         return f"{detail}; the tag has lost its bond, ours was removed, pairing anew"
 
-    async def _use(self, seat: Seat, link: Link) -> str:
-        """Work on a connection until it ends; return why it did."""
+    async def _use(self, seat: Seat, link: Link) -> tuple[str, bool]:
+        """Work on a connection until it ends; return why it did, and whether all of it had been set up."""
         session = TagSession(
             self.device_id,
             link,
@@ -249,19 +251,7 @@ class SmartTag:
         gives_way = asyncio.create_task(seat.give_way.wait())
         try:
             await asyncio.wait({work, lost, gives_way}, return_when=asyncio.FIRST_COMPLETED)
-            if gives_way.done():
-                self._counts.gave_way += 1
-                return "the adapter's connection goes to a more urgent tag"
-            if work.done() and not work.cancelled() and (exc := work.exception()) is not None and not lost.done():
-                if not isinstance(exc, RadioError):
-                    raise exc
-                self._counts.unanswered += isinstance(exc, LinkLostError)
-                return str(exc)
-            if session.ending is not None:
-                return session.ending
-            self._counts.lost += 1
-            seat.suspect()
-            return "the connection broke"
+            return self._judge_end(seat, session, work, lost.done(), gives_way.done()), session.is_set_up
         finally:
             self._lane.link_is_down()
             for task in (work, lost, gives_way):
@@ -270,6 +260,23 @@ class SmartTag:
             await link.disconnect()
             seat.left()
             self._note(session)
+
+    def _judge_end(
+        self, seat: Seat, session: TagSession, work: "asyncio.Task[None]", is_lost: bool, gives_way: bool
+    ) -> str:
+        if gives_way:
+            self._counts.gave_way += 1
+            return "the adapter's connection goes to a more urgent tag"
+        if work.done() and not work.cancelled() and (exc := work.exception()) is not None and not is_lost:
+            if not isinstance(exc, RadioError):
+                raise exc
+            self._counts.unanswered += isinstance(exc, LinkLostError)
+            return str(exc)
+        if session.ending is not None:
+            return session.ending
+        self._counts.lost += 1
+        seat.suspect()
+        return "the connection broke"
 
     def _note(self, session: TagSession) -> None:
         self._bond_refusals = 0
@@ -304,10 +311,9 @@ class SmartTag:
 
     def _set_link(self, state: LinkState, detail: str, *, gap_ns: int | None = None) -> None:
         self._link, self._link_detail = state, detail
-        _log.log(
-            logging.INFO if state is LinkState.UP else logging.WARNING, "%s: link %s: %s", self.device_id, state, detail
-        )
-        self._emit(LinkEvent(state=state, detail=detail, gap_ns=gap_ns), self._stamps_now())
+        level = logging.INFO if state is LinkState.UP else logging.WARNING
+        _log.log(level, "%s: link %s: %s", self.device_id, state, detail)
+        self._emit(LinkEvent(state=state, detail=detail, gap_ns=gap_ns), stamps_now(self._clock))
 
     # What comes in
 
@@ -368,10 +374,6 @@ class SmartTag:
                 self._crash.set_exception(exc)
             raise
 
-    def _stamps_now(self) -> Stamps:
-        now_mono_ns = self._clock.mono_ns()
-        return Stamps(t_rx_mono_ns=now_mono_ns, t_rx_utc_ns=self._clock.utc_ns(), t_decoded_mono_ns=now_mono_ns)
-
     # Time
 
     async def _watch_presence(self) -> None:
@@ -385,7 +387,7 @@ class SmartTag:
             await self._clock.sleep_until(due_mono_ns)
             event = self._presence.check(self._clock.mono_ns())
             if event is not None:
-                self._emit(event, self._stamps_now())
+                self._emit(event, stamps_now(self._clock))
 
     async def _watch_warnings(self) -> None:
         while True:

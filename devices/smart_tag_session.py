@@ -11,7 +11,7 @@ from devices.ble_link import Characteristic, Link
 from devices.ble_target import BleTarget, Pairing
 from devices.clock import Clock
 from devices.errors import AttRefusedError, BondUnprotectedError, LinkAuthError, LinkLostError, RadioError
-from devices.events import Stamps
+from devices.events import Stamps, stamps_now
 from devices.presence import PRESENCE_LIMIT_NS
 from devices.smart_tag_profile import Decoder, Source, TagProfile, decode_information, read_profile
 from devices.smart_tag_warn import ACK_S, WARN_PATIENCE_S, WarnLane
@@ -216,9 +216,9 @@ class TagSession:
         if not values:
             return
         information, rejects = decode_information(values)
-        self._on_value(information, self._stamps())
+        self._on_value(information, stamps_now(self._clock))
         for reject in rejects:
-            self._on_value(reject, self._stamps())
+            self._on_value(reject, stamps_now(self._clock))
 
     async def _read(self, characteristic: Characteristic) -> bytes:
         return await self._link.read(characteristic.handle, within_s=self._timing.answer_s)
@@ -228,10 +228,6 @@ class TagSession:
         report = decode(data)
         stamps = Stamps(t_rx_mono_ns=t_rx_mono_ns, t_rx_utc_ns=t_rx_utc_ns, t_decoded_mono_ns=self._clock.mono_ns())
         self._on_value(report, stamps)
-
-    def _stamps(self) -> Stamps:
-        now_mono_ns = self._clock.mono_ns()
-        return Stamps(t_rx_mono_ns=now_mono_ns, t_rx_utc_ns=self._clock.utc_ns(), t_decoded_mono_ns=now_mono_ns)
 
     async def _watch(self, on_detail: Callable[[str], None]) -> None:
         """Read the state at an interval, and when a warning asks for it: silence is told from a tag that has frozen."""
