@@ -14,6 +14,8 @@ from typing import ClassVar, NoReturn
 import click
 
 from devices.clock import SystemClock
+from rig.ble.firmware.images import ImageVersion
+from rig.ble.firmware.smp import SmpConsole, make_server
 from rig.cli.exit_codes import ExitCode
 from rig.cli.stop_signals import STOP_SIGNALS
 from rig.emulator.clock import SEEDED_START_UTC_NS, TagClock, format_utc, parse_utc
@@ -31,6 +33,9 @@ from rig.truth.records import TruthHeader
 
 MADE_UP_PLACE = LocalFrame(51.0, -6.5)
 """Origin of the default track: open water in the Celtic Sea, nobody's address."""
+
+FIRST_VERSION = ImageVersion(major=1, minor=0, revision=0)
+"""What the ankle tag runs before anything is flashed; its status sentence calls it emu-1.0."""
 
 
 class SpeedType(click.ParamType[float]):
@@ -122,7 +127,7 @@ def ankle(
     hold: bool,
     as_json: bool,
 ) -> None:
-    """Emulate an ankle tag on a pseudo-terminal: NMEA, status, downlink commands.
+    """Emulate an ankle tag on a pseudo-terminal: NMEA, status, downlink commands, firmware over SMP.
 
     Without a track it walks round a square of 200 m on open water (the Celtic Sea: a made-up place, nobody's address).
     --speed max waits for a reader, and lets it set the pace.
@@ -273,7 +278,9 @@ def _run(
         }
         click.echo(json.dumps(started))
     firmware = AnkleTagFirmware(config, track, actions)
-    runner = TagRunner(firmware, tag_clock, port, clock, log.write, limits)
+    server = make_server(FIRST_VERSION)
+    console = SmpConsole(server, lambda version: firmware.restart(f"emu-{version}"))
+    runner = TagRunner(firmware, tag_clock, port, clock, log.write, limits, console)
     if stopped:
         runner.stop()
     end = runner.run()

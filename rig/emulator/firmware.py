@@ -75,7 +75,7 @@ class TagSensors:
     charging: bool
     motion: bool
     temperature_c: float
-    firmware: str = FIRMWARE_VERSION
+    firmware: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +139,7 @@ class AnkleTagFirmware:
         self._locate_at_ns: int | None = None
         self._sequence = 0
         self._t_ns = 0
+        self.version = FIRMWARE_VERSION
 
     @property
     def stored(self) -> int:
@@ -199,7 +200,7 @@ class AnkleTagFirmware:
         """Carry out a command that came in at a tag time."""
         t_ns = max(t_ns, self._t_ns)
         if verb is CommandVerb.FIRMWARE_QUERY:
-            return Answer(outcome=CommandOutcome.DONE, value=FIRMWARE_VERSION)
+            return Answer(outcome=CommandOutcome.DONE, value=self.version)
         if verb is CommandVerb.LOCATE_NOW:
             self._locate_at_ns = t_ns
             return Answer(outcome=CommandOutcome.DONE)
@@ -213,6 +214,11 @@ class AnkleTagFirmware:
         if number is None or not 0 < number <= MAX_VIBRATE_S:
             return Answer(outcome=CommandOutcome.REFUSED, value=f"1-{MAX_VIBRATE_S}")
         return Answer(outcome=CommandOutcome.DONE)
+
+    def restart(self, version: str) -> None:
+        """Start again with another firmware: the receiver has to find its satellites anew."""
+        self.version = version
+        self._receiver.restart(self._t_ns / NS_PER_S)
 
     def _advance(self, t_ns: int) -> None:
         dt_s = (t_ns - self._t_ns) / NS_PER_S
@@ -284,6 +290,7 @@ class AnkleTagFirmware:
                 charging=self._battery.charging,
                 motion=truth.speed_mps >= MOVING_MPS,
                 temperature_c=condition.temperature_c + 0.1 * self._warmth.value,
+                firmware=self.version,
             ),
             list_satellites=self._sequence % _GSV_EVERY == 1,
         )

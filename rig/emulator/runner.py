@@ -5,7 +5,7 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from devices.clock import Clock
 from rig.emulator.clock import NS_PER_S, TagClock
@@ -38,6 +38,14 @@ class RunLimits:
     baud: int | None = None
 
 
+class Console(Protocol):
+    """Something that answers on the tag's line beside its downlink commands."""
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
+        """Take what came in; returns the answers, and what is for others."""
+        ...
+
+
 class TagRunner:
     """One emulated tag at work on one port.
 
@@ -49,6 +57,8 @@ class TagRunner:
     record : callable
         Takes every record of the truth log, in order; called under the runner's lock.
     limits : RunLimits
+    console : Console, optional
+        Shares the line with the downlink commands and answers first.
     """
 
     def __init__(
@@ -59,6 +69,7 @@ class TagRunner:
         clock: Clock,
         record: Callable[[TruthRecord], None],
         limits: RunLimits,
+        console: Console | None = None,
     ) -> None:
         self._firmware = firmware
         self._tag_clock = tag_clock
@@ -66,6 +77,7 @@ class TagRunner:
         self._clock = clock
         self._record = record
         self._limits = limits
+        self._console = console
         self._downlink = Downlink(firmware.execute)
         self._changed = threading.Condition()
         self._stopping = False
@@ -178,6 +190,10 @@ class TagRunner:
             with self._changed:
                 if not self._firmware.on_air:
                     continue
+                if self._console is not None:
+                    answers, data = self._console.feed(data)
+                    if answers:
+                        self._port.write(answers, patience_s=1.0)
                 now_ns = self._tag_clock.tag_time_ns(self._clock.mono_ns())
                 t_ns = self._t_ns if now_ns is None else now_ns
                 for handled in self._downlink.feed(data, t_ns):

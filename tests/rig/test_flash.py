@@ -2,6 +2,8 @@
 
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from rig.ble.firmware.smp import SmpServer, make_server
 from rig.ble.smp_server import SmpSerialPort
 from rig.cli.flash import command
 
+ROOT = Path(__file__).parents[2]
 DATA = make_image(ImageVersion(major=1, minor=5, revision=0), random.Random(7).randbytes(9_000))
 
 
@@ -126,3 +129,25 @@ def test_a_file_that_is_no_image_never_reaches_the_tag(tmp_path: Path, port: str
     assert done.exit_code == 2
     assert "Next: take zephyr.signed.bin" in done.stderr
     assert server.frames == 0
+
+
+def test_the_ankle_tag_takes_firmware_on_the_line_that_carries_its_sentences(image: str, tmp_path: Path) -> None:
+    verb = [sys.executable, "-c", "from rig.cli import main; main()", "emulate", "ankle"]
+    tag = subprocess.Popen(
+        [*verb, "--link", str(tmp_path / "ankle"), "--rate-hz", "10", "--json"], stdout=subprocess.PIPE, cwd=ROOT
+    )
+    with tag:
+        try:
+            assert tag.stdout is not None
+            assert json.loads(tag.stdout.readline())["event"] == "ready"
+            done = flash(image, "--to", f"serial:{tmp_path / 'ankle'}")
+            assert (done.exit_code, done.stderr) == (0, "")
+            assert done.stdout.endswith("1.0.0 -> 1.5.0, read back and confirmed\n")
+            wanted = b",emu-1.5.0*"
+            with (tmp_path / "ankle").open("rb", buffering=0) as line:
+                heard = b""
+                while wanted not in heard and len(heard) < 20_000:
+                    heard += line.read(1024)
+            assert wanted in heard
+        finally:
+            tag.terminate()

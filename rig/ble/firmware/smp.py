@@ -9,6 +9,7 @@ import base64
 import binascii
 import struct
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, unique
 from io import BytesIO
@@ -364,3 +365,32 @@ class PacketFrames:
     def clear(self) -> None:
         """Forget what came: the link is gone."""
         self._buffer.clear()
+
+
+class SmpConsole:
+    """The server on a serial line that something else uses too: what is no frame is handed on.
+
+    Parameters
+    ----------
+    server : SmpServer
+    on_restart : callable
+        Takes the version that runs after a reset.
+    """
+
+    def __init__(self, server: SmpServer, on_restart: Callable[[str], None]) -> None:
+        self._server = server
+        self._on_restart = on_restart
+        self._frames = SerialFrames()
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
+        """Take what came in; returns the answers, and the bytes that are for the line's other user."""
+        frames, rest = self._frames.feed(data)
+        answers = b""
+        for frame in frames:
+            reply = self._server.handle(frame)
+            answers += encode_serial(reply.frame) if reply.frame is not None else b""
+            if reply.action is not None:
+                self._frames = SerialFrames()
+                self._server.restart()
+                self._on_restart(self._server.version)
+        return answers, rest
