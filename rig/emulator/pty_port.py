@@ -23,6 +23,10 @@ _OPEN_POLL_S: Final = 0.005
 """How often a closed port is looked at, seconds: Linux tells of a hang-up but not of its end. Longer delays the first
 bytes after the port is opened; shorter costs a core's time while nobody listens."""
 
+_EMPTY_LOOKS: Final = 4
+"""How often in a row the buffer must be seen empty before it counts as read: the kernel hands bytes on from a worker of
+its own, and for a moment they are in neither end's count. On a busy machine one look lost the last epoch."""
+
 _READ_SIZE: Final = 4096
 """Bytes taken from the port at once: the terminal driver holds no more."""
 
@@ -170,7 +174,9 @@ class PtyPort:
         with contextlib.suppress(OSError):
             slave = os.open(self.path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
             try:
-                while self._was_open and _waiting(slave) and time.monotonic() < deadline:
+                empty = 0
+                while self._was_open and empty < _EMPTY_LOOKS and time.monotonic() < deadline:
+                    empty = 0 if _waiting(slave) else empty + 1
                     time.sleep(_OPEN_POLL_S)
             finally:
                 os.close(slave)
