@@ -16,6 +16,8 @@ PART_HINTS = {
     "mosquitto_passwd": "apt install mosquitto",
     "chromium": "apt install chromium",
     "openssl": "apt install openssl",
+    "bluetoothctl": "apt install bluez",
+    "dbus-daemon": "apt install dbus-daemon",
 }
 """Where each system part comes from; a test names the part with ``@pytest.mark.needs``."""
 

@@ -18,15 +18,12 @@ on a real radio, with the same services and adverts; there is no `radio` then.
 
 import asyncio
 import contextlib
-import inspect
-import re
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from bumble import gatt, hci
-from bumble.att import ATT_Error
-from bumble.core import UUID, BaseBumbleError
+from bumble import hci
+from bumble.core import BaseBumbleError
 from bumble.device import AdvertisingType, Connection, Device, DeviceConfiguration
 from bumble.host import Host
 from bumble.keys import MemoryKeyStore
@@ -34,36 +31,18 @@ from bumble.pairing import PairingConfig
 
 from rig.ble.air import Air, Radio
 from rig.ble.controllers import AdvertSource, AirController
-from rig.ble.errors import AirMisuseError, AttRefusedError
+from rig.ble.errors import AirMisuseError
+from rig.ble.gatt_server import GattServer
 from rig.ble.hci_port import HciPort
 from rig.ble.pairing import PASSKEY_MAX, Pairing, end_failed_pairing, tag_pairing
-from rig.ble.services import Access, GattCharacteristic, GattDescriptor, GattService, Guard
+from rig.ble.services import GattCharacteristic, GattService
 from rig.ble.snoop import SnoopFile
 from rig.ble.unbroken import unbroken
 
 __all__ = ["AdvertHeard", "Pairing", "Peripheral"]
 
-_T = TypeVar("_T")
-
-TAG_MTU: Final = 247
-"""Largest ATT packet a tag takes, bytes: what fits one link-layer packet with data length extension (251 - 4)."""
-
-ATT_INSUFFICIENT_AUTHENTICATION: Final = 0x05
-ATT_INSUFFICIENT_ENCRYPTION: Final = 0x0F
-"""ATT error codes (Core 5.4, volume 3, part F, table 3.4)."""
-
-_ASSIGNED: Final = re.compile("0000([0-9a-f]{4})-0000-1000-8000-00805f9b34fb")
-
 AdvertHeard = Callable[[str, bytes, int], None]
 """Takes address, advertising data and RSSI in dBm of an advert that the tag heard."""
-
-_ACCESS: Final = {
-    Access.READ: gatt.Characteristic.Properties.READ,
-    Access.WRITE: gatt.Characteristic.Properties.WRITE,
-    Access.WRITE_WITHOUT_RESPONSE: gatt.Characteristic.Properties.WRITE_WITHOUT_RESPONSE,
-    Access.NOTIFY: gatt.Characteristic.Properties.NOTIFY,
-    Access.INDICATE: gatt.Characteristic.Properties.INDICATE,
-}
 
 
 class Peripheral:
@@ -99,8 +78,8 @@ class Peripheral:
     ----------
     on_connected, on_disconnected : list of callables
         Called without arguments after a link came up or ended.
-    reads, writes : int
-        Reads and writes that peers have asked for since the start.
+    gatt : GattServer
+        Its services: what was asked of them, and their faults.
     """
 
     def __init__(
@@ -123,8 +102,6 @@ class Peripheral:
         self.name = name
         self.on_connected: list[Callable[[], None]] = []
         self.on_disconnected: list[Callable[[], None]] = []
-        self.reads = 0
-        self.writes = 0
         self.pairing = pairing
         self.interval_s = interval_s
         self._port = port
@@ -136,15 +113,6 @@ class Peripheral:
         self._snoop: SnoopFile | None = None
         self._running = False
         self._irk = irk if irk is not None else secrets.token_bytes(16)
-        # Faults; see rig.ble.faults for what each is called.
-        self.read_delay_s = 0.0
-        self.write_delay_s = 0.0
-        self.read_refusals: dict[str, int] = {}
-        self.write_refusals: dict[str, int] = {}
-        self.extra_guards: dict[str, Guard] = {}
-        self.notification_length: int | None = None
-        self.notifications_to_drop = 0
-
         config = DeviceConfiguration(
             name=name,
             address=hci.Address(address),
@@ -163,12 +131,10 @@ class Peripheral:
             self.device.host.controller = self._controller
         self.device.keystore = MemoryKeyStore()
         self.device.pairing_config_factory = self._pairing_config
-        self.device.gatt_server.max_mtu = TAG_MTU
         self.device.advertising_data, self.device.scan_response_data = (
             self._advert() if self._advert is not None else (bytes(advert), scan_response)  # type: ignore[arg-type]
         )
-        self._attributes: dict[GattCharacteristic, gatt.Characteristic[bytes]] = {}
-        self.device.add_services([self._service(service) for service in services])
+        self.gatt = GattServer(self.device, services)
         self.device.on(self.device.EVENT_CONNECTION, self._connected)
 
     # --- running ------------------------------------------------------------------------------------------------
@@ -342,111 +308,11 @@ class Peripheral:
 
     async def notify(self, characteristic: GattCharacteristic, value: bytes) -> None:
         """Notify every subscriber. Values longer than a packet takes are cut by the stack, silently."""
-        if self.notifications_to_drop > 0:
-            self.notifications_to_drop -= 1
-            return
-        if self.notification_length is not None:
-            value = value[: self.notification_length]
-        await self.device.notify_subscribers(self._attributes[characteristic], value)
+        await self.gatt.notify(characteristic, value)
 
     async def indicate(self, characteristic: GattCharacteristic, value: bytes) -> None:
         """Indicate to every subscriber and wait until they have confirmed."""
-        await self.device.indicate_subscribers(self._attributes[characteristic], value)
-
-    def _service(self, service: GattService) -> gatt.Service:
-        return gatt.Service(_uuid(service.uuid), [self._characteristic(each) for each in service.characteristics])
-
-    def _characteristic(self, declared: GattCharacteristic) -> gatt.Characteristic[bytes]:
-        properties = gatt.Characteristic.Properties(0)
-        for access, bits in _ACCESS.items():
-            if access in declared.access:
-                properties |= bits
-
-        def read(connection: Connection) -> Awaitable[bytes]:
-            return _until_gone(connection, self._read(connection, declared))
-
-        def write(connection: Connection, value: bytes) -> Awaitable[None]:
-            return _until_gone(connection, self._write(connection, declared, value))
-
-        permissions = gatt.Characteristic.Permissions.READABLE | gatt.Characteristic.Permissions.WRITEABLE
-        made: gatt.Characteristic[bytes] = gatt.Characteristic(
-            _uuid(declared.uuid), properties, permissions, gatt.CharacteristicValue(read=read, write=write)
-        )
-        descriptors = [_descriptor(each) for each in declared.descriptors]
-        if declared.read_guard and declared.access & (Access.NOTIFY | Access.INDICATE):
-            descriptors.append(
-                gatt.Descriptor(
-                    gatt.GATT_CLIENT_CHARACTERISTIC_CONFIGURATION_DESCRIPTOR,
-                    permissions | gatt.Characteristic.Permissions.WRITE_REQUIRES_ENCRYPTION,
-                    self.device.gatt_server.make_descriptor_value(made),
-                )
-            )
-        made.descriptors = descriptors
-        self._attributes[declared] = made
-        return made
-
-    async def _admit(self, connection: Connection | None, guard: Guard) -> None:
-        if guard is Guard.OPEN or connection is None:
-            return
-        keys = await self.device.keystore.get(str(connection.peer_address)) if self.device.keystore else None
-        if not connection.is_encrypted:
-            raise ATT_Error(ATT_INSUFFICIENT_ENCRYPTION if keys else ATT_INSUFFICIENT_AUTHENTICATION)
-        protected = keys is not None and keys.ltk is not None and keys.ltk.authenticated
-        if guard is Guard.AUTHENTICATED and not protected:
-            raise ATT_Error(ATT_INSUFFICIENT_AUTHENTICATION)
-
-    async def _read(self, connection: Connection | None, declared: GattCharacteristic) -> bytes:
-        self.reads += 1
-        await self._admit(connection, max(declared.read_guard, self.extra_guards.get(declared.uuid, Guard.OPEN)))
-        if self.read_delay_s:
-            await asyncio.sleep(self.read_delay_s)
-        if (code := self.read_refusals.get(declared.uuid)) is not None:
-            raise ATT_Error(code)
-        try:
-            value = declared.read() if declared.read is not None else declared.value
-            return await value if inspect.isawaitable(value) else value
-        except AttRefusedError as refusal:
-            raise ATT_Error(refusal.code) from refusal
-
-    async def _write(self, connection: Connection | None, declared: GattCharacteristic, value: bytes) -> None:
-        self.writes += 1
-        await self._admit(connection, max(declared.write_guard, self.extra_guards.get(declared.uuid, Guard.OPEN)))
-        if self.write_delay_s:
-            await asyncio.sleep(self.write_delay_s)
-        if (code := self.write_refusals.get(declared.uuid)) is not None:
-            raise ATT_Error(code)
-        if declared.write is None:
-            return
-        try:
-            done = declared.write(bytes(value))
-            if inspect.isawaitable(done):
-                await done
-        except AttRefusedError as refusal:
-            raise ATT_Error(refusal.code) from refusal
-
-
-def _uuid(text: str) -> UUID:
-    # Assigned UUIDs take two bytes in attributes and answers, as on real tags.
-    short = _ASSIGNED.fullmatch(text)
-    return UUID(text) if short is None else UUID.from_16_bits(int(short[1], 16))
-
-
-def _descriptor(declared: GattDescriptor) -> gatt.Descriptor:
-    held = bytearray(declared.value)
-
-    def write(_connection: Connection | None, value: bytes) -> None:
-        held[:] = value
-
-    return gatt.Descriptor(
-        _uuid(declared.uuid),
-        gatt.Characteristic.Permissions.READABLE | gatt.Characteristic.Permissions.WRITEABLE,
-        gatt.CharacteristicValue(read=lambda _connection: bytes(held), write=write),
-    )
-
-
-def _until_gone(connection: Connection | None, work: Coroutine[Any, Any, _T]) -> Awaitable[_T]:
-    # A handler that outlives its link would answer on the next one: handles are used again.
-    return work if connection is None else connection.cancel_on_disconnection(work)
+        await self.gatt.indicate(characteristic, value)
 
 
 async def _turns(count: int = 5) -> None:

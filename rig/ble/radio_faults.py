@@ -115,56 +115,56 @@ async def _tag_silent(bench: "BleBench", tag: str) -> Undo:
 
 @entry("reads are answered late", where="tag", sees="a slow read; never an answer on a later link", delay_s=0.5)
 async def _slow_read(bench: "BleBench", tag: str, *, delay_s: float) -> Undo:
-    peripheral = bench.tag(tag).peripheral
-    peripheral.read_delay_s = delay_s
+    server = bench.tag(tag).peripheral.gatt
+    server.read_delay_s = delay_s
 
     async def undo() -> None:
-        peripheral.read_delay_s = 0.0
+        server.read_delay_s = 0.0
 
     return undo
 
 
 @entry("writes are answered late", where="tag", sees="a slow write with response", delay_s=0.5)
 async def _slow_write(bench: "BleBench", tag: str, *, delay_s: float) -> Undo:
-    peripheral = bench.tag(tag).peripheral
-    peripheral.write_delay_s = delay_s
+    server = bench.tag(tag).peripheral.gatt
+    server.write_delay_s = delay_s
 
     async def undo() -> None:
-        peripheral.write_delay_s = 0.0
+        server.write_delay_s = 0.0
 
     return undo
 
 
 @entry("notifications are cut", where="tag", sees="short payloads", length=1)
 async def _cut_notifications(bench: "BleBench", tag: str, *, length: int) -> Undo:
-    peripheral = bench.tag(tag).peripheral
-    peripheral.notification_length = length
+    server = bench.tag(tag).peripheral.gatt
+    server.notification_length = length
 
     async def undo() -> None:
-        peripheral.notification_length = None
+        server.notification_length = None
 
     return undo
 
 
 @entry("the next notifications are not sent", where="tag", sees="a gap", count=1)
 async def _dropped_notifications(bench: "BleBench", tag: str, *, count: int) -> Undo:
-    peripheral = bench.tag(tag).peripheral
-    peripheral.notifications_to_drop = count
+    server = bench.tag(tag).peripheral.gatt
+    server.notifications_to_drop = count
 
     async def undo() -> None:
-        peripheral.notifications_to_drop = 0
+        server.notifications_to_drop = 0
 
     return undo
 
 
 @entry("reads of a characteristic are refused", where="tag", sees="BleakGATTProtocolError(code)", uuid="", code=0x80)
 async def _read_refused(bench: "BleBench", tag: str, *, uuid: str, code: int) -> Undo:
-    return _refuse(bench.tag(tag).peripheral.read_refusals, uuid, code)
+    return _refuse(bench.tag(tag).peripheral.gatt.read_refusals, uuid, code)
 
 
 @entry("writes of a characteristic are refused", where="tag", sees="BleakGATTProtocolError(code)", uuid="", code=0x80)
 async def _write_refused(bench: "BleBench", tag: str, *, uuid: str, code: int) -> Undo:
-    return _refuse(bench.tag(tag).peripheral.write_refusals, uuid, code)
+    return _refuse(bench.tag(tag).peripheral.gatt.write_refusals, uuid, code)
 
 
 def _refuse(refusals: dict[str, int], uuid: str, code: int) -> Undo:
@@ -184,7 +184,7 @@ def _refuse(refusals: dict[str, int], uuid: str, code: int) -> Undo:
     mitm=False,
 )
 async def _needs_encryption(bench: "BleBench", tag: str, *, uuid: str, mitm: bool) -> Undo:
-    guards = bench.tag(tag).peripheral.extra_guards
+    guards = bench.tag(tag).peripheral.gatt.extra_guards
     guards[uuid] = Guard.AUTHENTICATED if mitm else Guard.ENCRYPTED
 
     async def undo() -> None:

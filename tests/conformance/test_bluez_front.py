@@ -615,7 +615,7 @@ WORDED: dict[int, int | str] = {
 async def test_att_errors_are_worded_as_bleak_reads_them(bench: BleBench, tag: PlainTag) -> None:
     async with BleakClient(await find(tag)) as client:
         for code, expected in WORDED.items():
-            tag.peripheral.write_refusals[COMMAND] = code
+            tag.peripheral.gatt.write_refusals[COMMAND] = code
             if isinstance(expected, str):
                 with pytest.raises(BleakDBusError, match=expected):
                     await client.write_gatt_char(COMMAND, b"x", response=True)

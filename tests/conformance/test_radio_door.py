@@ -101,7 +101,7 @@ async def test_reads_writes_and_notifications(link: Link, tag: PlainTag) -> None
 
 
 async def test_refusals_are_named(link: Link, tag: PlainTag) -> None:
-    tag.peripheral.write_refusals[COMMAND] = 0x80
+    tag.peripheral.gatt.write_refusals[COMMAND] = 0x80
     with pytest.raises(AttRefusedError) as caught:
         await link.write(find(link, COMMAND).handle, b"x", response=True, within_s=WITHIN_S)
     assert caught.value.code == 0x80
@@ -122,10 +122,10 @@ async def test_a_refused_pairing_is_an_error_of_ours(ble_bench: BleBench, link: 
 
 
 async def test_no_answer_is_a_lost_link_by_the_deadline(link: Link, tag: PlainTag) -> None:
-    tag.peripheral.read_delay_s = 60.0
+    tag.peripheral.gatt.read_delay_s = 60.0
     with pytest.raises(LinkLostError):
         await link.read(find(link, BATTERY_LEVEL).handle, within_s=0.1)
-    tag.peripheral.read_delay_s = 0.0
+    tag.peripheral.gatt.read_delay_s = 0.0
 
 
 async def test_a_link_that_breaks_is_told_and_refuses_everything(ble_bench: BleBench, link: Link) -> None:

@@ -248,7 +248,7 @@ async def test_a_handle_that_stays_wrong_is_a_refused_warning(ble_bench: BleBenc
 async def test_refused_reads_do_not_end_a_link(ble_bench: BleBench) -> None:
     tag = await put_victim(ble_bench)
     for uuid in (uuids.TAG_STATE, uuids.BATTERY_LEVEL, uuids.FIRMWARE_REVISION):
-        tag.peripheral.read_refusals[uuid] = 0x0E  # what the fault "read_refused" does, for three at once
+        tag.peripheral.gatt.read_refusals[uuid] = 0x0E  # what the fault "read_refused" does, for three at once
     async with following(timing=CALM) as followed:
         await followed.up()
         await warned(followed.driver, tag, 1)

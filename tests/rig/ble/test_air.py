@@ -240,9 +240,9 @@ async def test_a_request_that_waits_behind_a_slow_one_learns_of_the_links_end(
     link = await radio.connect(ADDRESS, timeout_s=2)
     services = await link.discover()
     battery = next(c for s in services for c in s.characteristics if c.uuid.startswith("00002a19"))
-    tag.peripheral.read_delay_s = 9.0
+    tag.peripheral.gatt.read_delay_s = 9.0
     reads = [asyncio.create_task(link.read(battery.handle)) for _ in range(3)]
-    await until(lambda: tag.peripheral.reads == 1, "the first request")
+    await until(lambda: tag.peripheral.gatt.reads == 1, "the first request")
     tag.peripheral.drop_link()
     ends = await asyncio.gather(*reads, return_exceptions=True)
     assert [type(end) for end in ends] == [LinkGoneError] * 3

@@ -89,7 +89,7 @@ async def test_link_loss_ends_a_read_in_flight(ble_bench: BleBench, tag: PlainTa
     await client.connect()
     await ble_bench.fault("slow_read", tag="tag-1", delay_s=5.0)
     read = asyncio.create_task(client.read_gatt_char(BATTERY_LEVEL))
-    await until(lambda: tag.peripheral.reads == 1, "the request at the tag")
+    await until(lambda: tag.peripheral.gatt.reads == 1, "the request at the tag")
     await ble_bench.fault("link_loss", tag="tag-1")
     with pytest.raises(BleakError, match=r"Not connected|disconnected"):
         await read
@@ -143,7 +143,7 @@ async def test_slow_read_of_an_old_link_never_answers_on_the_next_one(ble_bench:
     await client.connect()
     await ble_bench.fault("slow_read", tag="tag-1", delay_s=0.1)
     read = asyncio.create_task(client.read_gatt_char(BATTERY_LEVEL))
-    await until(lambda: tag.peripheral.reads == 1, "the request at the tag")
+    await until(lambda: tag.peripheral.gatt.reads == 1, "the request at the tag")
     await ble_bench.fault("link_loss", tag="tag-1")
     with pytest.raises(BleakError):
         await read

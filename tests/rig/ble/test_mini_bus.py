@@ -16,7 +16,8 @@ from dbus_fast.errors import AuthError, DBusError
 from rig.ble import mini_bus
 from rig.ble.daemon_bus import DaemonBus
 from rig.ble.errors import FrontMisuseError
-from rig.ble.mini_bus import BUS_NAME, BUS_PATH, MiniBus, matches, parse_rule
+from rig.ble.match_rules import matches, parse_rule
+from rig.ble.mini_bus import BUS_NAME, BUS_PATH, MiniBus
 from tests.ble_support import until
 
 
