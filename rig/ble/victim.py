@@ -126,6 +126,7 @@ class VictimTag(TagShell):
         self._resume_at_ns: int | None = None
         self._silent = False
         self._listened: frozenset[TagChannel] = frozenset()
+        self._has_ears = False
         guard = Guard.AUTHENTICATED if guarded else Guard.OPEN
         self._gatt = None if smp is None else SmpGatt(smp, self._act, guard=guard)
         self._smp_task: asyncio.Task[None] | None = None
@@ -199,7 +200,6 @@ class VictimTag(TagShell):
         for channel, characteristic in self._services.notified.items():
             self.on_subscription(characteristic.uuid, partial(self._subscribed, channel))
         await super().start()
-        await self._peripheral.listen(self._heard)
         if self._gatt is not None:
             self._smp_task = asyncio.create_task(
                 self._gatt.run(self._peripheral), name=f"management of {self._peripheral.name}"
@@ -221,6 +221,7 @@ class VictimTag(TagShell):
             t_ns = self.now_ns()
         self.firmware.run(t_ns)
         await self._change_identity(t_ns)
+        await self._open_ears()
         self._acknowledge(t_ns)
         due = [self.firmware.next_due_ns(), self._identity_due_ns()]
         if self._press_at_ns is not None:
@@ -309,13 +310,23 @@ class VictimTag(TagShell):
             self._resume_at_ns = None
             self._slot = self.firmware.slot(t_ns)
             # a controller takes no new address while it scans, and a link that ended may have made it advertise again
-            await self._peripheral.stop_listening()
+            await self._close_ears()
             await self._peripheral.pause_advertising()
             self._silent = False
             await self._peripheral.set_address(draw_private_address(self._rng))
-            await self._peripheral.listen(self._heard)
 
     # --- what it hears ------------------------------------------------------------------------------------------
+
+    async def _open_ears(self) -> None:
+        """Listen as soon as there is a beacon to know: ears for nothing would hear every other tag."""
+        if self.firmware.knows_beacon and not self._has_ears:
+            self._has_ears = True
+            await self._peripheral.listen(self._heard)
+
+    async def _close_ears(self) -> None:
+        if self._has_ears:
+            self._has_ears = False
+            await self._peripheral.stop_listening()
 
     def _heard(self, _address: str, data: bytes, rssi_dbm: int) -> None:
         if self._down or not self.firmware.on_air:

@@ -134,6 +134,11 @@ class SmartTagFirmware:
         return max(self._told.level, self.own.level)
 
     @property
+    def knows_beacon(self) -> bool:
+        """Whether it has the key of a beacon: without one there is nothing to listen for."""
+        return self._watch is not None
+
+    @property
     def battery_pct(self) -> int:
         """Charge as the tag tells it."""
         return self._battery.percent
