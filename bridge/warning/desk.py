@@ -113,8 +113,7 @@ class Desk:
         desk = self.find_by_tag(device_id)
         if desk is None:
             return []
-        # Only her own cancelling ends a call: a state without it may be that of a tag that was restarted by force.
-        found = desk.take_sos(True, on) if state.sos else []
+        found = desk.take_sos_state(state.sos, on)
         if state.warn_id is None or state.own_warning:
             return found
         match state.state:

@@ -20,6 +20,10 @@ LEVEL_OF: dict[BandName, WarnLevel] = {
 BEACON_LEVEL = WarnLevel.ALARM
 """Level of a heard beacon: its radio does not reach beyond the alarm ring of any order, and it cannot tell contact."""
 
+STALE_STATE_NS = 15_000_000_000
+"""ns. How long after she took a call back a state that still has it is taken for an older one: longer than a reading
+may take to be answered, and than the tag waits before it tells its state again. A new press is an event of its own."""
+
 _TEXT_OF: dict[CauseKind, WarnText] = {
     CauseKind.PROXIMITY: WarnText.NEARBY,
     CauseKind.BEACON: WarnText.NEARBY,
@@ -60,6 +64,7 @@ class PersonDesk:
         self._settle_due: int | None = None
         self._beacon_due: dict[str, int] = {}
         self._forged_due: dict[str, int] = {}
+        self._cancelled_mono_ns: int | None = None
 
     @property
     def target(self) -> Target | None:
@@ -106,10 +111,25 @@ class PersonDesk:
         """Take her call, or its end by her own hand."""
         if pressed is self.has_called:
             return []
+        self._cancelled_mono_ns = None if pressed else on.now_mono_ns
         found = self._set(Cause(kind=CauseKind.SOS), WarnLevel.NOTICE if pressed else None, on)
         reason = "she has called for help" if pressed else "she has taken her call back"
         found.append(self._word(AlertKind.SOS, pressed, reason, on, occurred_utc_ns=occurred_utc_ns))
         return found
+
+    def take_sos_state(self, called: bool, on: Occasion) -> list[Outcome]:
+        """Take what her tag's state says of a call: it raises one whose press was not heard, and ends none.
+
+        A state without it may be that of a tag that was restarted by force. One with it that was read before she took
+        the call back may come after that.
+        """
+        if not called:
+            self._cancelled_mono_ns = None
+            return []
+        cancelled = self._cancelled_mono_ns
+        if cancelled is not None and on.now_mono_ns - cancelled < STALE_STATE_NS:
+            return []
+        return self.take_sos(True, on)
 
     def take_beacon(self, wearer: str, reason: str, on: Occasion, *, age_ns: int) -> list[Outcome]:
         """Take a genuine sighting of a wearer's beacon that is strong enough."""

@@ -55,6 +55,27 @@ def test_call_is_also_taken_from_the_state_and_told_once(bench: WarningBench) ->
     assert bench.commands == [HEARD]
 
 
+def test_state_read_before_she_took_the_call_back_does_not_raise_it_again(bench: WarningBench) -> None:
+    bench.tag_event(TagEventKind.SOS_PRESSED)
+    bench.tag_event(TagEventKind.SOS_CANCELLED)
+    bench.tag_state(TagMode.SOS, sos=True)
+    assert [step for step, *_ in bench.life_of("sos")] == ["Alert", "Cancel"]
+    # A new press is an event of its own; and a state that keeps saying so is believed.
+    bench.tag_event(TagEventKind.SOS_PRESSED)
+    bench.tag_event(TagEventKind.SOS_CANCELLED)
+    bench.wait(16)
+    bench.tag_state(TagMode.SOS, sos=True)
+    assert [step for step, *_ in bench.life_of("sos")] == ["Alert", "Cancel", "Alert", "Cancel", "Alert"]
+
+
+def test_state_after_one_without_the_call_is_a_new_one(bench: WarningBench) -> None:
+    bench.tag_event(TagEventKind.SOS_PRESSED)
+    bench.tag_event(TagEventKind.SOS_CANCELLED)
+    bench.tag_state(TagMode.IDLE)
+    bench.tag_state(TagMode.SOS, sos=True)
+    assert [step for step, *_ in bench.life_of("sos")] == ["Alert", "Cancel", "Alert"]
+
+
 def test_call_during_an_alarm_leaves_the_alarm_and_makes_no_sound(bench: WarningBench) -> None:
     bench.near(400)
     bench.tag_event(TagEventKind.SOS_PRESSED)
