@@ -251,6 +251,8 @@ class WarnLane:
             self._settle_all(t_started_mono_ns, confirmed=True)
             return
         for waiter in [waiter for waiter in self._waiters if waiter.command.warn_id == warn_id]:
+            # The tag's word may come before the answer to the write, while a newer warning stands already.
+            self._t_written_mono_ns.setdefault(warn_id, t_started_mono_ns)
             self._settle(waiter, warn_id, t_started_mono_ns, confirmed=True)
 
     # Time

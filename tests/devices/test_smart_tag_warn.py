@@ -114,6 +114,19 @@ async def test_one_asked_for_while_another_is_written_follows_at_once(lane: Warn
     assert second.result().warn_id == 2
 
 
+async def test_word_of_an_overtaken_one_may_come_before_the_answer_to_its_write(lane: WarnLane) -> None:
+    lane.link_is_up()
+    first = lane.ask(command(1), 0)
+    assert lane.take() == command(1)
+    second = lane.ask(command(2), S)
+    lane.hear_event(started(1), 2 * S)
+    assert (first.result().warn_id, first.result().t_started_mono_ns) == (1, 2 * S)
+    lane.written(command(1), 3 * S, will_answer=True)
+    write(lane, 4)
+    lane.hear_event(started(2), 5 * S)
+    assert second.result().warn_id == 2
+
+
 async def test_without_a_word_the_state_is_read_and_settles_it(lane: WarnLane) -> None:
     lane.link_is_up()
     answer = lane.ask(command(7), 0)
