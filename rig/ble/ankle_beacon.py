@@ -4,6 +4,7 @@ How loud it is at each listener follows from the true distance: before every adv
 happens to that one packet.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +13,7 @@ from devices.clock import Clock
 from protocols.ble.ad import FLAGS_NO_BR_EDR, AdvertisementData, encode_ad
 from protocols.ble.beacon import COMPANY_ID
 from rig.ble.air import Air
+from rig.ble.errors import AirMisuseError
 from rig.ble.firmware.beacon import INTERVAL_S, BeaconFirmware
 from rig.ble.firmware.identity import draw_private_address
 from rig.ble.hci_port import HciPort
@@ -108,9 +110,11 @@ class AnkleBeacon(TagShell):
         way = path.where()
         moved_m, path.moved_m = way.moved_m - path.moved_m, way.moved_m
         got = path.loss.receive(t_s=t_ns / NS_PER_S, distance_m=way.distance_m, moved_m=max(moved_m, 0.0))
-        radio = self._air.between(self._peripheral.name, path.listener)
-        radio.rssi_dbm = got.rssi_dbm
-        radio.loss = 0.0 if got.heard else 1.0
+        # a listener that was taken off the air hears nothing
+        with contextlib.suppress(AirMisuseError):
+            radio = self._air.between(self._peripheral.name, path.listener)
+            radio.rssi_dbm = got.rssi_dbm
+            radio.loss = 0.0 if got.heard else 1.0
 
     async def _turn(self, t_ns: int) -> int:
         slot = self.firmware.slot(t_ns)

@@ -166,6 +166,9 @@ async def test_out_of_the_radios_reach_nothing_is_heard(ble_bench: BleBench) -> 
     await until(lambda: beacon.firmware.events > start + 20, "twenty advertisements")
     assert not tag.firmware.own.active
     assert tag.firmware.heard == 0
+    await ble_bench.remove("her-tag")
+    start = beacon.firmware.events
+    await until(lambda: beacon.firmware.events > start + 3, "it goes on when a listener is switched off")
 
 
 async def test_a_tag_of_the_shops_sounds_and_says_nothing(ble_bench: BleBench, tmp_path: Path) -> None:
