@@ -1,7 +1,6 @@
 """The air and its controllers, without D-Bus: timing, loss, range, supervision, cancelling, addresses, captures."""
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -71,20 +70,24 @@ async def hear(radio: CentralRadio, count: int) -> list[HeardAdvert]:
 @pytest.mark.parametrize("interval_s", [0.02, 0.1])
 async def test_adverts_come_at_their_interval_plus_zero_to_ten_milliseconds(air: Air, interval_s: float) -> None:
     loop = asyncio.get_running_loop()
-    times: list[float] = []
+    waits_s: list[float] = []
 
     def advert() -> tuple[bytes, bytes]:
-        times.append(loop.time())
+        controller = next(iter(air.controllers))
+        timer = controller.le_legacy_advertiser.timer_handle
+        if isinstance(timer, asyncio.TimerHandle):
+            waits_s.append(timer.when() - loop.time())
         return b"\x02\x01\x06", b""
 
+    # The next event has been set when the data of this one is asked for: what is left of the wait is never longer than
+    # it is, and on an idle machine a few microseconds shorter.
     beacon = Peripheral(air, name="b", address=ADDRESS, advert=advert, interval_s=interval_s, connectable=False)
     await beacon.start()
-    await until(lambda: len(times) >= 8, "eight adverts")
+    await until(lambda: len(waits_s) >= 8, "eight adverts")
     await beacon.stop()
-    gaps = [after - before for before, after in itertools.pairwise(times[1:])]
-    assert min(gaps) >= interval_s - 0.001
-    assert len({round(gap, 5) for gap in gaps}) > 3, "the delay is random"
-    assert sorted(gaps)[len(gaps) // 2] < interval_s + 0.03
+    assert max(waits_s) <= interval_s + 0.010
+    assert sorted(waits_s)[4] >= interval_s - 0.001
+    assert len({round(wait_s, 5) for wait_s in waits_s}) > 3, "the delay is random"
 
 
 async def test_every_event_carries_fresh_data_and_its_scan_response(radio: CentralRadio, tag: PlainTag) -> None:
@@ -181,7 +184,7 @@ def test_ad_structures_are_read_leniently() -> None:
 
 async def test_a_link_ends_at_both_sides_after_the_supervision_timeout(radio: CentralRadio, tag: PlainTag) -> None:
     loop = asyncio.get_running_loop()
-    link = await radio.connect(ADDRESS, timeout_s=2)
+    link = await radio.connect(ADDRESS, timeout_s=10)
     reasons: list[int] = []
     link.on_lost.append(reasons.append)
     start = loop.time()
@@ -195,7 +198,7 @@ async def test_a_link_ends_at_both_sides_after_the_supervision_timeout(radio: Ce
 
 async def test_an_unheard_connection_request_fails_as_error_0x3e(radio: CentralRadio, tag: PlainTag) -> None:
     tag.peripheral.radio.connect_loss = 1.0
-    link = await radio.connect(ADDRESS, timeout_s=2)
+    link = await radio.connect(ADDRESS, timeout_s=10)
     reasons: list[int] = []
     link.on_lost.append(reasons.append)
     with pytest.raises(LinkGoneError):
@@ -216,7 +219,7 @@ async def test_cancelling_a_connect_leaves_the_radio_free(radio: CentralRadio, t
     with pytest.raises(ConnectFailedError, match="not heard"):
         await radio.connect(ADDRESS, timeout_s=0.1)
     tag.peripheral.radio.out_of_range = False
-    link = await radio.connect(ADDRESS, timeout_s=2)
+    link = await radio.connect(ADDRESS, timeout_s=10)
     await link.disconnect()
 
 
@@ -237,7 +240,7 @@ async def test_a_connect_cancelled_while_it_is_made_leaves_no_link(radio: Centra
 async def test_a_request_that_waits_behind_a_slow_one_learns_of_the_links_end(
     radio: CentralRadio, tag: PlainTag
 ) -> None:
-    link = await radio.connect(ADDRESS, timeout_s=2)
+    link = await radio.connect(ADDRESS, timeout_s=10)
     services = await link.discover()
     battery = next(c for s in services for c in s.characteristics if c.uuid.startswith("00002a19"))
     tag.peripheral.gatt.read_delay_s = 9.0
@@ -264,7 +267,7 @@ async def test_a_handler_refuses_with_a_code_of_its_own(air: Air, radio: Central
         interval_s=0.02,
     )
     await tag.start()
-    link = await radio.connect(ADDRESS, timeout_s=2)
+    link = await radio.connect(ADDRESS, timeout_s=10)
     (found,) = [c for s in await link.discover() for c in s.characteristics if c.uuid == value.uuid]
     for request, code in ((link.read(found.handle), 0x9F), (link.write(found.handle, b"x", response=True), 0x88)):
         with pytest.raises(AttRefusedError) as caught:
@@ -276,7 +279,7 @@ async def test_a_handler_refuses_with_a_code_of_its_own(air: Air, radio: Central
 async def test_a_tag_that_is_switched_off_takes_its_links_along(air: Air, radio: CentralRadio) -> None:
     tag = PlainTag(air, name="t", address=ADDRESS)
     await tag.start()
-    link = await radio.connect(ADDRESS, timeout_s=2)
+    link = await radio.connect(ADDRESS, timeout_s=10)
     await tag.stop()
     await until(lambda: link.lost, "the end of the link")
     with pytest.raises(AirMisuseError, match="no 't' on the air"):
@@ -298,7 +301,7 @@ async def test_every_packet_of_the_adapter_is_captured_and_read_back(air: Air, t
     radio = CentralRadio(air)
     radio.capture(SnoopFile(path))
     await radio.start()
-    link = await radio.connect(ADDRESS, timeout_s=2)
+    link = await radio.connect(ADDRESS, timeout_s=10)
     await link.exchange_mtu()
     await link.disconnect()
     await radio.stop()

