@@ -94,7 +94,10 @@ class Radio:
     def listen(
         self, adapter: str | None, on_advert: Callable[[Advert], None], on_adapter: Callable[[bool, str], None]
     ) -> Callable[[], None]:
-        """Have every advertisement that an adapter hears handed on; call what is returned to end it."""
+        """Have every advertisement that an adapter hears handed on; call what is returned to end it.
+
+        ``on_adapter`` is called with each change of the adapter, and with its state where that is known already.
+        """
         return self._adapter(adapter).listen(on_advert, on_adapter)
 
     def _adapter(self, name: str | None) -> "_Adapter":
@@ -166,6 +169,8 @@ class _Adapter:
         entry = (on_advert, on_adapter)
         self._listeners.append(entry)
         self._start()
+        if self._is_up is not None:
+            on_adapter(self._is_up, self.down_detail or f"{self._name} listens")
         return lambda: self._listeners.remove(entry)
 
     async def connect(self, advert: Advert, *, within_s: float) -> Link:

@@ -97,19 +97,23 @@ async def scan_tags(radio: Radio, *, adapter: str | None, listen_s: float) -> Bl
     adapter : str or None
         None: the first one that is switched on.
     listen_s : float
+        From the moment the adapter listens.
     """
     heard: dict[str, _Heard] = {}
     problem: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    known = asyncio.Event()
 
     def on_advert(advert: Advert) -> None:
         heard.setdefault(advert.address, _Heard()).take(advert)
 
     def on_adapter(is_up: bool, detail: str) -> None:
+        known.set()
         if not is_up and not problem.done():
             problem.set_result(detail)
 
     stop = radio.listen(adapter, on_advert, on_adapter)
     try:
+        await known.wait()
         await asyncio.wait({problem}, timeout=listen_s)
     finally:
         stop()

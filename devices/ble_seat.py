@@ -139,6 +139,25 @@ class Seat:
         self._adapter.plan()
         return link
 
+    async def attempt(self, *, within_s: float) -> Link | None:
+        """``connect``, unless a more urgent tag needs the turn meanwhile: then None."""
+        attempt = asyncio.create_task(self.connect(within_s=within_s))
+        gives_way = asyncio.create_task(self.give_way.wait())
+        try:
+            await asyncio.wait({attempt, gives_way}, return_when=asyncio.FIRST_COMPLETED)
+            if not attempt.done():
+                attempt.cancel()
+                await asyncio.wait({attempt})
+            return None if attempt.cancelled() else attempt.result()
+        finally:
+            gives_way.cancel()
+            if not attempt.done():
+                attempt.cancel()
+                await asyncio.wait({attempt})
+                if not attempt.cancelled() and attempt.exception() is None:
+                    await attempt.result().disconnect()
+            await asyncio.gather(gives_way, return_exceptions=True)
+
     async def forget(self, *, within_s: float) -> None:
         """Remove the bond with the tag."""
         if self.newest is not None:

@@ -190,14 +190,8 @@ class SmartTag:
             seat.want(not_before_mono_ns=self._clock.mono_ns() + wait_ns)
 
     async def _connect(self, seat: Seat) -> Link | None:
-        attempt = asyncio.create_task(seat.connect(within_s=self._timing.connect_s))
-        gives_way = asyncio.create_task(seat.give_way.wait())
         try:
-            await asyncio.wait({attempt, gives_way}, return_when=asyncio.FIRST_COMPLETED)
-            if not attempt.done():
-                attempt.cancel()
-                self._counts.gave_way += 1
-            return await attempt
+            link = await seat.attempt(within_s=self._timing.connect_s)
         except RadioError as exc:
             self._counts.connect_failures += 1
             detail = str(exc)
@@ -205,16 +199,8 @@ class SmartTag:
                 detail = await self._doubt_bond(seat, detail)
             self._went_down(detail)
             return None
-        except asyncio.CancelledError:
-            if (current := asyncio.current_task()) is not None and current.cancelling():
-                attempt.cancel()
-                with contextlib.suppress(RadioError, asyncio.CancelledError):
-                    await (await attempt).disconnect()
-                raise
-            return None
-        finally:
-            gives_way.cancel()
-            await asyncio.gather(gives_way, return_exceptions=True)
+        self._counts.gave_way += link is None
+        return link
 
     async def _doubt_bond(self, seat: Seat, detail: str) -> str:
         """Remove a bond that the tag has refused too often; whether it is made anew, its target says."""
@@ -290,11 +276,9 @@ class SmartTag:
         self._may_forget = not was_forgotten and (went_well or self._may_forget)
         self._counts.pair_failures += session.pair_failures
         self._counts.bonds_lost += session.bonds_lost
-        if session.first_warning_ns is not None:
-            self._first_warning_ns = session.first_warning_ns
-            self._first_warning_max_ns = max(session.first_warning_ns, self._first_warning_max_ns or 0)
-        if session.warn_write_max_ns is not None:
-            self._warn_write_max_ns = max(session.warn_write_max_ns, self._warn_write_max_ns or 0)
+        self._first_warning_ns = session.first_warning_ns or self._first_warning_ns
+        self._first_warning_max_ns = _longest(session.first_warning_ns, self._first_warning_max_ns)
+        self._warn_write_max_ns = _longest(session.warn_write_max_ns, self._warn_write_max_ns)
 
     def _came_up(self, detail: str) -> None:
         gap_ns = None
@@ -320,8 +304,8 @@ class SmartTag:
     def _hear_advert(self, advert: Advert) -> None:
         self._counts.adverts += 1
         tag = find_tag_advert(advert.data)
-        identity = advert.address.encode() if tag is None else tag.rolling_id
-        mark = AdvertMark(identity, None if tag is None else tag.counter, advert.rssi_dbm)
+        identity, counter = (advert.address.encode(), None) if tag is None else (tag.rolling_id, tag.counter)
+        mark = AdvertMark(identity, counter, advert.rssi_dbm)
         is_new, event = self._presence.hear_advert(mark, advert.t_rx_mono_ns)
         if not is_new:
             return
@@ -362,8 +346,8 @@ class SmartTag:
 
     def _update_urgency(self) -> None:
         if self._seat is not None:
-            urgent = Urgency.ALARM if self._lane.is_urgent else Urgency.SOS if self._has_sos else Urgency.ROUTINE
-            self._seat.set_urgency(urgent)
+            calm = Urgency.SOS if self._has_sos else Urgency.ROUTINE
+            self._seat.set_urgency(Urgency.ALARM if self._lane.is_urgent else calm)
 
     def _emit(self, report: BleReport | Reject | LinkEvent | PresenceEvent, stamps: Stamps) -> None:
         try:
@@ -401,3 +385,7 @@ class SmartTag:
                 async with asyncio.timeout(max(delay_s, 0)):
                     await self._lane_changed.wait()
             self._lane.expire(self._clock.mono_ns())
+
+
+def _longest(*times_ns: int | None) -> int | None:
+    return max((time_ns for time_ns in times_ns if time_ns is not None), default=None)
