@@ -159,22 +159,24 @@ class Desk:
                 return []
 
     def take_sighting(self, device_id: str, sighting: BeaconSighting, on: Occasion) -> list[Outcome]:
-        """Take what a tag heard of a beacon. One that is not the wearer's own brings nobody near."""
+        """Take what a tag heard of a beacon. One that cannot be the wearer's brings nobody near.
+
+        Of two senders that both know the key one may be his: she is warned as if it were, and the provider told of both.
+        """
         desk = self.find_by_tag(device_id)
         if desk is None:
             return []
         wearer = self._charges[device_id].beacon_wearer
         age_ns = sighting.age_ms * 1_000_000
-        match sighting.verdict:
-            case BeaconVerdict.GENUINE:
-                # What was kept while nobody could hear the tag says nothing about now.
-                if age_ns >= self._hold_ns or not self._hearings[device_id].is_near(sighting, on.stamps.t_rx_mono_ns):
-                    return []
-                return desk.take_beacon(wearer, "her unit hears the beacon", on, age_ns=age_ns)
-            case BeaconVerdict.STRANGER:
-                return []
-            case BeaconVerdict.FORGED | BeaconVerdict.REPLAYED | BeaconVerdict.CLONED:
-                return desk.take_forgery(wearer, sighting.verdict, on)
+        found: list[Outcome] = []
+        if sighting.verdict in {BeaconVerdict.GENUINE, BeaconVerdict.CLONED}:
+            # What was kept while nobody could hear the tag says nothing about now.
+            recent = age_ns < self._hold_ns
+            if recent and self._hearings[device_id].is_near(sighting, on.stamps.t_rx_mono_ns):
+                found += desk.take_beacon(wearer, "her unit hears the beacon", on, age_ns=age_ns)
+        if sighting.verdict in {BeaconVerdict.FORGED, BeaconVerdict.REPLAYED, BeaconVerdict.CLONED}:
+            found += desk.take_forgery(wearer, sighting.verdict, on)
+        return found
 
     def take_presence(self, device_id: str, present: bool, on: Occasion) -> list[Outcome]:
         """Take a tag's coming or going."""

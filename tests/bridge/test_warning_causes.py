@@ -149,7 +149,14 @@ def test_beacon_warns_where_no_position_is_known(tmp_path: Path) -> None:
     assert bench.life_of("protected_person_not_warned") == [("Alert", "alarm", "Extreme")]
 
 
-@pytest.mark.parametrize("verdict", [BeaconVerdict.FORGED, BeaconVerdict.REPLAYED, BeaconVerdict.CLONED])
+def test_one_of_two_senders_with_his_key_may_be_his(bench: WarningBench) -> None:
+    bench.sighting(BeaconVerdict.CLONED, rssi_dbm=-40)
+    assert bench.commands == [ALARM]
+    assert bench.life_of("beacon_forged") == [("Alert", "cloned", "Severe")]
+    assert [step for step, *_ in bench.life_of("beacon_heard")] == ["Alert"]
+
+
+@pytest.mark.parametrize("verdict", [BeaconVerdict.FORGED, BeaconVerdict.REPLAYED])
 def test_beacon_that_is_not_his_is_told_and_brings_nobody_near(bench: WarningBench, verdict: BeaconVerdict) -> None:
     for _ in range(5):
         bench.sighting(verdict, rssi_dbm=-40)
