@@ -161,7 +161,7 @@ class Desk:
     def take_sighting(self, device_id: str, sighting: BeaconSighting, on: Occasion) -> list[Outcome]:
         """Take what a tag heard of a beacon. One that cannot be the wearer's brings nobody near.
 
-        Of two senders that both know the key one may be his: she is warned as if it were, and the provider told of both.
+        Of two senders with his key one may be his: she is warned as if it were, and the provider is told of both.
         """
         desk = self.find_by_tag(device_id)
         if desk is None:

@@ -12,14 +12,30 @@ VERBS: dict[str, str] = {
     "backtest": "run a history of fixes through the zones: crossings and dwell as files",
     "bridge": "read devices, judge them, publish to the provider's broker",
     "broker": "start the embedded broker alone",
+    "calibrate": "fit signal strength to distance for one tag and one receiver",
     "check-config": "print each value of a bridge configuration and where it came from",
     "demo": "the main job on embedded defaults, judged against the truth",
     "emulate": "an emulated device that any program can open",
+    "flash": "firmware onto a tag over MCUmgr SMP, by wire or by Bluetooth",
     "nmea": "decode a file of NMEA sentences, one JSON object a line",
-    "scan": "list serial ports and what speaks on them",
+    "scan": "list serial ports and what speaks on them, and Bluetooth tags in range",
     "watch": "the provider's view: print alerts as a subscriber gets them",
 }
 """Verb and its one-line help. Module ``rig.cli.<verb>`` holds a click command named ``command``."""
+
+
+_EXTRA_OF = {
+    "bokeh": "rig",
+    "bumble": "rig",
+    "geographiclib": "rig",
+    "pyproj": "rig",
+    "aioesphomeapi": "esphome",
+    "distributed": "dask",
+    "pyarrow": "backtest",
+    "smp": "flash",
+    "smpclient": "flash",
+}
+"""Which extra brings a package that is not installed."""
 
 
 class _LazyGroup(click.Group):
@@ -58,7 +74,7 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(130)
     except ModuleNotFoundError as exc:
-        extra = {"bokeh": "rig", "pyproj": "rig", "geographiclib": "rig"}.get(exc.name or "")
+        extra = _EXTRA_OF.get((exc.name or "").partition(".")[0])
         if extra is None:
             raise
         click.echo(f"tagrig: this verb needs the package {exc.name!r}. Next: pip install 'tagrig[{extra}]'", err=True)
