@@ -7,12 +7,14 @@ import numpy as np
 import numpy.typing as npt
 
 from geofence_core.arrays import F64, I64, chunks, expand, float_column, indices, int_column
-from geofence_core.balls import CHUNK_PAIRS
 from geofence_core.errors import AssignmentError, ColumnError
 from geofence_core.fence import SingleFence
 from geofence_core.index import places_of
 from geofence_core.listed import Places
 from geofence_core.zones import FixZones, ZoneTable
+
+CHUNK_PAIRS = 1 << 20
+"""Pairs judged at once, 60 MB of temporaries: the more, the more of them share a zone and find it in the cache."""
 
 
 class AssignedZones:
@@ -163,15 +165,16 @@ class AssignedZones:
         count -= start
         fix_ptr = np.zeros(wearer.size + 1, dtype=np.int64)
         count.cumsum(out=fix_ptr[1:])
-        found = np.empty(fix_ptr[-1], dtype=np.int64)
-        signed = np.empty(fix_ptr[-1])
+        entries: list[I64] = []
+        signed: list[F64] = []
         for part in chunks(count, CHUNK_PAIRS):
             fix, entry = expand(start[part], count[part])
-            rows = slice(int(fix_ptr[part.start]), int(fix_ptr[part.stop]))
-            found[rows] = entry
             at = Places(places.lat_deg[part], places.lon_deg[part])
-            signed[rows] = self._zones.index.pairs_m(at, fix, self._by_wearer.take(entry), band_m)
-        return fix_ptr, found, signed
+            entries.append(entry)
+            signed.append(self._zones.index.pairs_m(at, fix, self._by_wearer.take(entry), band_m))
+        if len(entries) == 1:
+            return fix_ptr, entries[0], signed[0]
+        return fix_ptr, np.concatenate([fix_ptr[:0], *entries]), np.concatenate([np.zeros(0), *signed])
 
     def pairs_at(self, entry: I64) -> I64:
         """Return which assigned pairs stand at places in order of wearer and zone."""
@@ -192,7 +195,7 @@ def _index_column(values: npt.ArrayLike, name: str, size: int | None) -> I64:
 
 
 def _within(values: I64, limit: int, name: str, table: str) -> None:
-    bad = indices((values < 0) | (values >= limit))
+    bad = indices(values.view(np.uint64) >= limit)  # what is below 0 is huge there
     if bad.size:
         i = int(bad[0])
         raise AssignmentError(f"{name}[{i}] is {int(values[i])}, but there are {limit} {table}")

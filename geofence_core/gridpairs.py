@@ -17,7 +17,7 @@ from geofence_core.drawn import DrawnZones
 from geofence_core.edges import EdgeTable
 from geofence_core.grids import FAR_CELLS_PER_DEG, FAR_LIMIT_DEG, LAT_M, ZoneGrids
 from geofence_core.listed import Places, listed_m, settle, turned
-from geofence_core.nearest import POINTS, Work
+from geofence_core.nearest import FEW_POINTS, POINTS, Work, by_zone
 
 LOOK_UP = POINTS >> 1
 """Pairs looked up at once: seven buffers of complex numbers fit the second-level cache (1 MB)."""
@@ -149,12 +149,10 @@ def pairs_m(
 
 
 def _zone_by_zone(zone: I64, here: I64, off: C128) -> tuple[I64, I64, C128]:
-    """Put pairs of one zone side by side: its cells and edges are fetched into the cache once."""
     z = zone.take(here)
-    key = (z >> max(0, int(z.max()).bit_length() - 16)).astype(np.uint16)
-    if (key[1:] >= key[:-1]).all():
+    if z.size <= FEW_POINTS:
         return here, z, off
-    order = np.argsort(key, kind="stable")
+    order = by_zone(z)
     return here.take(order), z.take(order), off.take(order)
 
 

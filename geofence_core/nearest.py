@@ -15,7 +15,7 @@ from math import sqrt
 
 import numpy as np
 
-from geofence_core.arrays import C128, F64, I32, I64, U8, U16, Bool, chunks, expand, indices
+from geofence_core.arrays import C128, F64, I32, I64, U8, U16, Bool, chunks, indices
 from geofence_core.edges import ASK, ASK_M, INSIDE, SOFT, EdgeTable
 
 POINTS = 1 << 14
@@ -124,6 +124,14 @@ def nearest(
     return out, order.take(indices(ask))
 
 
+def by_zone(zone: I64 | I32) -> I64:
+    """Order that puts points of neighbouring zones side by side: their cells and edges then stay in the cache.
+
+    By the highest byte of the zone, which costs a quarter of sorting by zone and keeps 1 in 256 together.
+    """
+    return np.argsort((zone >> max(0, int(zone.max()).bit_length() - 8)).astype(np.uint8), kind="stable")
+
+
 def _winners(edges: EdgeTable, candidate: U16, base: I64, point: C128, begin: I64 | I32, count: U8, work: Work) -> I64:
     n = point.size
     per_length = np.bincount(count)
@@ -184,13 +192,17 @@ def _steps(at_least: list[int]) -> tuple[int, int]:
 def _ragged(edges: EdgeTable, candidate: U16, base: I64, point: C128, start: I64 | I32, count: U8) -> tuple[F64, I64]:
     """Squared distance to the nearest edge of each list, and that edge, the first of equals."""
     number = count.astype(np.int64)
-    if int(number.sum()) > CANDIDATES and number.size > 1:
+    stop = number.cumsum()
+    if stop[-1] > CANDIDATES and number.size > 1:
         parts = [
             _ragged(edges, candidate, base[s] if base.ndim else base, point[s], start[s], count[s])
             for s in chunks(number, CANDIDATES)
         ]
         return np.concatenate([low for low, _ in parts]), np.concatenate([edge for _, edge in parts])
-    own, index = expand(start, number)
+    first = stop - number
+    own = np.arange(number.size).repeat(number)
+    index = (start - first).take(own)
+    index += np.arange(own.size)
     e = candidate.take(index) + (base.take(own) if base.ndim else base)
     to = point.take(own)
     to -= edges.at.take(e)
@@ -202,7 +214,7 @@ def _ragged(edges: EdgeTable, candidate: U16, base: I64, point: C128, start: I64
     along *= along
     squared = to.imag * to.imag
     squared += along
-    lowest = np.minimum.reduceat(squared, number.cumsum() - number)
+    lowest = np.minimum.reduceat(squared, first)
     rows = indices(squared == lowest.take(own))
     if rows.size == number.size:
         return lowest, e.take(rows)

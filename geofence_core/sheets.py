@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geofence_core.arrays import F64, I32, I64, U16, expand, indices
+from geofence_core.arrays import F64, I32, I64, U16, even, expand, indices
 from geofence_core.cells import IN, Cells, Lattice, Splitting, relative, split
 from geofence_core.drawn import DrawnZones
 from geofence_core.edges import EdgeTable, margin_deg
@@ -428,8 +428,8 @@ def _judge(
     zone, start, count = record[:, 0].copy(), record[:, 1].copy(), small(record[:, 2])
     signed = np.full(fix.size, -limit_m)
     listed = indices(count)
-    for a in range(0, listed.size, POINTS):
-        at = listed[a : a + POINTS]
+    for part in even(listed.size, POINTS):
+        at = listed[part]
         f = fix.take(at)
         d = listed_m(
             edges, sheet.candidate, drawn, Places(places.lat_deg.take(f), places.lon_deg.take(f)),
