@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from devices.clock import Clock
-from rig.ble.ankle_beacon import AnkleBeacon, Way
+from rig.ble.ankle_beacon import AnkleBeacon
 from rig.ble.bench import BleBench
 from rig.ble.errors import BleRigError
 from rig.ble.faults import FAULTS
@@ -36,12 +37,18 @@ from rig.ble.session_words import (
 )
 from rig.ble.victim import VictimTag
 from rig.ble.victim_commands import Action, victim_actions
+from rig.ble.ways import way_between, way_set
+from rig.emulator.clock import NS_PER_S
+from rig.scenario import Scenario
 
 FIRST_VERSION: Final = ImageVersion(major=1, minor=4, revision=2)
 """What runs on an emulated smart tag before anything is flashed."""
 
 FAR_M: Final = 500.0
 """Where the wearer is until told otherwise, metres: out of the radio's reach."""
+
+INTERVAL_MIN_S: Final = 0.02
+"""Shortest advertising interval, seconds (Core 5.4 Vol 6 Part B 4.4.2.2.1)."""
 
 BEACON_NAME: Final = "beacon"
 _LISTENING_MAX: Final = 20
@@ -73,6 +80,10 @@ class AirPlan:
         Whether smart tags answer bonded peers only.
     capture : Path or None
         Folder for btsnoop captures.
+    scenario : Scenario or None
+        Whose smart tags and wearers are on the air, in place of ``tags`` and ``beacon``; distances are its true ones.
+    speed : float
+        Seconds of the scenario, and of its tags, per second.
     """
 
     tags: int = 1
@@ -85,6 +96,8 @@ class AirPlan:
     passkey: int | None = None
     guarded: bool = False
     capture: Path | None = None
+    scenario: Scenario | None = None
+    speed: float = 1.0
 
 
 class EmulatedAir:
@@ -108,6 +121,7 @@ class EmulatedAir:
         self._find_me: dict[str, FindMeTag] = {}
         self._beacon: AnkleBeacon | None = None
         self._distance_m: dict[str, float] = {}
+        self._start_mono_ns = clock.mono_ns()
         self._profile = find_radio_profile(plan.radio_profile)
 
     async def __aenter__(self) -> Self:
@@ -128,19 +142,13 @@ class EmulatedAir:
 
     async def _fill(self) -> None:
         plan, infos = self._plan, []
+        if plan.scenario is not None:
+            await self._fill_scenario(plan.scenario)
+            return
         beacon_key = key_at(plan.keys / f"{BEACON_NAME}.key", seed=plan.seed) if plan.beacon else None
         for number in range(1, plan.tags + 1):
             name = f"tag-{number}"
-            victim = self._make_victim(name, number, beacon_key)
-            self._victims[name] = await self._bench.add(victim)
-            infos.append(
-                TagInfo(
-                    name=name,
-                    kind="smart_tag",
-                    address=victim.peripheral.address,
-                    target=target_of(plan.keys / f"{name}.key", plan.passkey),
-                )
-            )
+            infos.append(await self._add_victim(name, number, beacon_key if number <= _LISTENING_MAX else None))
         for number in range(1, plan.find_me + 1):
             name, address = f"find-me-{number}", f"C0:DE:F1:00:{number >> 8:02X}:{number & 0xFF:02X}"
             tag = FindMeTag(
@@ -154,7 +162,9 @@ class EmulatedAir:
             self._find_me[name] = await self._bench.add(tag)
             infos.append(TagInfo(name=name, kind="find_me", address=address, target=f"ble:{address}"))
         if beacon_key is not None:
-            self._beacon = await self._bench.add(self._make_beacon(beacon_key))
+            beacon = self._make_beacon(BEACON_NAME, beacon_key)
+            self._reach_all(beacon)
+            self._beacon = await self._bench.add(beacon)
         self._say(
             AirReady(
                 bus=self._bench.bus_address,
@@ -163,54 +173,84 @@ class EmulatedAir:
             )
         )
 
-    def _make_victim(self, name: str, number: int, beacon_key: bytes | None) -> VictimTag:
+    async def _fill_scenario(self, scenario: Scenario) -> None:
+        """Put on the air who carries a smart tag, and every wearer whom an order keeps away from them."""
+        plan, infos = self._plan, []
+        tracks = {person.device: scenario.track(person) for person in scenario.person}
+        bearers = [person for person in scenario.person if person.smart_tag is not None]
+        pairs = [(order.wearer, ring.device) for order in scenario.order for ring in order.protected]
+        for number, person in enumerate(bearers, start=1):
+            assert person.smart_tag is not None
+            wearer = next((wearer for wearer, device in pairs if device == person.device), None)
+            key = None if wearer is None else key_at(plan.keys / f"{wearer}.key", seed=plan.seed)
+            infos.append(
+                await self._add_victim(person.smart_tag.id, number, key, person.smart_tag.acknowledges_after_s)
+            )
+        for wearer in sorted({wearer for wearer, _ in pairs}):
+            beacon = self._make_beacon(wearer, key_at(plan.keys / f"{wearer}.key", seed=plan.seed))
+            for person in bearers:
+                assert person.smart_tag is not None
+                name = person.smart_tag.id
+                loss = PathLoss(self._profile, seed=self._seed, pair=f"{wearer}/{name}")
+                beacon.reach(name, loss, way_between(tracks[wearer], tracks[person.device], self._now_s))
+            await self._bench.add(beacon)
+        self._say(AirReady(bus=self._bench.bus_address, tags=infos))
+
+    def _now_s(self) -> float:
+        return (self._clock.mono_ns() - self._start_mono_ns) * self._plan.speed / NS_PER_S
+
+    @property
+    def _interval_s(self) -> float:
+        # tags in a hurry advertise in a hurry, as far as the standard lets them
+        return max(self._plan.interval_s / self._plan.speed, INTERVAL_MIN_S)
+
+    async def _add_victim(
+        self, name: str, number: int, beacon_key: bytes | None, acknowledges_after_s: float | None = None
+    ) -> TagInfo:
         plan = self._plan
+        key_file = plan.keys / f"{name}.key"
         config = SmartTagConfig(
             seed=self._seed + number,
             start_utc_ns=self._clock.utc_ns(),
-            tag_key=key_at(plan.keys / f"{name}.key", seed=plan.seed),
-            beacon_key=beacon_key if number <= _LISTENING_MAX else None,
+            tag_key=key_at(key_file, seed=plan.seed),
+            beacon_key=beacon_key,
         )
         if plan.passkey is not None:
-            write_secret(plan.keys / f"{name}.passkey", f"{plan.passkey:06d}")
-        return VictimTag(
+            write_secret(key_file.with_suffix(".passkey"), f"{plan.passkey:06d}")
+        victim = VictimTag(
             self._bench.air,
             name=name,
             firmware=SmartTagFirmware(config),
             clock=self._clock,
-            interval_s=plan.interval_s,
+            interval_s=self._interval_s,
             seed=self._seed + number,
             passkey=plan.passkey,
             guarded=plan.guarded,
             smp=make_server(FIRST_VERSION),
+            acknowledges_after_s=acknowledges_after_s,
+            speed=plan.speed,
             on_change=lambda change: self._say(word_of(change)),
         )
+        self._victims[name] = await self._bench.add(victim)
+        target = target_of(key_file, plan.passkey)
+        return TagInfo(name=name, kind="smart_tag", address=victim.peripheral.address, target=target)
 
-    def _make_beacon(self, key: bytes) -> AnkleBeacon:
-        beacon = AnkleBeacon(
+    def _make_beacon(self, name: str, key: bytes) -> AnkleBeacon:
+        return AnkleBeacon(
             self._bench.air,
-            name=BEACON_NAME,
+            name=name,
             firmware=BeaconFirmware(BeaconConfig(seed=self._seed, start_utc_ns=self._clock.utc_ns(), key=key)),
             clock=self._clock,
-            interval_s=self._plan.interval_s,
+            interval_s=self._interval_s,
             seed=self._seed,
+            speed=self._plan.speed,
         )
+
+    def _reach_all(self, beacon: AnkleBeacon) -> None:
         for name in self._victims:
             self._distance_m[name] = FAR_M
             loss = PathLoss(self._profile, seed=self._seed, pair=f"{BEACON_NAME}/{name}")
-            beacon.reach(name, loss, self._way_to(name))
-        return beacon
-
-    def _way_to(self, name: str) -> Callable[[], Way]:
-        moved_m, last_m = 0.0, self._distance_m[name]
-
-        def where() -> Way:
-            nonlocal moved_m, last_m
-            now_m = self._distance_m[name]
-            moved_m, last_m = moved_m + abs(now_m - last_m), now_m
-            return Way(distance_m=now_m, moved_m=moved_m)
-
-        return where
+            beacon.reach(name, loss, way_set(partial(self._distance_m.__getitem__, name)))
 
     # --- lines --------------------------------------------------------------------------------------------------
 
@@ -249,7 +289,9 @@ class EmulatedAir:
     def _actions(self, name: str, tag: VictimTag) -> dict[str, Action]:
         async def move(rest: list[str]) -> str:
             if self._beacon is None:
-                raise CommandError("there is no beacon to be near to. Next: start with --beacon")
+                raise CommandError(
+                    "there is no beacon that can be moved. Next: start with --beacon, without --scenario"
+                )
             self._distance_m[name] = one_number(rest, 0, 10_000)
             return f"about {mean_dbm(self._profile, self._distance_m[name]):.0f} dBm without a body in between"
 

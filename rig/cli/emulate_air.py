@@ -16,7 +16,8 @@ from rig.ble.session import FAR_M, AirPlan, EmulatedAir
 from rig.ble.session_words import HELP, AirReady, AirWord, CommandDone, CommandRefused
 from rig.cli.emulate_lines import follow_lines
 from rig.cli.exit_codes import ExitCode
-from rig.errors import RigError
+from rig.errors import RigError, ScenarioError
+from rig.scenario import load_scenario
 
 TAGS_MAX = 200
 """Tags that one process carries: adverts of 200 take a core (40 % of one for 100 at ten a second)."""
@@ -26,6 +27,13 @@ TAGS_MAX = 200
 @click.option("--tags", type=click.IntRange(0, TAGS_MAX), default=1, show_default=True, help="Smart tags.")
 @click.option("--find-me", type=click.IntRange(0, TAGS_MAX), default=0, show_default=True, help="Find Me tags.")
 @click.option("--beacon", is_flag=True, help=f"A wearer's beacon, {FAR_M:g} m away until told otherwise.")
+@click.option(
+    "--scenario",
+    "scenario_file",
+    type=click.Path(path_type=Path, exists=True),
+    help="Smart tags and wearers of a scenario, at its true distances.",
+)
+@click.option("--speed", type=click.FloatRange(0.1, 20), default=1.0, show_default=True, help="Of the scenario's time.")
 @click.option("--keys", type=click.Path(path_type=Path, file_okay=False), help="Folder of key files. [one for the run]")
 @click.option("--seed", type=int, help="Fixes keys, addresses and the radio.")
 @click.option(
@@ -46,6 +54,8 @@ def command(
     tags: int,
     find_me: int,
     beacon: bool,
+    scenario_file: Path | None,
+    speed: float,
     keys: Path | None,
     seed: int | None,
     interval_s: float,
@@ -64,6 +74,12 @@ def command(
         raise click.UsageError("--guarded: a bond with a passkey needs one. Next: add --passkey 123456")
     if tags + find_me == 0:
         raise click.UsageError("there is no tag to emulate. Next: --tags 1, or --find-me 1")
+    try:
+        scenario = None if scenario_file is None else load_scenario(scenario_file)
+    except ScenarioError as exc:
+        raise click.UsageError(str(exc)) from exc
+    if scenario is not None and not any(person.smart_tag for person in scenario.person):
+        raise click.UsageError(f"--scenario {scenario_file}: nobody in it carries a smart tag")
     with _key_folder(keys) as folder:
         plan = AirPlan(
             tags=tags,
@@ -76,6 +92,8 @@ def command(
             passkey=passkey,
             guarded=guarded,
             capture=capture,
+            scenario=scenario,
+            speed=speed,
         )
         try:
             asyncio.run(_run(plan, as_json))
