@@ -60,13 +60,14 @@ async def put_victim(
     name: str = "tag-1",
     *,
     key: bytes | None = TAG_KEY,
+    beacon_key: bytes | None = None,
     passkey: int | None = None,
     guarded: bool = False,
     seed: int = 1,
 ) -> VictimTag:
     """Put a protected person's tag on the bench."""
     firmware = SmartTagFirmware(
-        SmartTagConfig(start_utc_ns=time.time_ns(), tag_key=key, beacon_key=BEACON_KEY, seed=seed)
+        SmartTagConfig(start_utc_ns=time.time_ns(), tag_key=key, beacon_key=beacon_key, seed=seed)
     )
     tag = VictimTag(
         bench.air,
