@@ -111,6 +111,11 @@ class AirController(Controller):
     def _listen(self) -> None:
         self.air.listen(self, self.le_scan_enable or self.pending_le_connection is not None)
 
+    def send_hci_packet(self, packet: hci.HCI_Packet) -> None:
+        """Hand a packet to the host; bumble would put each into words first, which costs as much as all else."""
+        if self.host:
+            asyncio.get_running_loop().call_soon(self.host.on_packet, bytes(packet))
+
     # --- hearing ------------------------------------------------------------------------------------------------
 
     def on_air_advert(self, sender: "AirController", event: AdvertEvent, rssi_dbm: int) -> None:
