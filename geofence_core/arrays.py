@@ -36,8 +36,10 @@ def expand(start: I64 | I32, count: I64) -> tuple[I64, I64]:
     """
     owner = np.arange(count.size, dtype=np.int64).repeat(count)
     first = count.cumsum() - count
-    index: I64 = (start - first).take(owner)
-    index += np.arange(owner.size)
+    shift = start - first
+    index = np.arange(owner.size)
+    # Ranges one after the other, as all wearers in their order are, need no look at each.
+    index += shift[0] if shift.size and (shift == shift[0]).all() else shift.take(owner)
     return owner, index
 
 
@@ -93,8 +95,8 @@ def even(n: int, limit: int) -> Iterator[slice]:
 
 def float_column(values: npt.ArrayLike, name: str, size: int | None = None) -> F64:
     """Return ``values`` as a float64 (N,) array; a scalar becomes (1,)."""
-    column = np.atleast_1d(np.asarray(values, dtype=np.float64))
-    return _checked(column, name, size)
+    column = np.asarray(values, dtype=np.float64)
+    return _checked(column if column.ndim else column.reshape(1), name, size)
 
 
 def int_column(values: npt.ArrayLike, name: str, size: int | None = None) -> I64:

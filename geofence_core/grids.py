@@ -32,11 +32,14 @@ answer; further out the plane of the zone would err by more than 2 mm per 100 m.
 CELLS_PER_EDGE_ALONE = 24.0
 """Where a table has one zone only, memory is no matter."""
 
+CELLS_ALONE = 1 << 14
+"""Least cells of the grid of a table's only zone: 100 kB, which the second-level cache holds, and 20 ms to build."""
+
 LEVELS_LIMIT = 9
 """Most splits of a grid, 262,144 cells: 2 MB."""
 
 FEW = 2
-"""A cell with this many edges is not split for its own sake."""
+"""A cell with this many edges is not split for its own sake, unless its zone is the only one."""
 
 FAR_LIMIT_DEG = 1.0
 """Lower bounds of far zones grow up to this many degrees from the box; degree. Within 1.5 degrees of a box no parallel
@@ -112,7 +115,8 @@ def _build(edges: EdgeTable, band_m: float, margin_m: F64, cells_per_edge: float
     west, east = np.where(ok, edges.west_deg - dlon, 0.0), np.where(ok, edges.east_deg + dlon, 0.0)
     south, north = np.where(ok, edges.south_deg - dlat, 0.0), np.where(ok, edges.north_deg + dlat, 0.0)
     count = edges.number.astype(np.int64)
-    levels = np.clip(np.round(0.5 * np.log2(np.maximum(cells_per_edge * count, 1.0))), 0, LEVELS_LIMIT).astype(np.int64)
+    cells = np.maximum(cells_per_edge * count, CELLS_ALONE if alone else 1)
+    levels = np.clip(np.round(0.5 * np.log2(cells)), 0, LEVELS_LIMIT).astype(np.int64)
     levels[count <= FEW] = np.minimum(levels[count <= FEW], 3)
     levels[~ok] = 0
     size = np.int64(1) << levels
@@ -126,7 +130,8 @@ def _build(edges: EdgeTable, band_m: float, margin_m: F64, cells_per_edge: float
     lattice = Lattice(west, south, east - west, north - south)
     zone = indices(ok & (count > 0))
     none = np.zeros(zone.size, dtype=np.int64)
-    how = Splitting(levels=levels, floor=np.zeros(n, dtype=np.int64), few=FEW, band_m=band_m, drop_out=False)
+    floor, few = np.zeros(n, dtype=np.int64), 1 if alone else FEW
+    how = Splitting(levels=levels, floor=floor, few=few, band_m=band_m, drop_out=False)
     found = split(edges, lattice, zone, none, none, none, how)
     base = np.concatenate([[0], np.cumsum(size * size)]).astype(np.int64)
     start, number, side = _paint(found, levels, base)

@@ -281,14 +281,15 @@ class ZoneIndex:
         give_back(work)
         return out
 
-    def dense_inside(self, places: Places) -> Bool:
-        """Whether each zone holds each fix; bool (N, Z)."""
-        n, zones = places.lat_deg.size, len(self.shapes)
-        if n * zones <= FEW_PAIRS and self._is_plain:
-            found: Bool = shapely.intersects_xy(
-                self.drawn.all_prepared, places.lon_deg[:, None], places.lat_deg[:, None]
-            )
+    def dense_inside(self, lat_deg: F64, lon_deg: F64) -> Bool:
+        """Whether each zone holds each fix, positions as they were given; bool (N, Z)."""
+        n, zones = lat_deg.size, len(self.shapes)
+        # Plain zones reach neither the antimeridian nor beyond a pole: only longitudes may need to be wrapped.
+        few = 0 < n * zones <= FEW_PAIRS and self._is_plain
+        if few and np.fmax.reduce(lon_deg) < 180.0 and np.fmin.reduce(lon_deg) >= -180.0:
+            found: Bool = shapely.intersects_xy(self.drawn.all_prepared, lon_deg[:, None], lat_deg[:, None])
             return found
+        places = places_of(lat_deg, lon_deg)
         if zones == 1 and not self.other.size and _all_present(places):
             work = borrow()
             column = column_inside(self.edges, self.inside_grid, self.drawn, places, 0, work)

@@ -313,8 +313,8 @@ class ZoneTable:
         -------
         bool (N, Z); True on the boundary; False for NaN. Equals ``signed_distance_m(...) <= 0``.
         """
-        at = _places(lat_deg, lon_deg)
-        return self._zone_index.dense_inside(at)
+        lat = float_column(lat_deg, "lat_deg")
+        return self._zone_index.dense_inside(lat, float_column(lon_deg, "lon_deg", lat.size))
 
     def containing(self, lat_deg: npt.ArrayLike, lon_deg: npt.ArrayLike) -> FixZoneIds:
         """Return only the zones each fix is in, without distances; never an (N, Z) array.
