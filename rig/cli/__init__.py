@@ -27,6 +27,7 @@ VERBS: dict[str, str] = {
 _EXTRA_OF = {
     "bokeh": "rig",
     "bumble": "rig",
+    "cbor2": "rig",
     "geographiclib": "rig",
     "pyproj": "rig",
     "aioesphomeapi": "esphome",

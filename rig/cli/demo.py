@@ -128,7 +128,8 @@ def _run(
         ("simulated", "tags, positions and radio are emulated; bridge, broker and subscriber are real"),
     ]
     write_page(
-        build_report(scenario, settings, record, judgement, warnings, hops, facts), settings.folder / "report.html"
+        build_report(scenario, settings, record, judgement, warnings, hops, kept, facts),
+        settings.folder / "report.html",
     )
     data = summary(settings, record, judgement, warnings, hops, problems)
     (settings.folder / "summary.json").write_text(json.dumps(data, indent=1) + "\n")

@@ -250,7 +250,7 @@ def _warning_table(warnings: Sequence[WarningMatch]) -> Table:
     return table
 
 
-WARNING_HEADS: Final = ("tag", "what", "why", "owed", "done", "provider told", "she pressed", "verdict")
+WARNING_HEADS: Final = ("tag", "what", "why", "owed", "done", "provider told", "told she pressed", "verdict")
 
 
 def warning_row(match: WarningMatch) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import shapely
@@ -32,6 +33,7 @@ def build_report(
     judgement: Judgement,
     warnings: Sequence[WarningMatch],
     hops: Sequence[Percentiles],
+    kept: Sequence[bool],
     facts: list[tuple[str, str]],
 ) -> Report:
     """Gather all that the page shows."""
@@ -39,7 +41,10 @@ def build_report(
     matched = {m.received.index: m for m in judgement.matches if m.received is not None}
     owed = [m for m in judgement.matches if m.expected.required or m.received is not None]
     lanes = list(dict.fromkeys(_lane(m.expected, names) for m in sorted(owed, key=lambda m: m.expected.earliest_s)))
-    marks = [_mark(scenario, record, seen, matched.get(seen.index), names) for seen in record.alerts]
+    marks = [
+        replace(_mark(scenario, record, seen, matched.get(seen.index), names), kept=kept[seen.index])
+        for seen in record.alerts
+    ]
     lanes += [mark.lane for mark in marks if mark.lane not in lanes]
     return Report(
         title=scenario.title,
@@ -57,8 +62,13 @@ def build_report(
         states=[
             *_states([m.expected for m in owed if m.expected.required], names, scenario.duration_s),
             *_felt(record.felt, scenario.duration_s),
+            *_outages(scenario),
         ],
-        lanes=list(dict.fromkeys([*lanes, *(_felt_lane(felt.tag) for felt in record.felt)])),
+        lanes=list(
+            dict.fromkeys(
+                [*lanes, *(_felt_lane(felt.tag) for felt in record.felt), *(bar.lane for bar in _outages(scenario))]
+            )
+        ),
         hop_names=HOPS,
         hops=[(row.name, row.count, row.p50_ms, row.p99_ms) for row in hops],
         rows=_rows(judgement, record, names),
@@ -196,6 +206,13 @@ def _felt(log: Sequence[Felt], duration_s: float) -> list[State]:
                     )
                 )
     return states
+
+
+def _outages(scenario: Scenario) -> list[State]:
+    return [
+        State(lane="no broker", text="the broker is gone", from_s=o.at_s, to_s=o.at_s + o.lasts_s, grade=3)
+        for o in scenario.broker_outage
+    ]
 
 
 def _people(scenario: Scenario, record: RunRecord) -> list[PersonPath]:

@@ -87,8 +87,8 @@ def timeline_figure(report: Report) -> Any:
 
 
 def latency_figure(report: Report) -> Any:
-    """Draw one bar per alert, hop by hop."""
-    alerts = [a for a in report.alerts if not all(math.isnan(v) for v in a.hops_ms)]
+    """Draw one bar per alert, hop by hop; without those that waited for a broker that was gone."""
+    alerts = [a for a in report.alerts if not (a.kept or all(math.isnan(v) for v in a.hops_ms))]
     names = [f"{a.number}  {a.name} · {a.phase}" for a in reversed(alerts)]
     plot = bare_plot(
         height=120 + 24 * max(1, len(names)), y_range=names, x_axis_label="milliseconds from the tag's write"

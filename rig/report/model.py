@@ -41,7 +41,10 @@ class RingShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertMark:
-    """One received alert. ``number`` is its place in the order of arrival; ``lane`` is its row in the timeline."""
+    """One received alert. ``number`` is its place in the order of arrival; ``lane`` is its row in the timeline.
+
+    ``kept``: it waited for a broker that was gone, so its latency says nothing of the bridge.
+    """
 
     number: int
     lane: str
@@ -57,6 +60,7 @@ class AlertMark:
     total_ms: float
     verdict: Verdict
     note: str
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,7 +57,8 @@ were raised. Numbers are those of the table below; point at a mark for more.</p>
 Triangles: raised or updated; squares: cleared, as the subscriber got them.</p>{places["timeline"]}</section>
 <section><h2>Alerts</h2>{_alert_table(report)}</section>
 {_warning_section(report)}
-<section><h2>Latency by alert</h2><p class=note>Real time, all on one machine's monotonic clock.</p>{latency}</section>
+<section><h2>Latency by alert</h2><p class=note>Real time, all on one machine's monotonic clock; without
+alerts that waited for a broker that was gone.</p>{latency}</section>
 <div class=pair><section><h2>Latency by hop</h2>{_hop_table(report)}</section>
 <section><h2>This run</h2>{_fact_table(report)}</section></div>
 </main>{script}</body></html>

@@ -80,8 +80,8 @@ WARNED = WarningMatch(owed=OWED, done_at_s=184, told_at_s=184)
 def page(scenario: Scenario, expected: list[ExpectedAlert], record: RunRecord, *warnings: WarningMatch) -> str:
     settings = DemoSettings(folder=Path("runs/demo-1"), speed=10)
     judgement = judge(expected, [seen.alert for seen in record.alerts], allowance_s=10)
-    hops = percentiles(record.times)
-    return render(build_report(scenario, settings, record, judgement, warnings, hops, [("seed", "17")]))
+    hops, kept = percentiles(record.times), [False] * len(record.alerts)
+    return render(build_report(scenario, settings, record, judgement, warnings, hops, kept, [("seed", "17")]))
 
 
 def test_the_page_asks_nobody_for_anything(story: tuple[Scenario, list[ExpectedAlert]]) -> None:
