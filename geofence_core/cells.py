@@ -226,8 +226,12 @@ def _pruned(
     slack = PRUNE_SLACK * (1.0 + hx + hy + nearest)
     np.conjugate(unit, out=unit)
     to *= unit
-    to /= d + 1e-300
-    across_x, across_y = to.real * hx.take(own), to.imag * hy.take(own)
+    per_metre = 1.0 / (d + 1e-300)
+    across_x, across_y = hx.take(own), hy.take(own)
+    across_x *= per_metre
+    across_x *= to.real
+    across_y *= per_metre
+    across_y *= to.imag
     for sign in (1, -1):
         sway = across_x + sign * across_y
         corner = (hx + 1j * sign * hy) * along_best
@@ -235,15 +239,19 @@ def _pruned(
         keep |= d - sway < (_gap(to_best - corner, length) + slack).take(own)
     rows = np.flatnonzero(keep)
     inside, unsure = _side_of_best(edges, to_best, length, best)
-    kept = np.diff(np.searchsorted(rows, first), append=rows.size)
+    kept = np.add.reduceat(keep, first, dtype=np.int64)
     return nearest, inside, unsure, kept, candidate.take(rows)
 
 
 def _gap(to: C128, length: F64) -> F64:
     """Distance to edges of points given along and across them; metre."""
-    along = to.real - np.clip(to.real, 0.0, length)
-    d: F64 = np.sqrt(along * along + to.imag * to.imag)
-    return d
+    along = to.real.copy()
+    held = np.minimum(along, length)
+    np.maximum(held, np.zeros(held.size), out=held)
+    along -= held
+    along *= along
+    along += to.imag * to.imag
+    return np.sqrt(along, out=along)
 
 
 def _side_of_best(edges: EdgeTable, to: C128, length: F64, edge: I64) -> tuple[Bool, Bool]:
