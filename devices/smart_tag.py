@@ -229,6 +229,7 @@ class SmartTag:
             may_forget=self._may_forget,
             pair_from_mono_ns=self._pair_from_mono_ns,
             on_value=self._hear_value,
+            on_answer=self._hear_answer,
         )
         self._counts.connected += 1
         self._came_up(session.profile.describe())
@@ -324,7 +325,7 @@ class SmartTag:
 
     def _hear_value(self, report: BleReport | Reject, stamps: Stamps) -> None:
         self._counts.values += 1
-        self._tell_presence(self._presence.hear_link(stamps.t_rx_mono_ns), stamps)
+        self._hear_answer(stamps)
         match report:
             case Reject():
                 self._counts.rejects += 1
@@ -338,6 +339,9 @@ class SmartTag:
         self._lane_changed.set()
         self._update_urgency()
         self._emit(report, stamps)
+
+    def _hear_answer(self, stamps: Stamps) -> None:
+        self._tell_presence(self._presence.hear_link(stamps.t_rx_mono_ns), stamps)
 
     def _tell_presence(self, event: PresenceEvent | None, stamps: Stamps) -> None:
         self._presence_changed.set()

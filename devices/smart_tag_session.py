@@ -91,6 +91,7 @@ class TagSession:
         may_forget: bool,
         pair_from_mono_ns: int,
         on_value: Callable[[BleReport | Reject, Stamps], None],
+        on_answer: Callable[[Stamps], None],
     ) -> None:
         self.profile: TagProfile = read_profile(link.characteristics)
         self.ending: str | None = None
@@ -112,6 +113,7 @@ class TagSession:
         self._may_forget = may_forget
         self._pair_from_mono_ns = pair_from_mono_ns
         self._on_value = on_value
+        self._on_answer = on_answer
         self._linked_mono_ns = clock.mono_ns()
         self._owes_warning = False
         self._guarded: list[Source] = []
@@ -241,13 +243,16 @@ class TagSession:
                 await self._secure(on_detail)
 
     async def _feel_pulse(self) -> None:
-        """Read something; a refusal is an answer too."""
-        if self.profile.pulse is None:
-            return
-        with contextlib.suppress(AttRefusedError, LinkAuthError):
-            data = await self._read(self.profile.pulse)
-            if self.profile.state is not None:
-                self._take(self.profile.state.decode, data)
+        """Read something; a refusal is an answer too. Of a tag that has nothing to read, the link itself is the answer.
+
+        A tag on a link advertises nothing: without this, one that says nothing by itself would seem to be gone.
+        """
+        if self.profile.pulse is not None:
+            with contextlib.suppress(AttRefusedError, LinkAuthError):
+                data = await self._read(self.profile.pulse)
+                if self.profile.state is not None:
+                    self._take(self.profile.state.decode, data)
+        self._on_answer(stamps_now(self._clock))
 
     # Security
 

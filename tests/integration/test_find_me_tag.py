@@ -8,7 +8,7 @@ from rig.ble.bench import BleBench
 from rig.ble.find_me_tag import FindMeTag
 from rig.ble.firmware.find_me import FindMeFirmware
 from tests.ble_support import ble_bench, until
-from tests.devices.smart_tag_bench import CALM, CLOCK, INTERVAL_S, command, following
+from tests.devices.smart_tag_bench import CALM, CLOCK, FAST, INTERVAL_S, command, following
 
 __all__ = ["ble_bench"]
 
@@ -74,3 +74,15 @@ async def test_a_constant_advertisement_is_enough_to_find_it_and_its_link_to_kee
         await ble_bench.clear("out_of_range", tag="find-me")
         await followed.up()
     assert [event.present for event in followed.reports(PresenceEvent)] == [True, False, True]
+
+
+async def test_a_tag_that_says_nothing_on_its_link_is_present_as_long_as_it_answers(ble_bench: BleBench) -> None:
+    await put(ble_bench)
+    async with following(TARGET) as followed:
+        await followed.up()
+        # On a link it advertises nothing, and its battery does not change: only what is asked proves that it is there.
+        long_enough_ns = CLOCK.mono_ns() + round(2 * FAST.presence_s * 1e9)
+        await followed.says(
+            lambda: (followed.driver.health.last_rx_mono_ns or 0) > long_enough_ns, "an answer after the limit"
+        )
+    assert [event.present for event in followed.reports(PresenceEvent)] == [True]
