@@ -83,6 +83,7 @@ class Delivery:
         self._next_id = first_warn_id % WARN_IDS
         self._known: OrderedDict[int, _Issued] = OrderedDict()
         self._current: _Issued | None = None
+        self._owed: dict[str, WarnLevel] = {}
         self._unwarned: dict[str, WarnLevel] = {}
         self._confirm_due: int | None = None
         self._answer_due: int | None = None
@@ -137,10 +138,16 @@ class Delivery:
             t_rx_mono_ns=on.stamps.t_rx_mono_ns,
             t_asked_mono_ns=on.now_mono_ns,
         )
+        due_mono_ns = on.now_mono_ns + self._policy.confirm_limit_ns
+        if self._confirm_due is not None and self._is_danger(self._current) and self._is_danger(issued):
+            # She waits since the first of them: warnings that overtake each other must not put off the news of it.
+            due_mono_ns = min(due_mono_ns, self._confirm_due)
+        if self._is_danger(issued):
+            self._owed[target.cause.wearer] = target.level
         self._current = self._known[issued.warn_id] = issued
         while len(self._known) > MAX_REMEMBERED:
             self._known.popitem(last=False)
-        self._confirm_due = on.now_mono_ns + self._policy.confirm_limit_ns
+        self._confirm_due = due_mono_ns
         self._repeat_due = self._retry_due = None
         command = WarnCommand(
             warn_id=issued.warn_id, level=target.level, pattern=self._pattern(target), text=target.text
@@ -149,6 +156,10 @@ class Delivery:
             Ask(person=self._person, smart_tag=self._smart_tag, command=command),
             self._step(issued, WarningStep.ASKED, on),
         ]
+
+    @staticmethod
+    def _is_danger(issued: _Issued | None) -> bool:
+        return issued is not None and issued.target.cause.kind not in _CAN_WAIT
 
     def _pattern(self, target: Target) -> WarnPattern:
         match target.cause.kind:
@@ -202,8 +213,16 @@ class Delivery:
         return found
 
     def _has_arrived(self, issued: _Issued, on: Occasion) -> None:
-        if issued is not self._current:
+        current = self._current
+        if current is not None and issued is not current:
+            if self._is_danger(issued):
+                # Warned of this, she waits for the newer one only, and since that was asked.
+                if self._owed.get(issued.target.cause.wearer, issued.target.level) <= issued.target.level:
+                    self._owed.pop(issued.target.cause.wearer, None)
+                if self._confirm_due is not None:
+                    self._confirm_due = current.t_asked_mono_ns + self._policy.confirm_limit_ns
             return
+        self._owed.clear()
         self._confirm_due = self._retry_due = None
         self._retries = 0
         if not issued.target.wants_answer or self._is_answered:
@@ -262,10 +281,10 @@ class Delivery:
     # Alerts
 
     def _not_warned(self, issued: _Issued, reason: str, on: Occasion) -> list[Outcome]:
-        target = issued.target
-        if target.cause.kind in _CAN_WAIT:
+        """Tell of everybody whom she should know of and does not: a warning may have taken another's place."""
+        if not self._is_danger(issued):
             return []
-        self._unwarned[target.cause.wearer] = target.level
+        self._unwarned |= self._owed
         return [
             Word(
                 person=self._person,
@@ -273,9 +292,10 @@ class Delivery:
                 raised=True,
                 reason=reason,
                 on=on,
-                about=target.cause.wearer,
-                level=target.level.name.lower(),
+                about=wearer,
+                level=level.name.lower(),
             )
+            for wearer, level in self._owed.items()
         ]
 
     def forget_all_unwarned(self, reason: str, on: Occasion) -> list[Outcome]:
@@ -284,6 +304,7 @@ class Delivery:
 
     def forget_unwarned(self, wearer: str, reason: str, on: Occasion) -> list[Outcome]:
         """Clear "not warned" about a wearer: she is warned now, or there is nothing to warn of."""
+        self._owed.pop(wearer, None)
         level = self._unwarned.pop(wearer, None)
         if level is None:
             return []

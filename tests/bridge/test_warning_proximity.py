@@ -349,3 +349,39 @@ def test_warning_that_outlives_its_cause_speaks_of_who_is_left(tmp_path: Path) -
     bench.give_up(WarnLoss.REFUSED)
     bench.near(3000)
     assert UNWARNED not in bench.active("protected/her")
+
+
+def test_warnings_that_overtake_each_other_do_not_put_off_the_news_that_none_arrives(bench: WarningBench) -> None:
+    bench.near(900, 400, 40, 400, 900, 400)
+    assert len(bench.asked) == 6
+    assert bench.life_of(UNWARNED) == [("Alert", "notice", "Severe")]
+    assert bench.of_kind(UNWARNED, "protected/her")[0]["reason"] == "no word from the tag within 5 s"
+
+
+def test_a_warning_that_arrived_gives_the_next_one_its_own_time(bench: WarningBench) -> None:
+    bench.near(900)
+    first = bench.asked[-1]
+    bench.wait(3)
+    bench.near(400)
+    bench.tag_event(TagEventKind.WARN_STARTED, first.command.warn_id)
+    bench.wait(3)
+    assert bench.life_of(UNWARNED) == []
+    bench.wait(3)
+    assert bench.life_of(UNWARNED) == [("Alert", "alarm", "Extreme")]
+
+
+def test_a_warning_whose_place_another_man_took_is_not_forgotten_when_he_leaves(tmp_path: Path) -> None:
+    bench = WarningBench(tmp_path, extra=SECOND_WEARER)
+    bench.near(3000)
+    bench.near(3000, wearer="tag-2")
+    bench.near(400, wearer="tag-2")
+    bench.near(400)
+    bench.wait(6)
+    for ask in bench.asked:
+        bench.give_up(WarnLoss.OUT_OF_RANGE, ask)
+    assert [kind for kind, *_ in bench.life_of(UNWARNED)].count("Alert") == 2
+    bench.near(3000)
+    # Nobody has told her of the other, who is still there.
+    assert [kind for kind, *_ in bench.life_of(UNWARNED)].count("Cancel") == 1
+    bench.near(3000, wearer="tag-2")
+    assert [kind for kind, *_ in bench.life_of(UNWARNED)].count("Cancel") == 2
