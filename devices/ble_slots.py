@@ -20,10 +20,13 @@ class Urgency(IntEnum):
     """Who goes first; the lower value."""
 
     ALARM = 0
-    """A warning waits or stands."""
+    """An alarm waits or stands."""
     SOS = 1
     """The person has pressed the button."""
-    ROUTINE = 2
+    NOTICE = 2
+    """A lesser warning, or the end of one, has not reached the tag. Once shown it needs no place: cover may be lost for
+    many people at once, who must not hold all places against one alarm."""
+    ROUTINE = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +76,8 @@ class SlotPlan:
 def plan_slots(claims: Iterable[Claim], *, n_slots: int, now_mono_ns: int, min_hold_ns: int = MIN_HOLD_NS) -> SlotPlan:
     """Decide who connects, and who gives way.
 
-    Alarm first, then SOS, then the tag that has been without a connection longest. A connection gives way only where
-    all places are taken: to a more urgent tag at once, to one of its own urgency after ``min_hold_ns``, never to a less
+    By urgency, then the tag that has been without a connection longest. A connection gives way only where all places
+    are taken: to a more urgent tag at once, to one of its own urgency after ``min_hold_ns``, never to a less
     urgent one. An attempt under way gives way to a more urgent tag at once.
     """
     claims = list(claims)

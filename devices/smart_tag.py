@@ -85,7 +85,6 @@ class SmartTag:
         self._timing = timing or TagTiming()
         self._backoff = Backoff(rng or random.Random(), first_ns=FIRST_BACKOFF_NS, cap_ns=LAST_BACKOFF_NS)
         self._lane = WarnLane(device_id, patience_s=self._timing.patience_s, ack_s=self._timing.ack_s)
-        self._lane_changed = asyncio.Event()
         self._presence = PresenceWatch(limit_ns=round(self._timing.presence_s * 1e9))
         self._presence_changed = asyncio.Event()
         self._counts = RadioCounts()
@@ -162,7 +161,6 @@ class SmartTag:
             )
             raise WarnLostError(text, WarnLoss.NOT_RUNNING)
         answer = self._lane.ask(command, self._clock.mono_ns())
-        self._lane_changed.set()
         self._update_urgency()
         if self._link is not LinkState.UP:
             self._backoff.reset()
@@ -336,7 +334,6 @@ class SmartTag:
                 self._lane.hear_event(report, stamps.t_rx_mono_ns)
             case _:
                 pass
-        self._lane_changed.set()
         self._update_urgency()
         self._emit(report, stamps)
 
@@ -351,7 +348,7 @@ class SmartTag:
     def _update_urgency(self) -> None:
         if self._seat is not None:
             calm = Urgency.SOS if self._has_sos else Urgency.ROUTINE
-            self._seat.set_urgency(Urgency.ALARM if self._lane.is_urgent else calm)
+            self._seat.set_urgency(min(self._lane.urgency, calm))
 
     def _emit(self, report: BleReport | Reject | LinkEvent | PresenceEvent, stamps: Stamps) -> None:
         try:
@@ -379,15 +376,17 @@ class SmartTag:
 
     async def _watch_warnings(self) -> None:
         while True:
-            self._lane_changed.clear()
+            self._lane.changed.clear()
+            # What is written or refused changes both: how much depends on a connection, and what is due when.
+            self._update_urgency()
             due_mono_ns = self._lane.next_due_mono_ns
             if due_mono_ns is None:
-                await self._lane_changed.wait()
+                await self._lane.changed.wait()
                 continue
             delay_s = (due_mono_ns - self._clock.mono_ns()) / 1e9
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(delay_s, 0)):
-                    await self._lane_changed.wait()
+                    await self._lane.changed.wait()
             self._lane.expire(self._clock.mono_ns())
 
 

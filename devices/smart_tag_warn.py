@@ -9,6 +9,7 @@ import asyncio
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from devices.ble_slots import Urgency
 from devices.errors import WarnLoss, WarnLostError
 from protocols.ble.smart_tag import WarnCommand, WarnLevel
 from protocols.reports import TagEvent, TagEventKind, TagMode, TagState
@@ -82,6 +83,13 @@ class WarnLane:
     name : str
         Names the tag in messages.
     patience_s, ack_s : float
+
+    Attributes
+    ----------
+    to_write, to_check : asyncio.Event
+        A warning waits to be written; the state is to be read.
+    changed : asyncio.Event
+        ``next_due_mono_ns`` and ``urgency`` may have changed.
     """
 
     def __init__(
@@ -90,6 +98,7 @@ class WarnLane:
         self.counts = WarnCounts()
         self.to_write = asyncio.Event()
         self.to_check = asyncio.Event()
+        self.changed = asyncio.Event()
         self._name = name
         self._patience_ns = round(patience_s * 1e9)
         self._ack_ns = round(ack_s * 1e9)
@@ -109,11 +118,13 @@ class WarnLane:
         return self._standing
 
     @property
-    def is_urgent(self) -> bool:
-        """Whether a connection is needed for a warning: one stands, or its end has not been told."""
+    def urgency(self) -> Urgency:
+        """How much depends on a connection for what stands."""
         if self._standing is None:
-            return False
-        return self._standing.level > WarnLevel.STAND_DOWN or self._phase is not _Phase.SHOWN
+            return Urgency.ROUTINE
+        if self._standing.level >= WarnLevel.ALARM:
+            return Urgency.ALARM
+        return Urgency.ROUTINE if self._phase is _Phase.SHOWN else Urgency.NOTICE
 
     @property
     def next_due_mono_ns(self) -> int | None:
@@ -144,6 +155,7 @@ class WarnLane:
             self._phase = _Phase.UNSENT
         self.to_check.clear()
         self.to_write.set()
+        self.changed.set()
         return answer
 
     # The connection
@@ -165,6 +177,7 @@ class WarnLane:
 
     def link_is_down(self) -> None:
         """Take note of its end."""
+        self.changed.set()
         self._is_linked = False
         self.to_write.clear()
         self.to_check.clear()
@@ -183,6 +196,7 @@ class WarnLane:
 
     def written(self, command: WarnCommand, now_mono_ns: int, *, will_answer: bool) -> None:
         """Take note that the tag has taken a write; ``will_answer``: it is a tag that says when it warns."""
+        self.changed.set()
         self.counts.written += 1
         self._t_written_mono_ns[command.warn_id] = now_mono_ns
         if command is not self._standing:
@@ -201,6 +215,7 @@ class WarnLane:
 
     def refused(self, command: WarnCommand, detail: str) -> None:
         """Take note that the tag refused a write."""
+        self.changed.set()
         if command is not self._standing:
             self._phase = _Phase.UNSENT
             self.to_write.set()
@@ -212,6 +227,7 @@ class WarnLane:
 
     def hear_event(self, event: TagEvent, t_rx_mono_ns: int) -> None:
         """Take an event of the tag."""
+        self.changed.set()
         if event.kind is TagEventKind.REBOOTED:
             self._was_rewritten_on_link = False
             self._write_again()
@@ -226,6 +242,7 @@ class WarnLane:
         standing = self._standing
         if standing is None:
             return
+        self.changed.set()
         stands_down = standing.level is WarnLevel.STAND_DOWN
         is_quiet = state.own_warning or state.state not in (TagMode.WARNING, TagMode.ACKNOWLEDGED)
         agrees = is_quiet if stands_down else state.warn_id == standing.warn_id

@@ -31,9 +31,15 @@ def test_longest_unlinked_connects_first() -> None:
     assert plan(waiting("a", unlinked_s=3), waiting("b", unlinked_s=9)).connect == "b"
 
 
-def test_alarm_goes_before_sos_before_the_longest_unlinked() -> None:
-    claims = [waiting("a", unlinked_s=99), waiting("b", Urgency.SOS), waiting("c", Urgency.ALARM)]
-    assert plan(*claims).connect == "c"
+def test_alarm_goes_before_sos_before_a_notice_before_the_longest_unlinked() -> None:
+    claims = [
+        waiting("a", unlinked_s=99),
+        waiting("b", Urgency.NOTICE, unlinked_s=9),
+        waiting("c", Urgency.SOS),
+        waiting("d", Urgency.ALARM),
+    ]
+    assert plan(*claims).connect == "d"
+    assert plan(*claims[:3]).connect == "c"
     assert plan(*claims[:2]).connect == "b"
 
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from devices.ble_slots import Urgency
 from devices.errors import WarnLoss, WarnLostError
 from devices.smart_tag_warn import WarnLane, WarnReceipt
 from protocols.ble.smart_tag import WarnCommand, WarnLevel, WarnPattern, WarnText
@@ -164,7 +165,7 @@ async def test_away_for_longer_than_the_patience_is_out_of_range_and_still_deliv
     assert lost_as(answer) is WarnLoss.OUT_OF_RANGE and not later.done()
     lane.expire(14 * S)
     assert lost_as(later) is WarnLoss.OUT_OF_RANGE
-    assert lane.is_urgent
+    assert lane.urgency is Urgency.ALARM
     assert lane.link_is_up()
     assert write(lane, 60) == command(8)
 
@@ -244,13 +245,13 @@ async def test_what_the_tag_forgot_is_written_again_once_per_link(lane: WarnLane
 async def test_standing_down_is_shown_by_a_quiet_tag(lane: WarnLane) -> None:
     lane.link_is_up()
     answer = lane.ask(command(8, WarnLevel.STAND_DOWN), 0)
-    assert lane.is_urgent
+    before = lane.urgency
     write(lane, 1)
     lane.hear_state(state(7, TagMode.WARNING), 2 * S)
     assert not answer.done()
     lane.hear_state(state(7, TagMode.WARNING, own_warning=True), 3 * S)
     assert answer.result().confirmed
-    assert not lane.is_urgent
+    assert (before, lane.urgency) == (Urgency.NOTICE, Urgency.ROUTINE)
 
 
 async def test_the_end_of_the_driver_ends_all_waiting(lane: WarnLane) -> None:
@@ -267,3 +268,28 @@ async def test_one_who_no_longer_waits_takes_nothing_from_the_warning(lane: Warn
     assert lane.next_due_mono_ns is None
     assert lane.link_is_up()
     assert write(lane, 1) == command(7)
+
+
+async def test_a_notice_that_was_shown_needs_no_place_and_an_alarm_keeps_its_own(lane: WarnLane) -> None:
+    lane.link_is_up()
+    for warn_id, level, waits, shown in (
+        (1, WarnLevel.NOTICE, Urgency.NOTICE, Urgency.ROUTINE),
+        (2, WarnLevel.ALARM, Urgency.ALARM, Urgency.ALARM),
+    ):
+        lane.ask(command(warn_id, level), 0)
+        assert lane.urgency is waits
+        write(lane, 1)
+        lane.hear_event(started(warn_id), 2 * S)
+        assert lane.urgency is shown
+
+
+async def test_whoever_waits_for_a_deadline_learns_that_it_moved(lane: WarnLane) -> None:
+    lane.link_is_up()
+    lane.ask(command(7), 0)
+    assert lane.next_due_mono_ns == round(PATIENCE_S * S)
+    lane.changed.clear()
+    write(lane, 1)
+    assert lane.changed.is_set() and lane.next_due_mono_ns == round((1 + ACK_S) * S)
+    lane.changed.clear()
+    lane.link_is_down()
+    assert lane.changed.is_set() and lane.next_due_mono_ns == round(PATIENCE_S * S)
