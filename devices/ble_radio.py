@@ -14,7 +14,7 @@ from typing import Self
 
 from devices.backoff import Backoff
 from devices.ble_finder import TagFinder
-from devices.ble_link import Advert, Link, RadioDoor
+from devices.ble_link import Advert, Link, RadioDoor, Scan
 from devices.ble_seat import Seat
 from devices.ble_slots import SLOTS_DEFAULT, plan_slots
 from devices.ble_target import BleTarget
@@ -211,13 +211,25 @@ class _Adapter:
                 self._set_up(False, str(exc))
                 await self._pause()
                 continue
+            except Exception as exc:  # noqa: BLE001 - told, and tried again
+                # Nobody waits for this task: if it ended here, no tag would be heard again and nobody would know why.
+                _log.critical("%s: an error that no library should raise", self._name, exc_info=exc)
+                self._set_up(False, f"{self._name}: {exc!r}")
+                await self._pause()
+                continue
             self._backoff.reset()
             self._set_up(True, f"{self._name} listens")
             try:
                 await asyncio.sleep(min(RECHECK_S, self._silence_s))
                 await self._until_silent_or_suspected()
             finally:
-                await scan.stop()
+                await self._end(scan)
+
+    async def _end(self, scan: Scan) -> None:
+        try:
+            await scan.stop()
+        except Exception as exc:  # noqa: BLE001 - told, and a new one is started
+            _log.critical("%s: a scan that cannot be ended", self._name, exc_info=exc)
 
     async def _pause(self) -> None:
         await self.clock.sleep_until(self.clock.mono_ns() + self._backoff.next_ns())

@@ -79,6 +79,11 @@ def parse_ble_target(text: str, *, folder: Path) -> BleTarget:
     passkey = _find_passkey(spec, folder)
     if passkey is not None and pair is not Pairing.MITM:
         raise spec.error("passkey_file is used with pair=mitm only. Next: add pair=mitm, or leave the passkey out")
+    adapter = _find_adapter(spec)
+    if pair is Pairing.MITM and passkey is None and adapter is not None and adapter.startswith(ESPHOME_SCHEME):
+        raise spec.error(
+            "pair=mitm: a proxy pairs with whoever answers, and keys would go there. Next: pair=none, or adapter=hci0"
+        )
     key = _read_key(spec, folder) if "key_file" in spec.options else None
     address = None
     if spec.target == ROLLING:
@@ -95,7 +100,7 @@ def parse_ble_target(text: str, *, folder: Path) -> BleTarget:
         text=spec.text,
         address=address,
         key=key,
-        adapter=_find_adapter(spec),
+        adapter=adapter,
         pair=pair,
         passkey=passkey,
     )

@@ -57,6 +57,7 @@ def test_remote_adapter(folder: Path) -> None:
         ("ble:rolling?key_file=tag.key&passkey_file=tag.passkey", "pair=mitm"),
         ("ble:rolling?key_file=tag.key&adapter=usb0", "expected hci0"),
         ("ble:rolling?key_file=tag.key&adapter=esphome://host", "host:port"),
+        ("ble:rolling?key_file=tag.key&pair=mitm&adapter=esphome://192.0.2.7:6053", "whoever answers"),
         ("ble:rolling?key_file=tag.key&adaptor=hci0", "did you mean 'adapter'"),
         ("bel:rolling?key_file=tag.key", "did you mean 'ble'"),
     ],
