@@ -41,8 +41,8 @@ contracts: $(STAMP)
 	@echo "==> import contracts"
 	@$(BIN)/lint-imports --no-cache
 
-# Two runs beside each other: the core's tests are arithmetic, the others mostly wait for processes.
-CORE_TESTS := tests/geofence_core tests/property
+# Two runs beside each other: these tests are arithmetic, the others mostly wait for processes.
+CORE_TESTS := tests/geofence_core tests/property tests/protocols tests/meta
 CORE_LOG   := .pytest-core.log
 
 tests: $(STAMP)
