@@ -190,6 +190,10 @@ class TagSession:
 
     async def _serve(self, on_detail: Callable[[str], None]) -> None:
         self._guarded = [source for source in self.profile.sources if not await self._follow(source)]
+        if self._guarded and self._target.pair is Pairing.NONE:
+            # It shows her warnings perhaps; her call and her button are not heard.
+            hidden = f"{len(self._guarded)} of its values are for a secured link only, her call perhaps among them"
+            on_detail(f"{self.profile.describe()}; {hidden}. Next: pair=mitm or pair=bond in its transport")
         await self._secure(on_detail)
         await self._read_information()
         self.is_set_up = True
@@ -262,10 +266,11 @@ class TagSession:
             return
         try:
             await self._pair()
-            await self._send_time()
-            await self._send_keys()
-        except AttRefusedError as exc:
-            on_detail(f"{self.profile.describe()}; {exc}")
+            for send in (self._send_time, self._send_keys):
+                try:
+                    await send()
+                except AttRefusedError as exc:
+                    on_detail(f"{self.profile.describe()}; {exc}")
         except LinkAuthError as exc:
             self.pair_failures += 1
             self._pair_from_mono_ns = self._pair_again_mono_ns()
