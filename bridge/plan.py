@@ -59,6 +59,15 @@ class Plan:
                 "policy.exit_margin_m is 0: at the edge of a ring every error of a receiver warns her anew. "
                 "Next: give it a few times the receivers' error, such as 15"
             )
+        keyed = {order.wearer for order in self.config.order if order.beacon_key_file is not None}
+        transport = {device.id: device.transport for device in self.devices}
+        found += [
+            f"smart tag {charge.smart_tag!r} is not given the key of the beacon of {charge.beacon_wearer!r}: keys go "
+            "to a tag with key_file, pair=mitm and a passkey only. Until it has it, it does not warn her by itself"
+            for charge in self.charges
+            if charge.beacon_wearer in keyed
+            and not all(part in transport[charge.smart_tag] for part in ("key_file=", "pair=mitm"))
+        ]
         return tuple(found)
 
 

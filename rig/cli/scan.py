@@ -115,7 +115,7 @@ def command(
     any specification string, such as socket://host:port. Nothing is sent, but opening a port raises its DTR line,
     which restarts some boards. Of Bluetooth tags the advertisements are heard; nothing is connected to.
 
-    Exit codes: 0 scanned, 2 usage, 3 a port that was named could not be opened.
+    Exit codes: 0 scanned, 2 usage, 3 a port or an adapter that was named could not be opened.
     """
     try:
         for path in paths:
@@ -135,7 +135,8 @@ def command(
         if heard is not None:
             parts.append(_bluetooth_text(heard))
         click.echo("\n\n".join(parts))
-    if paths and any(row.speaks is Speaks.UNAVAILABLE for row in rows):
+    has_named_port_failed = bool(paths) and any(row.speaks is Speaks.UNAVAILABLE for row in rows)
+    if has_named_port_failed or (adapter is not None and heard is not None and heard.problem is not None):
         sys.exit(ExitCode.BENCH_BROKEN)
 
 

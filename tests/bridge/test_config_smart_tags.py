@@ -202,8 +202,16 @@ def test_check_config_refuses_a_readable_secret(folder: Path) -> None:
 def test_rings_without_a_margin_are_warned_about(folder: Path) -> None:
     done = CliRunner().invoke(check_config, [str(write(folder, BASE))])
     assert "policy.exit_margin_m is 0" in done.stderr
-    done = CliRunner().invoke(check_config, [str(write(folder, BASE + "[policy]\nexit_margin_m = 15\n"))])
+    secured = BASE.replace("&adapter=hci0", "&pair=mitm")
+    done = CliRunner().invoke(check_config, [str(write(folder, secured + "[policy]\nexit_margin_m = 15\n"))])
     assert "warning" not in done.stderr
+
+
+def test_a_beacon_key_that_no_link_may_carry_is_warned_about(folder: Path) -> None:
+    for transport in ("ble:rolling?key_file=her.key", "ble:C0:DE:00:00:00:01?pair=mitm"):
+        text = BASE.replace("ble:rolling?key_file=her.key&adapter=hci0", transport)
+        done = CliRunner().invoke(check_config, [str(write(folder, text))])
+        assert "smart tag 'her' is not given the key of the beacon of 'tag'" in done.stderr
 
 
 def calibrate(folder: Path, *, tag: str = "tag", receiver: str = "her") -> str:

@@ -85,7 +85,7 @@ async def test_an_adapter_that_is_off_or_not_there_is_said_at_once(ble_bench: Bl
     assert absent.tags == off.tags == ()
 
 
-async def run_command(*arguments: str) -> str:
+async def run_command(*arguments: str, exit_code: int = 0) -> str:
     """Run the command in a process of its own, as it is run: its loop ends with it."""
     code = "from rig.cli import main; main()"
     process = await asyncio.create_subprocess_exec(
@@ -94,8 +94,12 @@ async def run_command(*arguments: str) -> str:
         stderr=asyncio.subprocess.PIPE,
     )
     out, err = await process.communicate()
-    assert process.returncode == 0, err.decode()
+    assert process.returncode == exit_code, err.decode()
     return out.decode()
+
+
+async def test_an_adapter_that_was_named_and_is_not_there_is_no_success(ble_bench: BleBench) -> None:
+    assert "Bluetooth not scanned: hci7" in await run_command("--adapter", "hci7", exit_code=3)
 
 
 async def test_the_command_prints_them(ble_bench: BleBench) -> None:
