@@ -245,7 +245,9 @@ class WarnLane:
         self.changed.set()
         stands_down = standing.level is WarnLevel.STAND_DOWN
         is_quiet = state.own_warning or state.state not in (TagMode.WARNING, TagMode.ACKNOWLEDGED)
-        agrees = is_quiet if stands_down else state.warn_id == standing.warn_id
+        # An idle tag has ended the warning by itself, after a long time without a link: the number is its last one.
+        shows = state.warn_id == standing.warn_id and state.state is not TagMode.IDLE
+        agrees = is_quiet if stands_down else shows
         if agrees and self._phase in (_Phase.WRITTEN, _Phase.CHECKING):
             self._shown(standing.warn_id, t_rx_mono_ns)
         elif not agrees and self._phase is _Phase.SHOWN and not self._was_rewritten_on_link:

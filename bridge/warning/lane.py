@@ -47,15 +47,22 @@ class WarningLane:
         self._on_delivered = on_delivered
         self._on_failure = on_failure
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     def ask(self, ask: Ask) -> None:
-        """Hand a warning to its driver; it runs as soon as this turn of the loop is over."""
+        """Hand a warning to its driver; it runs as soon as this turn of the loop is over.
+
+        After ``close`` there is no driver left to hand it to, and nobody to tell: the next start asks for it anew.
+        """
+        if self._is_closed:
+            return
         task = asyncio.create_task(self._run(ask), name=f"warning {ask.command.warn_id} of {ask.smart_tag}")
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
     async def close(self) -> None:
         """Give up what is under way."""
+        self._is_closed = True
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()

@@ -59,7 +59,6 @@ class PersonDesk:
         self._bands = dict.fromkeys(wearers, BandName.UNKNOWN)
         self._causes: dict[Cause, WarnLevel] = {}
         self._gaps: set[CoverGap] = set()
-        self._is_cover_told = False
         self._grace_due: int | None = None
         self._settle_due: int | None = None
         self._beacon_due: dict[str, int] = {}
@@ -182,7 +181,6 @@ class PersonDesk:
             found += self._lose_cover(CoverGap.CANNOT_JUDGE, on)
         if self._settle_due is not None and self._settle_due <= now:
             self._settle_due = None
-            self._is_cover_told = False
             found += self._set(Cause(kind=CauseKind.COVER), None, on)
             found.append(self._word(AlertKind.COVER_LOST, False, "she is covered again", on))
         for wearer in [name for name, due in self._beacon_due.items() if due <= now]:
@@ -268,7 +266,6 @@ class PersonDesk:
             return []
         self._gaps.add(gap)
         found = self._set(Cause(kind=CauseKind.COVER), WarnLevel.NOTICE, on)
-        self._is_cover_told = True
         return [*found, self._cover_word(on)]
 
     def _regain_cover(self, gap: CoverGap, on: Occasion) -> list[Outcome]:

@@ -92,3 +92,11 @@ def test_strong_beacon_is_near_weak_one_is_not_and_fading_is_smoothed() -> None:
     assert not Hearing(within_m=30, log_ratio=0).is_near(heard(-100), 0)
     # What is asked for is stated: a stricter threshold wants better evidence.
     assert not Hearing(within_m=30, log_ratio=5).is_near(heard(-70), 0)
+
+
+async def test_what_is_asked_after_the_end_reaches_no_driver_and_is_no_error() -> None:
+    scene = Scene()
+    await scene.lane.close()
+    scene.lane.ask(ask(1))
+    await asyncio.sleep(0)
+    assert (scene.driver.asked, scene.delivered, scene.failures) == ([], [], [])

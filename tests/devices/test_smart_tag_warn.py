@@ -293,3 +293,16 @@ async def test_whoever_waits_for_a_deadline_learns_that_it_moved(lane: WarnLane)
     lane.changed.clear()
     lane.link_is_down()
     assert lane.changed.is_set() and lane.next_due_mono_ns == round(PATIENCE_S * S)
+
+
+async def test_a_tag_that_ended_a_standing_warning_by_itself_is_told_again(lane: WarnLane) -> None:
+    lane.link_is_up()
+    lane.ask(command(7), 0)
+    write(lane, 1)
+    lane.hear_event(started(7), 2 * S)
+    lane.link_is_down()
+    assert not lane.link_is_up(), "it was shown"
+    lane.hear_state(state(7, TagMode.IDLE), 1_000 * S)
+    assert write(lane, 1_001) == command(7)
+    lane.hear_state(state(7, TagMode.IDLE), 1_002 * S)
+    assert lane.counts.confirmed == 1, "not the word of a tag that warns"
