@@ -34,6 +34,11 @@ _STALE_CODES = frozenset({0x01, 0x03, 0x06, 0x0A})
 not supported, attribute not found. BlueZ keeps a tag's services over a firmware update."""
 
 
+CLOCK_STEP_NS = 10_000_000_000
+"""ns. Our clock was set if it moved so far against the monotonic one: the tag is told the time anew. Its ids change
+with its time every 15 minutes; one whose time is an hour off is not known again once it has lost the link."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagTiming:
     """Deadlines and intervals of one tag's driver, seconds.
@@ -118,6 +123,7 @@ class TagSession:
         self._owes_warning = False
         self._guarded: list[Source] = []
         self._pairing = asyncio.Lock()
+        self._sent_offset_ns: int | None = None
 
     async def run(self, *, on_detail: Callable[[str], None]) -> None:
         """Work until the connection fails.
@@ -243,6 +249,7 @@ class TagSession:
                     await self._lane.to_check.wait()
             self._lane.to_check.clear()
             await self._feel_pulse()
+            await self._mend_time()
             if not self.is_secured:
                 await self._secure(on_detail)
 
@@ -300,8 +307,16 @@ class TagSession:
 
     async def _send_time(self) -> None:
         if self.profile.clock is not None:
-            value = encode_current_time(self._clock.utc_ns())
-            await self._write_secured(self.profile.clock, value, self._timing.answer_s)
+            utc_ns, mono_ns = self._clock.utc_ns(), self._clock.mono_ns()
+            await self._write_secured(self.profile.clock, encode_current_time(utc_ns), self._timing.answer_s)
+            self._sent_offset_ns = utc_ns - mono_ns
+
+    async def _mend_time(self) -> None:
+        """Tell the time again after our clock was set: a machine may learn the time after the tag has."""
+        offset_ns = self._clock.utc_ns() - self._clock.mono_ns()
+        if self._sent_offset_ns is not None and abs(offset_ns - self._sent_offset_ns) >= CLOCK_STEP_NS:
+            with contextlib.suppress(AttRefusedError, LinkAuthError):
+                await self._send_time()
 
     async def _send_keys(self) -> None:
         if self.profile.keys is None or self._tag_keys is None or self._target.pair is not Pairing.MITM:

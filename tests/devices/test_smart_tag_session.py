@@ -4,14 +4,17 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from devices.ble_link import Characteristic
 from devices.ble_target import BleTarget, Pairing
+from devices.clock import Clock
 from devices.errors import AttRefusedError, LinkAuthError, RadioError
 from devices.smart_tag_session import TagSession
 from devices.smart_tag_warn import WarnLane
 from protocols.ble import uuids
 from tests.ble_support import until
+from tests.devices.manual_clock import ManualClock
 from tests.devices.smart_tag_bench import BEACON_KEY, CALM, CLOCK, PASSKEY, ROLLING, SECURED, TAG_KEY
 
 TAG = (
@@ -29,6 +32,7 @@ class _Link:
 
     refusals: dict[str, RadioError]
     written: list[str] = field(default_factory=list)
+    n_read: int = 0
     lost: asyncio.Event = field(default_factory=asyncio.Event)
     characteristics: tuple[Characteristic, ...] = tuple(
         Characteristic(service_uuid=service, service_handle=1, uuid=uuid, handle=2 + k, properties=frozenset(can))
@@ -43,6 +47,7 @@ class _Link:
 
     async def read(self, handle: int, *, within_s: float) -> bytes:
         self._answer(handle)
+        self.n_read += 1
         return b""
 
     async def write(self, handle: int, data: bytes, *, response: bool, within_s: float) -> None:
@@ -62,14 +67,16 @@ class _Link:
 
 
 @contextlib.asynccontextmanager
-async def working(link: _Link, target: BleTarget) -> AsyncIterator[tuple[TagSession, list[str]]]:
+async def working(
+    link: _Link, target: BleTarget, *, clock: Clock = CLOCK, lane: WarnLane | None = None
+) -> AsyncIterator[tuple[TagSession, list[str]]]:
     details: list[str] = []
     session = TagSession(
         "tag-1",
         link,
         target,
-        WarnLane("tag-1"),
-        CLOCK,
+        lane or WarnLane("tag-1"),
+        clock,
         CALM,
         tag_keys=(TAG_KEY, BEACON_KEY),
         may_forget=True,
@@ -102,3 +109,20 @@ async def test_what_a_tag_keeps_from_an_open_link_is_said() -> None:
         pass
     assert len(details) == 1 and "2 of its values are for a secured link only" in details[0]
     assert "pair=mitm" in details[0] and link.written == []
+
+
+async def test_a_tag_is_told_the_time_again_after_our_clock_was_set() -> None:
+    link, clock, lane = _Link({}), ManualClock(), WarnLane("tag-1")
+
+    def has_read(n_times: int) -> bool:
+        lane.to_check.set()
+        return link.n_read >= n_times
+
+    async with working(link, SECURED, clock=clock, lane=lane):
+        assert link.written == [uuids.CURRENT_TIME, uuids.TAG_KEYS]
+        # A slew is no step.
+        for step_ns, n_told in ((1_000_000_000, 1), (3_600_000_000_000, 2), (0, 2), (-7_200_000_000_000, 3)):
+            clock._offset_ns += step_ns
+            # The time is looked at after each reading of the state: after two of them, for certain.
+            await until(partial(has_read, link.n_read + 2), "the state, twice")
+            assert link.written.count(uuids.CURRENT_TIME) == n_told
