@@ -26,6 +26,9 @@ SILENCE_S = 5.0
 second; where there is nothing, the cost is two calls to the Bluetooth service."""
 RECHECK_S = 1.0
 """s. Least time between two such restarts, however many connections break at once: BlueZ needs some 100 ms for one."""
+LIMIT_HOLDS_NS = 600_000_000_000
+"""ns until an adapter that refused a connection is tried with one more: another program may have held the place. A try
+that is refused costs one attempt."""
 DoorOpener = Callable[[str | None, Clock], RadioDoor]
 
 _log = logging.getLogger(__name__)
@@ -130,7 +133,8 @@ class _Adapter:
         self._adapter_name = name
         self._open_door = open_door
         self._door: RadioDoor | None = None
-        self._n_slots = n_slots
+        self._n_slots = self._n_slots_told = n_slots
+        self._limited_mono_ns: int | None = None
         self._silence_s = silence_s
         self._backoff = backoff
         self._seats: dict[str, Seat] = {}
@@ -277,11 +281,20 @@ class _Adapter:
         """Keep no more connections than there are now: the adapter has refused one more."""
         n_linked = sum(seat.linked_since_mono_ns is not None for seat in self._seats.values())
         self._n_slots = max(min(self._n_slots, n_linked), 1)
-        _log.warning("%s: refused a connection; %d are kept from now on", self._name, self._n_slots)
+        self._limited_mono_ns = self.clock.mono_ns()
+        _log.warning("%s: refused a connection; %d are kept for now", self._name, self._n_slots)
         self.plan()
+
+    def _forget_limit(self, now_mono_ns: int) -> None:
+        """Try one place more after a while."""
+        if self._limited_mono_ns is None or now_mono_ns - self._limited_mono_ns < LIMIT_HOLDS_NS:
+            return
+        self._n_slots += 1
+        self._limited_mono_ns = now_mono_ns if self._n_slots < self._n_slots_told else None
 
     def plan(self) -> None:
         now_mono_ns = self.clock.mono_ns()
+        self._forget_limit(now_mono_ns)
         claims = [seat.claim(now_mono_ns) for seat in self._seats.values()]
         plan = plan_slots(claims, n_slots=self._n_slots, now_mono_ns=now_mono_ns)
         if plan.connect is not None:

@@ -160,7 +160,7 @@ class TagSession:
             try:
                 await self._write_warning(command)
             except (AttRefusedError, LinkAuthError) as exc:
-                self._lane.refused(command, str(exc))
+                self._lane.refused(command, str(exc) + await self._alert_instead(command))
                 continue
             now_mono_ns = self._clock.mono_ns()
             self._lane.written(command, now_mono_ns, will_answer=self.profile.is_smart)
@@ -191,6 +191,19 @@ class TagSession:
             if alert is not None:
                 response = "write-without-response" not in alert.properties
                 await self._link.write(alert.handle, level, response=response, within_s=within_s)
+
+    async def _alert_instead(self, command: WarnCommand) -> str:
+        """Sound a smart tag that refuses warnings as any locator could; say so. It stays lost: nobody confirms this."""
+        alert = self.profile.immediate_alert
+        if alert is None or not self.profile.is_smart:
+            return ""
+        response = "write-without-response" not in alert.properties
+        data = encode_alert_level(_ALERT[command.level])
+        try:
+            await self._link.write(alert.handle, data, response=response, within_s=self._timing.write_s)
+        except (AttRefusedError, LinkAuthError):
+            return ""
+        return "; its Immediate Alert was written instead, which nobody confirms"
 
     # Everything else
 

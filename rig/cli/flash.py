@@ -191,6 +191,8 @@ async def _open_door(target: str, reply_s: float) -> AsyncIterator[SmpDoor]:
     spec = parse_spec(target, ["serial", "pty", "ble"])
     spec.check_options("baud")
     baud = spec.integer("baud", SMP_BAUD, low=300, high=BAUD_MAX)
+    if not Path(spec.target).exists():  # noqa: ASYNC240 - nothing else runs yet
+        raise FirmwareLinkError(f"{spec.text}: there is no such port. Next: tagrig scan lists the ports")
     yield serial_door(spec.text, spec.target, baud=baud, reply_s=reply_s)
 
 

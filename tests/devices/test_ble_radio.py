@@ -5,8 +5,9 @@ import random
 from collections.abc import Callable
 
 from devices.ble_link import Advert, Link, Scan
-from devices.ble_radio import Radio
+from devices.ble_radio import LIMIT_HOLDS_NS, Radio
 from tests.ble_support import until
+from tests.devices.manual_clock import ManualClock
 from tests.devices.smart_tag_bench import CLOCK
 
 
@@ -47,3 +48,17 @@ async def test_an_error_that_no_library_should_raise_is_told_and_does_not_end_th
         await asyncio.sleep(0)
     assert [is_up for is_up, _ in told] == [False, True]
     assert "an object vanished" in told[0][1]
+
+
+async def test_a_limit_that_was_learned_is_tried_again_after_a_while() -> None:
+    """One place more each time, up to what was told: who held the others may have gone."""
+    clock = ManualClock()
+    async with Radio(clock, lambda _adapter, _clock: _FailingDoor(), n_slots=3, rng=random.Random(1)) as radio:
+        adapter = radio._adapter("hci0")
+        adapter.learn_limit()
+        kept = [adapter._n_slots]
+        for _ in range(3):
+            await clock.advance(LIMIT_HOLDS_NS)
+            adapter.plan()
+            kept.append(adapter._n_slots)
+    assert kept == [1, 2, 3, 3]

@@ -16,6 +16,7 @@ from protocols.rejects import Reject, RejectReason
 from protocols.reports import TagEvent, TagEventKind, TagState
 from rig.ble.bench import BleBench
 from rig.ble.faults import FAULTS
+from rig.ble.firmware.buzzer import BuzzCause
 from rig.ble.front.options import FrontOptions
 from rig.ble.victim import VictimTag
 from tests.ble_support import ble_bench, until
@@ -437,11 +438,15 @@ async def test_a_tag_that_wants_a_secured_link_for_warnings_gets_one(ble_bench: 
 
 
 async def test_a_secured_characteristic_without_pairing_is_a_refused_warning(ble_bench: BleBench) -> None:
-    await put_victim(ble_bench)
+    """It stays lost, and she is made to feel something all the same: Immediate Alert is open to everybody."""
+    tag = await put_victim(ble_bench)
     await ble_bench.fault("needs_encryption", tag="tag-1", uuid=uuids.TAG_WARN)
     async with following(timing=PATIENT) as followed:
         await followed.up()
         assert await loss_of(followed.driver, 1) is WarnLoss.REFUSED
+        await until(
+            lambda: any(b.on and b.cause is BuzzCause.FIND for b in tag.firmware.buzzer.log), "her tag to sound"
+        )
 
 
 async def test_a_bond_that_the_tag_lost_is_made_anew(ble_bench: BleBench) -> None:

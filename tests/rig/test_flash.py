@@ -99,6 +99,7 @@ def test_test_state_revert_and_confirm(image: str, port: str, server: SmpServer)
         (["--state", "--to", "seriel:/dev/ttyS0"], 2, "did you mean 'serial'?"),
         (["--state", "--to", "serial:/dev/ttyS0?bud=9600"], 2, "did you mean 'baud'?"),
         (["--state", "--to", "ble:rolling"], 2, "add key_file=PATH"),
+        (["--state", "--to", "serial:/dev/ttyNOPE"], 3, "there is no such port. Next: tagrig scan"),
     ],
 )
 def test_a_mistake_is_told_in_a_line_with_its_code(args: list[str], code: int, told: str) -> None:
