@@ -185,22 +185,36 @@ class TagSession:
                     await self._forget(f"{exc}: its services are not those that were cached; found anew")
                 raise
             return
-        level = encode_alert_level(_ALERT[command.level])
         # While a warning stands, a tag that loses its link keeps warning by itself.
         for alert in (profile.immediate_alert, profile.link_loss_alert):
             if alert is not None:
-                response = "write-without-response" not in alert.properties
-                await self._link.write(alert.handle, level, response=response, within_s=within_s)
+                await self._write_alert(alert, command.level)
+
+    async def _write_alert(self, alert: Characteristic, level: WarnLevel) -> None:
+        """Write the level of a standard service."""
+        data = encode_alert_level(_ALERT[level])
+        response = "write-without-response" not in alert.properties
+        await self._link.write(alert.handle, data, response=response, within_s=self._timing.write_s)
+
+    async def _disarm(self) -> None:
+        """Take back what an earlier run of ours left in a plain tag: it would sound at every lost link."""
+        alert, before = self.profile.link_loss_alert, self._lane.standing
+        if self.profile.is_smart or alert is None or before is not None:
+            return
+        with contextlib.suppress(AttRefusedError, LinkAuthError):
+            await self._write_alert(alert, WarnLevel.STAND_DOWN)
+            now = self._lane.standing
+            if now is not None:
+                # a warning that was asked meanwhile goes first, so this may have undone it
+                await self._write_alert(alert, now.level)
 
     async def _alert_instead(self, command: WarnCommand) -> str:
         """Sound a smart tag that refuses warnings as any locator could; say so. It stays lost: nobody confirms this."""
         alert = self.profile.immediate_alert
         if alert is None or not self.profile.is_smart:
             return ""
-        response = "write-without-response" not in alert.properties
-        data = encode_alert_level(_ALERT[command.level])
         try:
-            await self._link.write(alert.handle, data, response=response, within_s=self._timing.write_s)
+            await self._write_alert(alert, command.level)
         except (AttRefusedError, LinkAuthError):
             return ""
         return "; its Immediate Alert was written instead, which nobody confirms"
@@ -213,6 +227,7 @@ class TagSession:
             # It shows her warnings perhaps; her call and her button are not heard.
             hidden = f"{len(self._guarded)} of its values are for a secured link only, her call perhaps among them"
             on_detail(f"{self.profile.describe()}; {hidden}. Next: pair=mitm or pair=bond in its transport")
+        await self._disarm()
         await self._secure(on_detail)
         await self._read_information()
         self.is_set_up = True

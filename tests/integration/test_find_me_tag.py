@@ -42,6 +42,14 @@ async def test_each_level_reaches_the_two_services_that_share_a_characteristic(b
     assert followed.driver.health.warnings.unconfirmed == len(WarnLevel)
 
 
+async def test_what_an_earlier_run_left_behind_does_not_sound_at_the_next_lost_link(ble_bench: BleBench) -> None:
+    tag = await put(ble_bench)
+    tag.firmware.write_link_loss(bytes([2]), 0)
+    async with following(TARGET, timing=CALM) as followed:
+        await followed.up()
+        await until(lambda: tag.firmware.link_loss_level == 0, "the level that nobody stands for any more")
+
+
 async def test_a_warning_stands_again_after_a_lost_link_unless_she_silenced_it(ble_bench: BleBench) -> None:
     tag = await put(ble_bench)
     async with following(TARGET, timing=CALM) as followed:
