@@ -39,7 +39,7 @@ async def ble_bench(request: pytest.FixtureRequest) -> AsyncIterator[BleBench]:
             yield bench
 
 
-async def until(condition: Callable[[], bool], what: str, *, within_s: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], what: str, *, within_s: float = 20.0) -> None:
     """Wait for a condition against a deadline on the monotonic clock; fail with what was awaited."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within_s
@@ -49,7 +49,7 @@ async def until(condition: Callable[[], bool], what: str, *, within_s: float = 5
         await asyncio.sleep(0.002)
 
 
-async def find(tag: BenchTag | str, *, within_s: float = 5.0) -> BLEDevice:
+async def find(tag: BenchTag | str, *, within_s: float = 20.0) -> BLEDevice:
     """Find a tag by its address, with bleak."""
     address = tag if isinstance(tag, str) else tag.peripheral.address
     device = await BleakScanner.find_device_by_address(address, timeout=within_s)

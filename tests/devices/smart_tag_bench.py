@@ -116,10 +116,10 @@ class Followed:
     def has_lost(self, words: str) -> bool:
         return any(link.state is LinkState.LOST and words in link.detail for link in self.links)
 
-    async def up(self, *, within_s: float = 5.0) -> None:
+    async def up(self, *, within_s: float = 20.0) -> None:
         await until(self.is_up, f"a link; heard {self.links}", within_s=within_s)
 
-    async def says(self, condition: Callable[[], bool], what: str, *, within_s: float = 5.0) -> None:
+    async def says(self, condition: Callable[[], bool], what: str, *, within_s: float = 20.0) -> None:
         deadline = time.monotonic() + within_s
         while not condition():
             assert time.monotonic() < deadline, f"{what} did not happen within {within_s} s; links {self.links}"

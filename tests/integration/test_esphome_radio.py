@@ -55,7 +55,7 @@ async def test_a_lost_link_and_a_lost_proxy_are_made_anew(ble_bench: BleBench) -
         await followed.says(lambda: followed.driver.health.radio.connected == 2, "the second link")
         await followed.driver.warn(command(1))
         proxy.hang_up()
-        await followed.says(lambda: followed.driver.health.radio.connected == 3, "the third link", within_s=10)
+        await followed.says(lambda: followed.driver.health.radio.connected == 3, "the third link", within_s=30)
         receipt = await followed.driver.warn(command(2, WarnLevel.CONTACT))
         assert receipt.confirmed and tag.firmware.level is WarnLevel.CONTACT
 

@@ -360,7 +360,7 @@ async def test_a_warning_while_the_adapter_is_off_is_a_reported_loss_and_comes_l
         await ble_bench.fault("adapter_off")
         assert await loss_of(followed.driver, 1) is WarnLoss.OUT_OF_RANGE
         await ble_bench.clear("adapter_off")
-        await followed.says(lambda: tag.firmware.level is WarnLevel.ALARM, "the late warning", within_s=10)
+        await followed.says(lambda: tag.firmware.level is WarnLevel.ALARM, "the late warning", within_s=30)
 
 
 async def test_a_bus_that_drops_everybody_is_reached_again(ble_bench: BleBench) -> None:
@@ -372,7 +372,7 @@ async def test_a_bus_that_drops_everybody_is_reached_again(ble_bench: BleBench) 
         await followed.up(within_s=10)
         await warned(followed.driver, tag, 1)
         await ble_bench.fault("link_loss", tag="tag-1")
-        await followed.says(lambda: len(followed.links) >= 5, "the second return, over a new scan", within_s=10)
+        await followed.says(lambda: len(followed.links) >= 5, "the second return, over a new scan", within_s=30)
         await warned(followed.driver, tag, 2)
 
 
@@ -455,7 +455,7 @@ async def test_a_bond_that_the_tag_lost_is_made_anew(ble_bench: BleBench) -> Non
         await followed.says(lambda: TagEventKind.KEYS_SET in {e.kind for e in followed.reports(TagEvent)}, "the keys")
         await ble_bench.fault("bond_lost", tag="tag-1")
         await ble_bench.fault("link_loss", tag="tag-1")
-        await followed.says(lambda: followed.driver.health.radio.bonds_lost == 1, "the lost bond", within_s=10)
+        await followed.says(lambda: followed.driver.health.radio.bonds_lost == 1, "the lost bond", within_s=30)
         await followed.up(within_s=10)
         await followed.says(
             lambda: sum(e.kind is TagEventKind.KEYS_SET for e in followed.reports(TagEvent)) >= 2, "the keys again"
