@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.lanes import quantile, table
 from devices.ankle_tag import AnkleTag
 from devices.clock import SystemClock
 from devices.events import DeviceEvent, LinkEvent
@@ -138,11 +139,6 @@ def driver_block(emitter: Emitter, count: int, gap_us: tuple[int, int]) -> dict[
     }
 
 
-def quantile_us(samples: list[int], q: float) -> float:
-    """Nearest-rank quantile of raw samples."""
-    return sorted(samples)[min(len(samples) - 1, int(q * len(samples)))] / 1000
-
-
 def measure(emitter: Emitter, *, blocks: int, per_block: int, gap_us: tuple[int, int]) -> dict[str, list[int]]:
     """Both lanes in turn, the first to go changing from block to block."""
     lanes: dict[str, list[int]] = {}
@@ -154,27 +150,15 @@ def measure(emitter: Emitter, *, blocks: int, per_block: int, gap_us: tuple[int,
     return lanes
 
 
-def report(lanes: dict[str, list[int]]) -> str:
-    """One row a lane: p50, p95, p99, max."""
-    rows = [f"{'lane':<26}{'p50 us':>9}{'p95':>9}{'p99':>9}{'max':>9}{'n':>7}"]
-    rows += [
-        f"{name:<26}"
-        + "".join(f"{quantile_us(samples, q):>9.0f}" for q in (0.5, 0.95, 0.99, 1.0))
-        + f"{len(samples):>7}"
-        for name, samples in lanes.items()
-    ]
-    return "\n".join(rows)
-
-
 def test_serial_hop(benchmark: Any, budget: Callable[[str], Any], emitter: Emitter) -> None:
     lanes: dict[str, list[int]] = {}
     benchmark.pedantic(
         lambda: lanes.update(measure(emitter, blocks=BLOCKS, per_block=PER_BLOCK, gap_us=GAP_US)), rounds=1
     )
-    print("\n" + report(lanes))  # noqa: T201 - the raw figures beside the ratio
-    p99_us = quantile_us(lanes["driver: write -> chunk"], 0.99)
+    print("\n" + table(lanes, "us", digits=0))  # noqa: T201 - the raw figures beside the ratio
+    p99_us = quantile(lanes["driver: write -> chunk"], 0.99, "us")
     benchmark.extra_info["chunk_p99_us"] = p99_us
     print(f"design's p99 up to the chunk: 500 us; here {p99_us:.0f} us (reported, not gated)")  # noqa: T201
-    floor_us = quantile_us(lanes["bare: write -> decoded"], GATE_QUANTILE)
-    ratio = quantile_us(lanes["driver: write -> event"], GATE_QUANTILE) / floor_us
+    floor_us = quantile(lanes["bare: write -> decoded"], GATE_QUANTILE, "us")
+    ratio = quantile(lanes["driver: write -> event"], GATE_QUANTILE, "us") / floor_us
     budget("serial_hop_ratio").check(ratio)

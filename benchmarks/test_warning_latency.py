@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from benchmarks import gate
+from benchmarks.lanes import quantile, table
 from bridge import life
 from bridge.app import BridgeApp
 from bridge.config.load import load_config
@@ -142,21 +143,13 @@ class Lanes:
     link: list[int] = field(default_factory=list)
 
     def quantile_ms(self, name: str, q: float) -> float:
-        """Nearest-rank quantile of raw samples."""
-        samples = sorted(getattr(self, name))
-        return samples[min(len(samples) - 1, int(q * len(samples)))] / 1e6
+        """Quantile of a lane."""
+        return quantile(getattr(self, name), q, "ms")
 
     def rows(self) -> str:
         """One row a lane: p50, p95, p99, max."""
-        names = {"whole": "fix -> tag", "bridge": "fix -> asked", "link": "asked -> tag (link's share)"}
-        rows = [f"{'lane':<30}{'p50 ms':>9}{'p95':>9}{'p99':>9}{'max':>9}{'n':>7}"]
-        rows += [
-            f"{title:<30}"
-            + "".join(f"{self.quantile_ms(name, q):>9.2f}" for q in (0.5, 0.95, 0.99, 1.0))
-            + f"{len(self.whole):>7}"
-            for name, title in names.items()
-        ]
-        return "\n".join(rows)
+        titles = {"fix -> tag": self.whole, "fix -> asked": self.bridge, "asked -> tag (link's share)": self.link}
+        return table(titles, "ms", digits=2)
 
 
 async def warn(radio: Radio, folder: Path, samples: int) -> Lanes:

@@ -54,32 +54,11 @@ class ScanRow(msgspec.Struct, frozen=True, kw_only=True):
     usb: UsbIdentity | None
 
 
-class TagRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One Bluetooth tag of ``tagrig scan --json``; ``spec`` goes into the configuration."""
-
-    address: str
-    kind: TagKind
-    name: str | None
-    rssi_dbm: float | None
-    rssi_low_dbm: int | None
-    rssi_high_dbm: int | None
-    n_reports: int
-    spec: str | None
-
-
-class BluetoothReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What the Bluetooth adapter heard; ``problem`` says why it could not."""
-
-    tags: list[TagRow]
-    n_other: int
-    problem: str | None
-
-
 class ScanReport(msgspec.Struct, frozen=True, kw_only=True):
     """The whole of ``tagrig scan --json``; ``bluetooth`` is null where it was not asked for."""
 
     ports: list[ScanRow]
-    bluetooth: BluetoothReport | None
+    bluetooth: BleScanResult | None
 
 
 @click.command(epilog=f"Schemes of a SPEC: {', '.join(SCHEMES)} (devices/README.md).")
@@ -128,7 +107,7 @@ def command(
     wants_tags = not paths if bluetooth is None else bluetooth
     rows, heard = asyncio.run(_scan_all(targets, known, rates, listen_s, adapter, wants_tags=wants_tags))
     if as_json:
-        report = ScanReport(ports=rows, bluetooth=None if heard is None else _bluetooth_report(heard))
+        report = ScanReport(ports=rows, bluetooth=heard)
         click.echo(msgspec.json.encode(report).decode())
     else:
         parts = [_text(row) for row in rows] or [_NOTHING]
@@ -249,23 +228,6 @@ def _text(row: ScanRow) -> str:
     if row.speaks in (Speaks.TAG, Speaks.NMEA):
         lines.append(f'  use     transport = "{row.spec}"')
     return "\n".join(lines)
-
-
-def _bluetooth_report(heard: BleScanResult) -> BluetoothReport:
-    tags = [
-        TagRow(
-            address=tag.address,
-            kind=tag.kind,
-            name=tag.name,
-            rssi_dbm=tag.rssi_dbm,
-            rssi_low_dbm=tag.rssi_low_dbm,
-            rssi_high_dbm=tag.rssi_high_dbm,
-            n_reports=tag.n_reports,
-            spec=tag.spec,
-        )
-        for tag in heard.tags
-    ]
-    return BluetoothReport(tags=tags, n_other=heard.n_other, problem=heard.problem)
 
 
 _KIND_TEXT = {

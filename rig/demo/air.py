@@ -15,6 +15,7 @@ import msgspec
 from devices.clock import Clock, SystemClock
 from rig.ble.bench import BleBench
 from rig.ble.firmware.smart_tag import SmartTagConfig, SmartTagFirmware
+from rig.ble.keys import read_key
 from rig.ble.victim import TagChange, VictimTag
 from rig.demo.settings import key_file
 from rig.demo.tag_words import RadioReady, TagWord
@@ -33,7 +34,7 @@ def make_tag(
     config = SmartTagConfig(
         seed=scenario.seed,
         start_utc_ns=clock.utc_ns(),
-        tag_key=bytes.fromhex(key_file(folder, name).read_text()),
+        tag_key=read_key(key_file(folder, name)),
         battery_pct=person.battery_pct,
     )
     return VictimTag(

@@ -46,6 +46,7 @@ def build_report(
         for seen in record.alerts
     ]
     lanes += [mark.lane for mark in marks if mark.lane not in lanes]
+    outages = _outages(scenario)
     return Report(
         title=scenario.title,
         about=scenario.about,
@@ -62,12 +63,10 @@ def build_report(
         states=[
             *_states([m.expected for m in owed if m.expected.required], names, scenario.duration_s),
             *_felt(record.felt, scenario.duration_s),
-            *_outages(scenario),
+            *outages,
         ],
         lanes=list(
-            dict.fromkeys(
-                [*lanes, *(_felt_lane(felt.tag) for felt in record.felt), *(bar.lane for bar in _outages(scenario))]
-            )
+            dict.fromkeys([*lanes, *(_felt_lane(felt.tag) for felt in record.felt), *(bar.lane for bar in outages)])
         ),
         hop_names=HOPS,
         hops=[(row.name, row.count, row.p50_ms, row.p99_ms) for row in hops],

@@ -1,12 +1,12 @@
 """What the demo is asked to do, and the bridge configuration that follows from it."""
 
 import json
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from rig.ble.keys import key_at
 from rig.errors import RigError, ScenarioError
 from rig.scenario import Scenario
 from rig.truth.expectation import JudgePolicy
@@ -27,9 +27,6 @@ SILENCE_BUFFER_S: Final = 1.5
 
 RECONNECT_S: Final = 8.0
 """Real seconds in which bridge and subscriber find a broker that is back: they try at last every five seconds."""
-
-KEY_BYTES: Final = 16
-"""Bytes of a key, as the tags take them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +88,7 @@ def _write_keys(scenario: Scenario, settings: DemoSettings) -> None:
     names = [p.smart_tag.id for p in scenario.person if p.smart_tag]
     (settings.folder / "keys").mkdir(mode=0o700)
     for name in names:
-        path = key_file(settings.folder, name)
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_hex(KEY_BYTES) + "\n")
+        key_at(key_file(settings.folder, name), seed=None)
 
 
 def write_bridge_files(scenario: Scenario, settings: DemoSettings) -> Path:

@@ -371,10 +371,6 @@ class SmartTagFirmware:
         """Put the charge somewhere."""
         self._battery.level_pct = level_pct
 
-    def set_drain(self, factor: float) -> None:
-        """Let the battery drain so many times faster."""
-        self._battery.drain_factor = factor
-
     def hear(self, manufacturer_data: bytes, *, rssi_dbm: int, t_ns: int) -> BeaconVerdict | None:
         """Hear an advertisement with our company identifier; None for one that is no beacon, or no key to judge it."""
         self.run(t_ns)
