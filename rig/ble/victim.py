@@ -125,6 +125,7 @@ class VictimTag(TagShell):
         self._slot = firmware.slot(0)
         self._resume_at_ns: int | None = None
         self._silent = False
+        self._silent_since_ns = 0
         self._listened: frozenset[TagChannel] = frozenset()
         self._has_ears = False
         guard = Guard.AUTHENTICATED if guarded else Guard.OPEN
@@ -301,11 +302,14 @@ class VictimTag(TagShell):
         slot_s = SLOT_NS / NS_PER_S / self._speed
         if not self._silent and t_ns >= self._identity_due_ns():
             self._silent = True
+            self._silent_since_ns = t_ns
             if not self._peripheral.connected:
                 await self._peripheral.pause_advertising()
         if self._silent and self._resume_at_ns is None and self.firmware.slot(t_ns) != self._slot:
             pause_s = self._rng.uniform(0, min(SILENT_AFTER_S, 0.2 * slot_s))
-            self._resume_at_ns = t_ns + round(pause_s * NS_PER_S * self._speed)
+            # a tag that fell silent late is silent as long as one that did in time
+            rested_ns = self._silent_since_ns + round(SILENT_BEFORE_S * NS_PER_S * self._speed)
+            self._resume_at_ns = max(t_ns, rested_ns) + round(pause_s * NS_PER_S * self._speed)
         if self._resume_at_ns is not None and t_ns >= self._resume_at_ns:
             self._resume_at_ns = None
             self._slot = self.firmware.slot(t_ns)
