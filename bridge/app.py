@@ -19,9 +19,9 @@ from bridge.embedded_broker import EmbeddedBroker
 from bridge.errors import BrokerStartError
 from bridge.heartbeat import heartbeat_data
 from bridge.identity import config_hash, make_identity
-from bridge.mqtt_publisher import BrokerState, MqttPublisher
-from bridge.mqtt_session import MqttSettings
-from bridge.outbox import MemoryOutbox
+from bridge.mqtt.publisher import BrokerState, MqttPublisher
+from bridge.mqtt.session import MqttSettings
+from bridge.outbox.memory import MemoryOutbox
 from bridge.pipeline import Pipeline
 from bridge.plan import Plan
 from bridge.publisher import Message

@@ -11,7 +11,7 @@ from bridge.config.check import DEFAULT_PORTS
 from bridge.config.load import LoadedConfig
 from bridge.embedded_broker import EmbeddedBroker
 from bridge.errors import ConfigError, Problem
-from bridge.mqtt_session import MqttSettings, TlsSettings
+from bridge.mqtt.session import MqttSettings, TlsSettings
 
 PASSWORD_VARIABLE = "TAGRIG_BROKER_PASSWORD"
 

@@ -279,6 +279,10 @@ class Composer:
                 ("time", event.time),
             ),
             alert_type=alert_type,
+            owner="" if side is Side.BRIDGE else subject,
+            event_id=event.id,
+            source=event.source,
+            sequence=int(event.sequence),
         )
 
 

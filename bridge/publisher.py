@@ -20,6 +20,25 @@ class Lane(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """Something to be known again after a restart, kept in one transaction with the message that made it so.
+
+    Attributes
+    ----------
+    owner : str
+        Id of the device it belongs to; empty: the bridge itself. It goes with its device to another bridge.
+    key : str
+        Starts with the room that understands it: ``ledger/``, ``incident/``, ``order/``, ``nonce/``.
+    value : bytes or None
+        None: forget it.
+    """
+
+    owner: str
+    key: str
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One message, encoded.
 
@@ -36,6 +55,12 @@ class Message:
         MQTT 5 user properties: copies of envelope fields, so that a router need not parse the body.
     alert_type : type or None
         How to read the body again to count up ``delivery.attempt``; None: the body is sent unchanged.
+    owner : str
+        Id of the device it is about; empty: the bridge itself.
+    event_id, source, sequence
+        Of its envelope: the duplicate key, and its number in its stream.
+    saves : tuple of Saved
+        Kept in the transaction that keeps the message.
     """
 
     topic: str
@@ -45,6 +70,11 @@ class Message:
     expiry_s: int | None = None
     properties: tuple[tuple[str, str], ...] = ()
     alert_type: type[CountedEvent] | None = None
+    owner: str = ""
+    event_id: str = ""
+    source: str = ""
+    sequence: int = 0
+    saves: tuple[Saved, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

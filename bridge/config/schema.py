@@ -59,20 +59,52 @@ PatternName = Literal["silent", "vibrate", "sound", "both"]
 Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
 
 
+BallastSize = Annotated[int, msgspec.Meta(ge=0, le=65_536)]
+"""MiB. Zero: no ballast; more than 64 GiB is not a reserve but the disk."""
+
+RetentionDays = Annotated[float, msgspec.Meta(ge=0.01, le=3650)]
+"""Days. Below a quarter of an hour a provider cannot ask for a replay; ten years is beyond any order."""
+
+ReceiptTimeout = Annotated[float, msgspec.Meta(ge=1, le=3600)]
+"""Seconds. Less would send again what is still on its way through a broker that elects a leader."""
+
+CommandWindow = Annotated[float, msgspec.Meta(ge=1, le=3600)]
+"""Seconds. Below one no clocks agree; a command of an hour ago is not what the provider wants now."""
+
+RenotifyInterval = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
+"""Seconds. Zero: each return is an incident of its own."""
+
+Partition = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{0,3}/[1-9][0-9]{0,3}$")]
+"""Which part of how many: ``2/8``."""
+
+
 class BridgeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Who this bridge is."""
+    """Who this bridge is.
+
+    ``partition``: which part of the devices it serves, of how many bridges with the same configuration.
+    """
 
     id: Name = "bridge-1"
     agency: Name = "demo"
     topic_root: Name | None = None
     status: Literal["Actual", "Exercise", "Test"] = "Actual"
     event_type_prefix: Name = "org.example.em"
+    partition: Partition | None = None
 
 
 class BrokerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where messages go. Without ``url`` the bridge starts a broker of its own on loopback."""
+    """Where messages go. Without ``url`` the bridge starts a broker of its own on loopback.
+
+    ``more_urls``: further endpoints of the same broker (a cluster's other nodes), tried in turn. ``second_urls``:
+    endpoints of an independent broker to which everything goes as well. ``allow_plain``: accept ``mqtt://`` off
+    loopback. ``verify``: false only on loopback.
+    """
 
     url: Text | None = None
+    more_urls: tuple[Text, ...] = ()
+    second_urls: tuple[Text, ...] = ()
+    allow_plain: bool = False
+    verify: bool = True
     mqtt_version: Literal["5", "3.1.1"] = "5"
     embedded: Literal["nats", "mosquitto"] = "nats"
     store_folder: Text | None = None
@@ -83,6 +115,56 @@ class BrokerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     cert_file: Text | None = None
     key_file: Text | None = None
     keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=3600)] = 15
+
+
+class OutboxSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where messages wait until they are delivered, and how long sent ones are kept.
+
+    Attributes
+    ----------
+    durable : bool
+        False: in memory only; what waits is lost with the process.
+    folder : str
+        Relative to the configuration file; one bridge at a time.
+    ballast_mib : int
+        Room on the disk that is given up for alerts when it is full.
+    retention_days : float
+        How long sent alerts and positions are kept for a replay and for evidence.
+    receipts : str
+        ``auto``: unreceipted alerts are sent again once the provider has ever sent a receipt.
+    receipt_timeout_s : float
+        An alert without a receipt for so long is sent again; doubled each time up to a quarter of an hour.
+    """
+
+    durable: bool = True
+    folder: Text = "outbox"
+    ballast_mib: BallastSize = 64
+    retention_days: RetentionDays = 30.0
+    receipts: Literal["auto", "always", "never"] = "auto"
+    receipt_timeout_s: ReceiptTimeout = 15.0
+
+
+class CommandsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whose commands are obeyed. Without ``provider_key_file``: nobody's.
+
+    ``provider_key_file``: Ed25519 public key in PEM. ``issuer``: the name that stands in the provider's commands.
+    ``window_s``: how old a command may be, and how far ahead its clock.
+    """
+
+    provider_key_file: Text | None = None
+    issuer: Name = "provider"
+    window_s: CommandWindow = 60.0
+
+
+class DisclosureSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The log of what left the house: one hash-chained line per message to an outside broker.
+
+    ``folder``: relative to the configuration file. ``purpose`` stands in every line.
+    """
+
+    enabled: bool = True
+    folder: Text = "disclosures"
+    purpose: Name = "supervision of a court order"
 
 
 class ZonesSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -116,6 +198,8 @@ class PolicySection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     status_interval_s: StatusInterval = 60.0
     publish_positions: bool = True
     max_queued_positions: QueueLimit = 10_000
+    canary_interval_s: BeatInterval = 30.0
+    incident_renotify_s: RenotifyInterval = 900.0
 
 
 class WarningSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -213,6 +297,9 @@ class BridgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     bridge: BridgeSection = BridgeSection()
     broker: BrokerSection = BrokerSection()
+    outbox: OutboxSection = OutboxSection()
+    commands: CommandsSection = CommandsSection()
+    disclosure: DisclosureSection = DisclosureSection()
     zones: ZonesSection = ZonesSection()
     capture: CaptureSection = CaptureSection()
     policy: PolicySection = PolicySection()

@@ -8,7 +8,7 @@ from bridge import life
 from bridge.app import BridgeApp, Ending, Outcome
 from bridge.compose import Composer
 from bridge.config.load import load_config
-from bridge.mqtt_publisher import MqttPublisher
+from bridge.mqtt.publisher import MqttPublisher
 from bridge.plan import make_plan
 from devices.clock import SystemClock
 from tests.support import LOOPBACK, free_port

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bridge import mqtt_publisher, outbox
-from bridge.mqtt_publisher import MqttPublisher
-from bridge.mqtt_session import MqttSettings
-from bridge.outbox import MemoryOutbox
+from bridge.mqtt import publisher as mqtt_publisher
+from bridge.mqtt.publisher import MqttPublisher
+from bridge.mqtt.session import MqttSettings
+from bridge.outbox import memory as outbox
+from bridge.outbox.memory import MemoryOutbox
 from bridge.publisher import Lane, Message
 from devices.clock import SystemClock
 from tests.bridge.scripted_broker import CONNACK, ScriptedBroker, connack

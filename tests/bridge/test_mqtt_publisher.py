@@ -11,9 +11,9 @@ import pytest
 
 from bridge.embedded_broker import EmbeddedBroker
 from bridge.errors import PublisherClosedError
-from bridge.mqtt_publisher import BrokerState, MqttPublisher
-from bridge.mqtt_session import MqttSettings, TlsSettings
-from bridge.outbox import MemoryOutbox
+from bridge.mqtt.publisher import BrokerState, MqttPublisher
+from bridge.mqtt.session import MqttSettings, TlsSettings
+from bridge.outbox.memory import MemoryOutbox
 from bridge.publisher import Lane, Message
 from devices.clock import SystemClock
 from tests.bridge.support import Subscriber, subscriber

@@ -4,7 +4,7 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from bridge.mqtt_session import _PublishProperties
+from bridge.mqtt.session import _PublishProperties
 from bridge.publisher import Lane, Message
 from protocols.mqtt.messages import CONTENT_TYPE
 

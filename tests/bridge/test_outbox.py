@@ -3,7 +3,7 @@
 import random
 from dataclasses import replace
 
-from bridge.outbox import RETRY_REJECTED_NS, RETRY_UNHEARD_NS, MemoryOutbox
+from bridge.outbox.memory import RETRY_REJECTED_NS, RETRY_UNHEARD_NS, MemoryOutbox
 from bridge.publisher import Lane, Message
 
 

@@ -19,9 +19,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bridge.alert_lane import Entry
 from bridge.errors import PublisherClosedError
-from bridge.mqtt_session import (
+from bridge.mqtt.session import (
     FIRST_FAILURE_CODE,
     NO_MATCHING_SUBSCRIBERS,
     UNSUPPORTED_VERSION,
@@ -32,7 +31,8 @@ from bridge.mqtt_session import (
     MqttSettings,
     Refused,
 )
-from bridge.outbox import RETRY_UNHEARD_NS, MemoryOutbox
+from bridge.outbox.alert_lane import Entry
+from bridge.outbox.memory import RETRY_UNHEARD_NS, MemoryOutbox
 from bridge.publisher import Lane, Message, PublisherStats
 from devices.clock import Clock
 from protocols.mqtt.messages import with_attempt

@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 
-from bridge.alert_lane import AlertLane, Entry
+from bridge.outbox.alert_lane import AlertLane, Entry
 from bridge.publisher import Lane, Message
 
 RETRY_REJECTED_NS = 30_000_000_000

@@ -1,0 +1,1 @@
+"""To the broker and back: connections, the thread that drives them, what comes in."""
