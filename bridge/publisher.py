@@ -1,8 +1,9 @@
 """The port between the pipeline and a broker: messages go in, in order, and stay until the broker has them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum, unique
-from typing import Protocol
+from enum import IntEnum, StrEnum, unique
+from typing import Literal, Protocol
 
 from protocols.mqtt.messages import CountedEvent
 
@@ -78,12 +79,74 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Inbound:
+    """One message that came from a broker. What it holds is the sender's claim.
+
+    ``response_topic`` and ``correlation`` are MQTT 5 properties, None without.
+    """
+
+    topic: str
+    body: bytes
+    response_topic: str | None
+    correlation: bytes | None
+    t_rx_utc_ns: int
+    t_rx_mono_ns: int
+
+
+@unique
+class TroubleKind(StrEnum):
+    """What threatens the delivery although a connection stands."""
+
+    AMNESIA = "amnesia"
+    """The broker kept nothing of our session: what it had acknowledged may be lost there."""
+    CANARY_LOST = "canary_lost"
+    """A message to ourselves does not come back: the broker refuses or does not route what we publish."""
+    NOBODY_LISTENS = "nobody_listens"
+    """Every consumer of the provider that ever said so is gone."""
+    DISK = "disk"
+    """The outbox cannot write; messages are published from memory."""
+    SUBSCRIPTION_REFUSED = "subscription_refused"
+    """Receipts, commands or the canary do not reach us."""
+    TAKEN_OVER = "taken_over"
+    """Another client uses our client id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """A trouble began, or is over. ``path``: name of the path to a broker, empty where it concerns all."""
+
+    kind: TroubleKind
+    is_over: bool
+    detail: str
+    path: str = ""
+
+
+CanaryState = Literal["off", "never", "ok", "late"]
+"""``never``: none came back yet; ``late``: they came back, and do not any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathStats:
+    """One path to a broker. ``url`` is the endpoint in use, or tried last."""
+
+    name: str
+    url: str
+    connected: bool
+    detail: str
+    connects: int
+    in_flight: int
+    canary: CanaryState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PublisherStats:
-    """Counters and depths at one moment.
+    """Counters and depths at one moment. ``connected`` and ``detail`` are the main path's.
 
     ``without_subscriber`` counts alerts that the broker took at least once with nobody subscribed, ``unheard_alerts``
     those of them that still wait for a reader; ``positions_unheard`` were dropped for the same reason. ``is_dead``: its
-    thread ended by an error, and what waits is lost.
+    thread ended by an error, and what waits is not sent. ``durable``: what is submitted reaches the disk; where it
+    should and does not, ``disk_trouble`` says why. ``unreceipted`` alerts were acknowledged by a broker and not
+    confirmed by the provider. ``provider_online``: what its consumers say; None: none ever said anything.
     """
 
     running: bool
@@ -105,6 +168,16 @@ class PublisherStats:
     resent: int
     connects: int
     oldest_alert_submitted_mono_ns: int | None
+    durable: bool = False
+    disk_trouble: str | None = None
+    unreceipted: int = 0
+    oldest_unreceipted_age_ns: int | None = None
+    receipts_seen: int = 0
+    inbound_refused: int = 0
+    commands_dropped: int = 0
+    canary: CanaryState = "off"
+    provider_online: bool | None = None
+    paths: tuple[PathStats, ...] = ()
 
 
 class Publisher(Protocol):
@@ -112,6 +185,16 @@ class Publisher(Protocol):
 
     def submit(self, message: Message) -> None:
         """Take responsibility for a message; never waits for the network.
+
+        Raises
+        ------
+        PublisherClosedError
+            ``close`` was called.
+        """
+        ...
+
+    def submit_durably(self, messages: Sequence[Message], timeout_s: float) -> bool:
+        """Submit and wait for the commit; True: all of them are on disk. Not from the event loop's thread.
 
         Raises
         ------
