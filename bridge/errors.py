@@ -6,6 +6,7 @@
       ConfigError (ValueError)          a configuration cannot be used; lists every problem with its place
       BrokerStartError (RuntimeError)   the embedded broker did not start, for example its program is missing
       PublisherClosedError (RuntimeError)   ``submit`` after ``close``
+      DisclosureError (RuntimeError)    the disclosure log cannot be continued, or another process writes it
 """
 
 from dataclasses import dataclass
@@ -51,3 +52,7 @@ class BrokerStartError(BridgeError, RuntimeError):
 
 class PublisherClosedError(BridgeError, RuntimeError):
     """A message was submitted after the publisher was closed."""
+
+
+class DisclosureError(BridgeError, RuntimeError):
+    """The disclosure log cannot be continued, for example another bridge with the same id writes it."""
