@@ -1,0 +1,1 @@
+"""A network of the bench's own: two namespaces, a link between them as bad as wanted, a packet filter."""
