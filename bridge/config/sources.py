@@ -127,6 +127,23 @@ class Sources:
         """Record that a key was set from outside the file."""
         self._overrides[key] = where
 
+    def picked(self, kept: Mapping[str, Sequence[int]]) -> "Sources":
+        """Follow arrays of tables of which only the entries at these old positions were kept, in this order.
+
+        An array that is not named stays whole.
+        """
+        place = {(name, old): new for name, olds in kept.items() for new, old in enumerate(olds)}
+
+        def moved(key: Key) -> Key | None:
+            if len(key) < 2 or key[0] not in kept:
+                return key
+            new = place.get((str(key[0]), int(key[1])))
+            return None if new is None else (key[0], new, *key[2:])
+
+        rest = Sources(self._file, {new: line for key, line in self._lines.items() if (new := moved(key))})
+        rest._overrides = {new: where for key, where in self._overrides.items() if (new := moved(key))}
+        return rest
+
     def find(self, key: Key) -> str | None:
         """Who set exactly this key; None where it has its default."""
         for known, where in self._overrides.items():
