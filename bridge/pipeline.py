@@ -6,16 +6,16 @@
                                       deadlines passed ----^
 """
 
-import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
 from bridge.alerts.change import Change, Ledger
 from bridge.alerts.silence import heard_change, silence_change
-from bridge.alerts.zones import end_of_late_run, zone_change
+from bridge.alerts.zones import zone_change
 from bridge.compose import Composer
 from bridge.emitter import AlertObserver, Emitter
 from bridge.equipment_watch import EquipmentWatch
 from bridge.judge import FixRow, ZoneJudge
+from bridge.late import LateReports
 from bridge.ordering import Placement
 from bridge.pair_watch import PairWatch
 from bridge.plan import Plan
@@ -86,7 +86,7 @@ class Pipeline:
         self.views = tuple(DeviceView(device, index) for index, device in enumerate(plan.devices))
         self._by_id = {view.id: view for view in self.views}
         self._live = ZoneJudge(plan, late=False)
-        self._late = ZoneJudge(plan, late=True)
+        self._late = LateReports(ZoneJudge(plan, late=True), ledger=self.ledger, alert=self._alert, wheel=wheel)
         self._warning = make_front(plan, views=self._by_id, emitter=self._emitter, wheel=wheel, clock=clock, ask=ask)
         self._equipment = EquipmentWatch(policy, ledger=self.ledger, alert=self._alert, warning=self._warning)
         self._pairs = PairWatch(
@@ -121,7 +121,7 @@ class Pipeline:
             with turn.failures:
                 self._take(event, turn)
         self._judge_live(turn.unjudged, turn)
-        self._judge_late(turn)
+        self._late.take(turn)
         if self._publish_positions:
             for rows, late in ((turn.live, False), (turn.late, True)):
                 for row in rows:
@@ -144,7 +144,7 @@ class Pipeline:
                     case Due.PAIR_AGE:
                         self._pairs.judge(view, stamps, turn)
                     case Due.LATE_RUN:
-                        self._end_late_run(view, stamps)
+                        self._late.end_run(view, stamps)
                         turn.touch(view, stamps)
                     case Due.WARNING:
                         self._warning.take_due(view, stamps, turn)
@@ -290,8 +290,8 @@ class Pipeline:
         told_utc_ns, newest_utc_ns = status.t_status_utc_ns, view.status_utc_ns
         late = status.stored and (told_utc_ns is None or (newest_utc_ns is not None and told_utc_ns <= newest_utc_ns))
         if late:
-            self._late_report(view, stamps)
-        self._equipment.take_status(view, status, stamps, late=late, is_told=self._is_told)
+            self._late.note(view, stamps)
+        self._equipment.take_status(view, status, stamps, late=late, is_told=self._late.is_told)
 
     def _take_link(self, view: DeviceView, link: LinkEvent) -> None:
         view.link = link.state
@@ -314,46 +314,6 @@ class Pipeline:
                     self._take_live_position(row, turn)
         for view in {row.view.device_idx: row.view for row in rows}.values():
             view.order.end_batch()
-
-    def _judge_late(self, turn: Turn) -> None:
-        """Judge late fixes run by run."""
-        pending: list[FixRow] = []
-        for row in turn.late:
-            run = row.view.late_run
-            if run.is_ended_by(row.t_utc_ns):
-                self._judge_run(pending, turn)
-                pending = []
-                with turn.failures:
-                    self._end_late_run(row.view, row.stamps)
-            self._late_report(row.view, row.stamps)
-            pending.append(dataclasses.replace(row, t_judge_ns=run.take(row.t_utc_ns)))
-        self._judge_run(pending, turn)
-
-    def _judge_run(self, rows: list[FixRow], turn: Turn) -> None:
-        for transition in judged(self._late, rows, turn.failures):
-            change = zone_change(transition)
-            if not self._is_told(change):
-                with turn.failures:
-                    self._alert(change)
-
-    def _is_told(self, late: Change) -> bool:
-        """Whether a live alert that is raised says the same as this late one.
-
-        A fix that is late but not from a memory is of about now: its receiver's clock was set back.
-        """
-        live = self.ledger.find(dataclasses.replace(late.key, late=False))
-        return late.raised and live is not None and (not late.stored or late.occurred_utc_ns >= live.raised_utc_ns)
-
-    def _late_report(self, view: DeviceView, stamps: Stamps) -> None:
-        view.late_run.is_open = True
-        self._arm(view, Due.LATE_RUN, stamps.t_decoded_mono_ns)
-
-    def _end_late_run(self, view: DeviceView, stamps: Stamps) -> None:
-        view.late_run.close()
-        self._wheel.cancel(Deadline(Due.LATE_RUN, view.device_idx))
-        self._late.reset_time(view.device_idx, forget=True)
-        for raised in list(self.ledger.of_device(view.id, late=True)):
-            self._alert(end_of_late_run(raised.last, stamps))
 
     def _fell_silent(
         self, view: DeviceView, due: Due, stamps: Stamps, turn: Turn, told: PresenceEvent | None = None
