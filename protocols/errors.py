@@ -5,6 +5,7 @@
     ProtocolsError
       EncodeError (ValueError)     a value that has no place on the wire
       DecoderClosedError (RuntimeError)   bytes fed after the decoder was closed
+      KeyFormatError (ValueError)  a key that is not of the kind that signs commands
 """
 
 
@@ -18,3 +19,7 @@ class EncodeError(ProtocolsError, ValueError):
 
 class DecoderClosedError(ProtocolsError, RuntimeError):
     """``feed`` was called after ``close``."""
+
+
+class KeyFormatError(ProtocolsError, ValueError):
+    """A key is not what signs or verifies commands, for example an RSA key in ``commands.provider_key_file``."""

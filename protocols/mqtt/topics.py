@@ -4,7 +4,11 @@
 
     {root}/tag/{tag}/alert | active | position | status                    what a wearer-side reader may see
     {root}/protected/{ref}/alert | active | position | status | warning    hers; an access list of its own
-    {root}/bridge/{id}/status | heartbeat                                  the bridge about itself
+    {root}/control/{tag}/incident                                          the force control centre's
+    {root}/bridge/{id}/status | heartbeat | reply                          the bridge about itself, and its answers
+    {root}/bridge/{id}/receipt | cmd                                       to the bridge
+    {root}/bridge/{id}/canary                                              from the bridge to itself
+    {root}/provider/{consumer}/status                                      whether somebody listens
 """
 
 import re
@@ -27,6 +31,8 @@ class Side(StrEnum):
 
     TAG = "tag"
     PROTECTED = "protected"
+    CONTROL = "control"
+    PROVIDER = "provider"
     BRIDGE = "bridge"
 
 
@@ -39,6 +45,11 @@ class Stream(StrEnum):
     POSITION = "position"
     STATUS = "status"
     WARNING = "warning"
+    INCIDENT = "incident"
+    RECEIPT = "receipt"
+    COMMAND = "cmd"
+    REPLY = "reply"
+    CANARY = "canary"
     HEARTBEAT = "heartbeat"
 
 

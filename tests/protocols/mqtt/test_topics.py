@@ -18,7 +18,7 @@ def test_topic_and_back() -> None:
         for stream in Stream:
             topic = Topic(root=default_root("demo"), side=side, subject="x-1", stream=stream)
             assert find_topic(str(topic)) == topic
-    assert str(topic) == "em/v1/demo/bridge/x-1/heartbeat"
+    assert str(topic) == "em/v1/demo/bridge/x-1/heartbeat", "the last of both lists"
 
 
 @pytest.mark.parametrize(
