@@ -12,6 +12,8 @@ class Entry:
     """A message with its number in the outbox and how often it was handed out.
 
     ``is_unheard``: the broker took it and nobody was subscribed. ``is_too_long``: for the broker's largest packet.
+    ``is_durable``: it is on disk. ``is_again``: the broker had it before, and it is sent again for another reason than
+    a missing PUBACK (no receipt, a forgotten session, a replay); such go behind the alerts of other topics.
     """
 
     number: int
@@ -20,6 +22,8 @@ class Entry:
     attempts: int = 0
     is_unheard: bool = False
     is_too_long: bool = False
+    is_durable: bool = True
+    is_again: bool = False
 
 
 @dataclass(slots=True)
