@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum, unique
 from typing import Literal, Protocol
 
-from protocols.mqtt.messages import CountedEvent
+from protocols.mqtt.messages import DeliveredEvent
 
 
 @unique
@@ -70,7 +70,7 @@ class Message:
     retain: bool = False
     expiry_s: int | None = None
     properties: tuple[tuple[str, str], ...] = ()
-    alert_type: type[CountedEvent] | None = None
+    alert_type: type[DeliveredEvent] | None = None
     owner: str = ""
     event_id: str = ""
     source: str = ""

@@ -62,6 +62,11 @@ Severity = Literal["Extreme", "Severe", "Moderate", "Minor"]
 Urgency = Literal["Immediate", "Expected", "Future", "Past"]
 Certainty = Literal["Observed", "Likely", "Possible", "Unknown"]
 OnOff = Literal["online", "offline"]
+Presence = Literal["online", "offline", "unknown"]
+ReplyState = Literal["accepted", "done", "refused", "failed"]
+DiskState = Literal["ok", "full", "failing", "off"]
+CanaryState = Literal["ok", "late", "never", "off"]
+ClockState = Literal["synced", "unsynced", "unknown"]
 
 
 @unique
