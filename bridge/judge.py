@@ -8,13 +8,16 @@ import numpy as np
 
 from bridge.alerts.proximity import BandTransition
 from bridge.alerts.zones import Crossing, ZoneTransition
+from bridge.orders.handover import Handover
+from bridge.orders.layer import ZoneLayer
+from bridge.pair_index import PairIndex
 from bridge.plan import Plan
 from bridge.view import DeviceView
 from devices.events import Stamps
-from geofence_core.arrays import I8, I64
+from geofence_core.arrays import I8
 from geofence_core.assigned import AssignedZones
-from geofence_core.evaluate import NEVER_NS, UNKNOWN, FenceState, FixColumns, TransitionKind, evaluate
-from geofence_core.pairs import Band, PairTable, TrackColumns, evaluate_pairs
+from geofence_core.evaluate import NEVER_NS, UNKNOWN, FenceState, FixColumns, TransitionKind, Transitions, evaluate
+from geofence_core.pairs import Band, TrackColumns, evaluate_pairs
 from protocols.mqtt.messages import BandName
 from protocols.reports import Fix
 
@@ -55,57 +58,111 @@ class ZoneJudge:
     """State of every (wearer, zone) pair; one instance for now, another for what is told late."""
 
     def __init__(self, plan: Plan, *, late: bool) -> None:
-        self._assigned = plan.assigned
-        self._zone_refs = plan.zone_refs
+        self._layers = plan.layers
         self._exit_margin_m = plan.config.policy.exit_margin_m
         self._late = late
-        self._state = FenceState.unknown(plan.assigned) if plan.assigned is not None else None
+        self._states = [FenceState.unknown(layer.assigned) for layer in self._layers]
 
     def judge(self, rows: Sequence[FixRow]) -> list[ZoneTransition]:
-        """Evaluate a batch in one call; rows of one device in order of time."""
-        assigned, state = self._assigned, self._state
-        if assigned is None or state is None or not rows:
+        """Evaluate a batch in one call per layer; rows of one device in order of time."""
+        if not self._layers or not rows:
             return []
-        n = len(rows)
-        columns = FixColumns(
-            wearer_idx=np.fromiter((row.view.device_idx for row in rows), np.int32, n),
-            t_ns=np.fromiter((row.t_judge_ns for row in rows), np.int64, n),
-            lat_deg=np.fromiter((row.lat_deg for row in rows), np.float64, n),
-            lon_deg=np.fromiter((row.lon_deg for row in rows), np.float64, n),
-            sigma_m=np.fromiter(
-                (np.nan if row.fix.horizontal_sigma_m is None else row.fix.horizontal_sigma_m for row in rows),
-                np.float64,
-                n,
-            ),
-        )
-        self._state, found = evaluate(assigned, state, columns, exit_margin_m=self._exit_margin_m)
-        return [
-            self._named(rows[fix_idx], zone_idx, TransitionKind(kind))
-            for fix_idx, zone_idx, kind in zip(
-                found.fix_idx.tolist(), found.zone_idx.tolist(), found.kind.tolist(), strict=True
+        columns = _columns(rows)
+        states: list[FenceState] = []
+        named: list[tuple[int, ZoneTransition]] = []
+        for layer, before in zip(self._layers, self._states, strict=True):
+            state, found = evaluate(layer.assigned, before, columns, exit_margin_m=self._exit_margin_m)
+            states.append(state)
+            named += self._named(rows, layer, found)
+        self._states = states
+        return _in_order(named, len(states))
+
+    def judge_again(self, rows: Sequence[FixRow]) -> list[ZoneTransition]:
+        """Evaluate where each of some devices was last, for zones of which nothing is known; one row per device."""
+        if not rows:
+            return []
+        columns = _columns(rows)
+        named: list[tuple[int, ZoneTransition]] = []
+        for place, (layer, before) in enumerate(zip(self._layers, self._states, strict=True)):
+            t_ns = before.t_ns.copy()
+            t_ns[columns.wearer_idx] = NEVER_NS
+            state, found = evaluate(
+                layer.assigned,
+                dataclasses.replace(before, t_ns=t_ns),
+                columns,
+                exit_margin_m=self._exit_margin_m,
             )
-        ]
+            inside = np.where(before.inside == UNKNOWN, state.inside, before.inside)
+            self._states[place] = FenceState(inside, np.maximum(before.t_ns, state.t_ns))
+            named += [
+                (t_ns, transition)
+                for t_ns, transition in self._named(rows, layer, found)
+                if transition.crossing in {Crossing.FIRST_INSIDE, Crossing.FIRST_OUTSIDE}
+            ]
+        return _in_order(named, len(self._layers))
 
     def reset_time(self, device_idx: int, *, forget: bool) -> None:
         """Let a device's next fix be judged whatever its time; ``forget`` also what is known of its zones."""
-        assigned, state = self._assigned, self._state
-        if assigned is None or state is None:
-            return
-        t_ns = state.t_ns.copy()
-        t_ns[device_idx] = NEVER_NS
-        inside = _forgotten(assigned, state.inside, device_idx) if forget else state.inside
-        self._state = dataclasses.replace(state, t_ns=t_ns, inside=inside)
+        for place, (layer, state) in enumerate(zip(self._layers, self._states, strict=True)):
+            t_ns = state.t_ns.copy()
+            t_ns[device_idx] = NEVER_NS
+            inside = _forgotten(layer.assigned, state.inside, device_idx) if forget else state.inside
+            self._states[place] = dataclasses.replace(state, t_ns=t_ns, inside=inside)
 
-    def _named(self, row: FixRow, zone_idx: int, kind: TransitionKind) -> ZoneTransition:
-        return ZoneTransition(
-            device_id=row.view.id,
-            zone=self._zone_refs[zone_idx],
-            crossing=_CROSSINGS[kind],
-            fix=row.fix,
-            t_fix_utc_ns=row.t_utc_ns,
-            stamps=row.stamps,
-            late=self._late,
-        )
+    def hand_over(self, handover: Handover) -> set[int]:
+        """Go on with another plan's zones; returns the devices that have zones of which nothing is known."""
+        old = self._states
+        states: list[FenceState] = []
+        unknown: set[int] = set()
+        for layer, carries in zip(handover.plan.layers, handover.zones, strict=True):
+            fresh = FenceState.unknown(layer.assigned)
+            inside = fresh.inside
+            for carry in carries:
+                inside[carry.here_idx] = old[carry.source].inside[carry.there_idx]
+            states.append(FenceState(inside, old[0].t_ns if old else fresh.t_ns))
+            unknown.update(np.unique(layer.assigned.owner_idx[inside == UNKNOWN]).tolist())
+        self._layers, self._states = handover.plan.layers, states
+        return unknown
+
+    def _named(self, rows: Sequence[FixRow], layer: ZoneLayer, found: Transitions) -> list[tuple[int, ZoneTransition]]:
+        named = []
+        for fix_idx, zone_idx, kind in zip(
+            found.fix_idx.tolist(), found.zone_idx.tolist(), found.kind.tolist(), strict=True
+        ):
+            row = rows[fix_idx]
+            transition = ZoneTransition(
+                device_id=row.view.id,
+                zone=layer.refs[zone_idx],
+                crossing=_CROSSINGS[TransitionKind(kind)],
+                fix=row.fix,
+                t_fix_utc_ns=row.t_utc_ns,
+                stamps=row.stamps,
+                late=self._late,
+            )
+            named.append((row.t_judge_ns, transition))
+        return named
+
+
+def _columns(rows: Sequence[FixRow]) -> FixColumns:
+    n = len(rows)
+    return FixColumns(
+        wearer_idx=np.fromiter((row.view.device_idx for row in rows), np.int32, n),
+        t_ns=np.fromiter((row.t_judge_ns for row in rows), np.int64, n),
+        lat_deg=np.fromiter((row.lat_deg for row in rows), np.float64, n),
+        lon_deg=np.fromiter((row.lon_deg for row in rows), np.float64, n),
+        sigma_m=np.fromiter(
+            (np.nan if row.fix.horizontal_sigma_m is None else row.fix.horizontal_sigma_m for row in rows),
+            np.float64,
+            n,
+        ),
+    )
+
+
+def _in_order(named: list[tuple[int, ZoneTransition]], layers: int) -> list[ZoneTransition]:
+    """Transitions by time; those of one layer are in order already."""
+    if layers > 1:
+        named.sort(key=lambda each: each[0])
+    return [transition for _, transition in named]
 
 
 def _forgotten(assigned: AssignedZones, inside: I8, device_idx: int) -> I8:
@@ -121,7 +178,7 @@ class PairJudge:
     """
 
     def __init__(self, plan: Plan, views: Sequence[DeviceView]) -> None:
-        self._names = list(zip(plan.pairs.wearer_idx.tolist(), plan.pairs.protected_idx.tolist(), strict=True))
+        self._index = PairIndex.of(plan.pairs)
         self._views = views
         self._bands = plan.pairs.unknown()
         self._max_age_ns = int(plan.config.policy.max_position_age_s * 1e9)
@@ -129,21 +186,31 @@ class PairJudge:
         self._t_ns = np.full(len(views), np.iinfo(np.int64).min, dtype=np.int64)
         self._lat_deg = np.full(len(views), np.nan)
         self._lon_deg = np.full(len(views), np.nan)
-        self._pairs_of = {idx: _pairs_of(plan.pairs, idx) for idx in {i for pair in self._names for i in pair}}
+
+    def hand_over(self, handover: Handover) -> None:
+        """Go on with another plan's pairs; positions of devices that are new to any pair are taken from their views."""
+        bands = handover.plan.pairs.unknown()
+        bands[handover.pairs_here_idx] = self._bands[handover.pairs_there_idx]
+        joined = [idx for idx in handover.pairs.of_device if idx not in self._index.of_device]
+        self._index, self._bands = handover.pairs, bands
+        for idx in joined:
+            newest = self._views[idx].newest
+            if newest is not None:
+                self.move(newest)
 
     @property
     def max_age_ns(self) -> int:
         """Older positions make a pair unknown."""
         return self._max_age_ns
 
-    def names(self) -> list[tuple[int, int]]:
+    def names(self) -> Sequence[tuple[int, int]]:
         """Rows of wearer and protected person of each pair."""
-        return self._names
+        return self._index.names
 
     @property
     def devices(self) -> Set[int]:
         """Rows of the devices that are in any pair."""
-        return self._pairs_of.keys()
+        return self._index.of_device.keys()
 
     def move(self, row: FixRow) -> None:
         """Take a device's newest live position."""
@@ -155,7 +222,7 @@ class PairJudge:
     def judge(self, mover: DeviceView, now_mono_ns: int, *, stamps: Stamps) -> list[BandTransition]:
         """Evaluate the pairs of one device as of now."""
         tracks = TrackColumns(t_ns=self._t_ns, lat_deg=self._lat_deg, lon_deg=self._lon_deg)
-        own_idx, own = self._pairs_of[mover.device_idx]
+        own_idx, own = self._index.of_device[mover.device_idx]
         self._bands[own_idx], found = evaluate_pairs(
             own,
             self._bands[own_idx],
@@ -168,7 +235,7 @@ class PairJudge:
         for pair_idx, band, apart_m in zip(
             own_idx[found.pair_idx].tolist(), found.band_after.tolist(), found.separation_m.tolist(), strict=True
         ):
-            wearer, protected = (self._views[idx] for idx in self._names[pair_idx])
+            wearer, protected = (self._views[idx] for idx in self._index.names[pair_idx])
             unknown = band == Band.UNKNOWN
             transitions.append(
                 BandTransition(
@@ -183,15 +250,3 @@ class PairJudge:
                 )
             )
         return transitions
-
-
-def _pairs_of(pairs: PairTable, device_idx: int) -> tuple[I64, PairTable]:
-    """Rows of the pairs that a device is in, and the table of these alone."""
-    idx = np.flatnonzero((pairs.wearer_idx == device_idx) | (pairs.protected_idx == device_idx))
-    return idx, PairTable.of(
-        pairs.wearer_idx[idx],
-        pairs.protected_idx[idx],
-        pairs.contact_m[idx],
-        pairs.alarm_m[idx],
-        pairs.pre_alert_m[idx],
-    )

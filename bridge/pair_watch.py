@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence, Set
 from bridge.alerts.change import AlertKey, Change, Ledger
 from bridge.alerts.proximity import BandTransition, find_separation, proximity_changes
 from bridge.judge import FixRow, PairJudge
+from bridge.orders.handover import Handover
 from bridge.plan import Plan
 from bridge.turn import Turn
 from bridge.view import DeviceView
@@ -41,6 +42,7 @@ class PairWatch:
         warning: WarningFront,
     ) -> None:
         self._judge = PairJudge(plan, views)
+        self._views = views
         self._by_id = {view.id: view for view in views}
         self._clock = clock
         self._ledger = ledger
@@ -48,6 +50,26 @@ class PairWatch:
         self._warning = warning
         for wearer_idx, protected_idx in self._judge.names():
             _set_band(views[wearer_idx], views[protected_idx], BandName.UNKNOWN, None)
+
+    def hand_over(self, handover: Handover, stamps: Stamps, turn: Turn) -> None:
+        """Go on with another plan's pairs; the alerts of those that are gone are the caller's."""
+        stay = {self._judge.names()[row] for row in handover.pairs_there_idx.tolist()}
+        for wearer, protected in (self._both(pair) for pair in self._judge.names() if pair not in stay):
+            del wearer.wearer_pairs[protected.id], protected.protected_pairs[wearer.id]
+            turn.touch(wearer, stamps)
+            turn.touch(protected, stamps)
+        self._judge.hand_over(handover)
+        changed = [handover.pairs.names[row] for row in handover.new_pairs_idx.tolist()]
+        for wearer, protected in (self._both(pair) for pair in changed if pair not in stay):
+            _set_band(wearer, protected, BandName.UNKNOWN, None)
+            turn.touch(wearer, stamps)
+            turn.touch(protected, stamps)
+        for wearer_idx in dict.fromkeys(wearer_idx for wearer_idx, _ in changed):
+            with turn.failures:
+                self.judge(self._views[wearer_idx], stamps, turn)
+
+    def _both(self, pair: tuple[int, int]) -> tuple[DeviceView, DeviceView]:
+        return self._views[pair[0]], self._views[pair[1]]
 
     @property
     def devices(self) -> Set[int]:

@@ -2,12 +2,16 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
 
 from bridge.config.load import LoadedConfig
 from bridge.config.schema import BridgeConfig, DeviceSection
 from bridge.config.sources import Key, key_text
 from bridge.errors import ConfigError, Problem
+from bridge.orders.layer import ZoneLayer
 from bridge.warning.desk import Charge
 from bridge.warning.hearing import DEFAULT_CALIBRATION
 from bridge.zone_index import open_zones
@@ -29,8 +33,9 @@ at a desk reads far less."""
 class Plan:
     """What is judged. Row ``device_idx`` of every column is ``devices[device_idx]``.
 
-    ``assigned`` is None where no wearer has a zone; ``zone_refs`` follows the table's zones; ``mends`` says what was
-    put right in them; ``charges`` are the protected persons with a smart tag.
+    ``assigned`` is None where no wearer has a zone of the file; ``zone_refs`` follows the file's zones; ``mends`` says
+    what was put right in them; ``order_layers`` are the zones of orders that were loaded since; ``charges`` are the
+    protected persons with a smart tag; ``calibrations`` by wearer and smart tag.
     """
 
     config: BridgeConfig
@@ -40,6 +45,24 @@ class Plan:
     pairs: PairTable
     charges: tuple[Charge, ...]
     mends: tuple[str, ...]
+    order_layers: tuple[ZoneLayer, ...] = ()
+    calibrations: Mapping[tuple[str, str], Calibration] = field(default_factory=dict)
+
+    @property
+    def layers(self) -> tuple[ZoneLayer, ...]:
+        """All zones, in the parts that are judged in one call each."""
+        if self.assigned is None:
+            return self.order_layers
+        return (ZoneLayer(assigned=self.assigned, refs=self.zone_refs), *self.order_layers)
+
+    @property
+    def zones_count(self) -> int:
+        """Zones of the file and of loaded orders."""
+        return len(self.zone_refs) + sum(len(np.unique(layer.assigned.zone_idx)) for layer in self.order_layers)
+
+    def has_zone(self, device_idx: int, zone: ZoneRef) -> bool:
+        """Whether a zone is judged for a device."""
+        return any(layer.has(device_idx, zone) for layer in self.layers)
 
     @property
     def unwarnable(self) -> tuple[str, ...]:
@@ -109,8 +132,8 @@ def make_plan(loaded: LoadedConfig, *, write_index: bool = True) -> Plan:
                 )
     if problems:
         raise ConfigError(problems)
-    rings = [(order.wearer, ring) for order in config.order for ring in order.protected]
     own = sorted(wanted)
+    calibrations = _load_calibrations(loaded)
     return Plan(
         config=config,
         devices=config.device,
@@ -118,22 +141,35 @@ def make_plan(loaded: LoadedConfig, *, write_index: bool = True) -> Plan:
         if zones is not None and own
         else None,
         zone_refs=_zone_refs(zones) if zones is not None else (),
-        pairs=PairTable.of(
-            [row[wearer] for wearer, _ in rings],
-            [row[ring.device] for _, ring in rings],
-            [ring.contact_m for _, ring in rings],
-            [ring.alarm_m for _, ring in rings],
-            [ring.pre_alert_m for _, ring in rings],
-        ),
-        charges=find_charges(config, _load_calibrations(loaded)),
+        pairs=make_pairs(config),
+        charges=find_charges(config, calibrations),
         mends=tuple(f"zone {mend.zone_id!r}: {mend.what}" for mend in zones.mends) if zones is not None else (),
+        calibrations=calibrations,
     )
 
 
-def find_charges(config: BridgeConfig, calibrations: Mapping[tuple[str, str], Calibration]) -> tuple[Charge, ...]:
+def make_pairs(config: BridgeConfig) -> PairTable:
+    """Tie protected persons to wearers, in the rows of their devices."""
+    row = {device.id: index for index, device in enumerate(config.device)}
+    rings = [(order.wearer, ring) for order in config.order for ring in order.protected]
+    return PairTable.of(
+        [row[wearer] for wearer, _ in rings],
+        [row[ring.device] for _, ring in rings],
+        [ring.contact_m for _, ring in rings],
+        [ring.alarm_m for _, ring in rings],
+        [ring.pre_alert_m for _, ring in rings],
+    )
+
+
+def find_charges(
+    config: BridgeConfig,
+    calibrations: Mapping[tuple[str, str], Calibration],
+    issued: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[Charge, ...]:
     """Tie protected persons to the smart tags that warn them; a tag in no order still carries her call for help.
 
-    ``calibrations`` by wearer and smart tag.
+    ``calibrations`` by wearer and smart tag. ``issued``: whose each tag was by an earlier plan; a tag that no order
+    names any more stays hers, unless she has another one.
     """
     smart = {device.id for device in config.device if device.kind == "smart_tag"}
     wearers: dict[tuple[str, str], list[str]] = {}
@@ -149,7 +185,12 @@ def find_charges(config: BridgeConfig, calibrations: Mapping[tuple[str, str], Ca
             wearers.setdefault((ring.device, tag), []).append(order.wearer)
             if order.beacon_key_file is not None:
                 beacon_wearer[tag] = order.wearer
-    wearers |= {(tag, tag): [] for tag in sorted(smart - taken)}
+    warned = {person for person, _ in wearers}
+    for tag in sorted(smart - taken):
+        person = issued.get(tag, tag)
+        person = tag if person in warned else person
+        warned.add(person)
+        wearers[person, tag] = []
     charges = []
     for (person, tag), names in wearers.items():
         # A tag may have been given the key elsewhere; where she is protected from one man, it is his.

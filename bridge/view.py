@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bridge.config.schema import DeviceSection
 from bridge.ordering import FixOrder, LateRun
@@ -11,6 +11,9 @@ from protocols.mqtt.messages import ProximityDetail, StandingWarning, WearerPair
 from protocols.mqtt.topics import Side
 from protocols.mqtt.words import SmartTagState
 from protocols.reports import Fix, FixState, TagStatus
+
+if TYPE_CHECKING:
+    from bridge.judge import FixRow
 
 Presence = Literal["up", "lost", "unknown"]
 Location = Literal["valid", "lost", "unknown"]
@@ -26,6 +29,8 @@ class DeviceView:
     late_run: LateRun = field(default_factory=LateRun)
     fix: Fix | None = None
     """Newest live position."""
+    newest: "FixRow | None" = None
+    """The same, as it was judged."""
     position_utc_ns: int | None = None
     """Host's UTC when it last told a position that was not from its memory."""
     fix_state: FixState | None = None
