@@ -56,3 +56,31 @@ class PublisherClosedError(BridgeError, RuntimeError):
 
 class DisclosureError(BridgeError, RuntimeError):
     """The disclosure log cannot be continued, for example another bridge with the same id writes it."""
+
+
+class OutboxError(BridgeError, RuntimeError):
+    """The outbox on disk cannot be used, for example because its folder is a file."""
+
+
+class OutboxLockedError(OutboxError):
+    """Another process has the outbox, for example a second bridge with the same configuration."""
+
+
+class OutboxVersionError(OutboxError):
+    """The outbox was written by a newer tagrig, or the file is no outbox."""
+
+
+class OutboxCorruptError(OutboxError):
+    """The disk gave back something else than was written, for example after a page of the file was overwritten."""
+
+
+class OutboxFullError(OutboxError):
+    """The disk is full, for example because another program wrote too much to it."""
+
+
+class OutboxReadOnlyError(OutboxError):
+    """The outbox may not be written to, for example on a file system that the kernel remounted after an error."""
+
+
+class OutboxIoError(OutboxError):
+    """The disk failed, for example ``fsync`` answered EIO."""

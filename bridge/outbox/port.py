@@ -24,10 +24,12 @@ RESEND_WINDOW_NS = 600_000_000_000
 says, saves every second, and a leader change takes seconds; ten minutes also cover its restart by a person."""
 
 RECEIPT_BACKOFF_MAX_NS = 900_000_000_000
-"""The wait for a receipt doubles with each sending up to this: a quarter of an hour, four copies an hour of an alert."""
+"""The wait for a receipt doubles with each sending up to this: an alert that nobody confirms goes out four times an hour.
+More keeps a provider that comes back waiting."""
 
 REPLAY_LIMIT = 1_000
-"""Messages that one replay queues. Reason: 16 MB of the longest bodies; who wants more asks again from where it ended."""
+"""Messages that one replay queues. Reason: 16 MB of the longest bodies; who wants more asks again from where it ended.
+More would fill the memory at a peer's word."""
 
 
 @unique

@@ -1,0 +1,133 @@
+"""Tables and statements of the outbox on disk.
+
+::
+
+    row       one message each, in the order of submission; ``state_0`` and ``state_1`` are its delivery to each broker
+    sequence  last number given in each stream, so that streams go on over a restart
+    kept      what parts of the bridge want to know after a restart
+    meta      facts about the file itself
+
+A query that must be fast with a million rows names the condition of a partial index word by word: SQLite uses it only
+then.
+"""
+
+SCHEMA_VERSION = 1
+"""In ``PRAGMA user_version``. Raised when an older program could no longer read the tables."""
+
+APPLICATION_ID = 0x74616772
+"""``tagr``, in ``PRAGMA application_id``: keeps us from writing into somebody else's database."""
+
+NEW = 0
+"""To be sent."""
+ACKED = 1
+"""The broker took it."""
+RECEIPTED = 2
+"""The broker took it, and the provider said that it has it."""
+REJECTED = 3
+"""The broker refused it; it is tried again."""
+DROPPED = 4
+"""A position that is not sent any more: too many waited, it was refused, or it is too long."""
+NOT_WANTED = 9
+"""There is no such path."""
+
+CREATE = """
+CREATE TABLE row(
+  number INTEGER PRIMARY KEY,
+  lane INTEGER NOT NULL,
+  owner TEXT NOT NULL,
+  topic TEXT NOT NULL,
+  source TEXT NOT NULL,
+  sequence INTEGER NOT NULL,
+  event_id TEXT NOT NULL,
+  body BLOB NOT NULL,
+  retain INTEGER NOT NULL,
+  expiry_s INTEGER,
+  properties TEXT NOT NULL,
+  alert_type TEXT,
+  state_0 INTEGER NOT NULL,
+  state_1 INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  t_utc_ns INTEGER NOT NULL,
+  acked_utc_ns INTEGER,
+  receipt INTEGER NOT NULL DEFAULT 0,
+  receipt_utc_ns INTEGER
+);
+CREATE INDEX wait_0 ON row(lane, number) WHERE state_0 IN (0, 3);
+CREATE INDEX wait_1 ON row(lane, number) WHERE state_1 IN (0, 3);
+CREATE INDEX wait_topic_0 ON row(topic, number) WHERE lane = 0 AND state_0 IN (0, 3);
+CREATE INDEX wait_topic_1 ON row(topic, number) WHERE lane = 0 AND state_1 IN (0, 3);
+CREATE INDEX by_source ON row(source, sequence);
+CREATE INDEX owed ON row(acked_utc_ns, number) WHERE lane = 0 AND receipt = 0 AND acked_utc_ns IS NOT NULL;
+CREATE INDEX owed_by_source ON row(source, sequence) WHERE lane = 0 AND receipt = 0;
+CREATE TABLE sequence(source TEXT PRIMARY KEY, owner TEXT NOT NULL, last INTEGER NOT NULL, lane INTEGER NOT NULL)
+  WITHOUT ROWID;
+CREATE TABLE kept(owner TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY(owner, key)) WITHOUT ROWID;
+CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+COLUMNS = (
+    "number, lane, owner, topic, source, sequence, event_id, body, retain, expiry_s, properties, alert_type, "
+    "state_0, state_1, attempts, t_utc_ns, acked_utc_ns, receipt, receipt_utc_ns"
+)
+
+# OR IGNORE: after a failed sync a row may be there, or not, and is written once more.
+INSERT_ROW = f"INSERT OR IGNORE INTO row({COLUMNS}) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+SET_SEQUENCE = (
+    "INSERT INTO sequence(source, owner, last, lane) VALUES(?,?,?,?) "
+    "ON CONFLICT(source) DO UPDATE SET last = max(last, excluded.last), owner = excluded.owner"
+)
+SET_KEPT = "INSERT OR REPLACE INTO kept(owner, key, value) VALUES(?,?,?)"
+DELETE_KEPT = "DELETE FROM kept WHERE owner = ? AND key = ?"
+SET_META = "INSERT OR REPLACE INTO meta(name, value) VALUES(?,?)"
+
+ACK = tuple(
+    f"UPDATE row SET state_{path} = CASE receipt WHEN 0 THEN {ACKED} ELSE {RECEIPTED} END, "
+    "attempts = max(attempts, ?), acked_utc_ns = coalesce(acked_utc_ns, ?) WHERE number = ?"
+    for path in (0, 1)
+)
+SET_STATE = tuple(f"UPDATE row SET state_{path} = ?, attempts = max(attempts, ?) WHERE number = ?" for path in (0, 1))
+
+_RECEIPT = (
+    f"UPDATE row SET receipt = ?, receipt_utc_ns = ?, state_0 = CASE state_0 WHEN {ACKED} THEN {RECEIPTED} "
+    f"ELSE state_0 END, state_1 = CASE state_1 WHEN {ACKED} THEN {RECEIPTED} ELSE state_1 END "
+)
+RECEIPT_UPTO = (
+    f"{_RECEIPT} WHERE lane = 0 AND receipt = 0 AND source = ? AND sequence <= ? AND acked_utc_ns IS NOT NULL "
+    "RETURNING number"
+)
+RECEIPT_OF_ID = (
+    f"{_RECEIPT} WHERE lane = 0 AND receipt = 0 AND source = ? AND event_id = ? AND acked_utc_ns IS NOT NULL "
+    "RETURNING number"
+)
+RECEIPT_OF_NUMBER = f"{_RECEIPT} WHERE number = ? AND lane = 0 AND receipt = 0 RETURNING number"
+
+LOAD_LANE = tuple(
+    f"SELECT {COLUMNS} FROM row WHERE lane = ? AND state_{path} IN (0, 3) AND number >= ? AND number < ? "
+    "ORDER BY number LIMIT ?"
+    for path in (0, 1)
+)
+LOAD_TOPIC = tuple(
+    f"SELECT {COLUMNS} FROM row WHERE lane = 0 AND state_{path} IN (0, 3) AND topic = ? AND number >= ? "
+    "ORDER BY number LIMIT ?"
+    for path in (0, 1)
+)
+FIRST_OF_TOPIC = tuple(
+    f"SELECT number FROM row WHERE lane = 0 AND state_{path} IN (0, 3) AND topic = ? AND number >= ? "
+    "ORDER BY number LIMIT 1"
+    for path in (0, 1)
+)
+COUNT_LANE = tuple(f"SELECT count(*) FROM row WHERE lane = ? AND state_{path} IN (0, 3)" for path in (0, 1))
+LOAD_NUMBER = f"SELECT {COLUMNS} FROM row WHERE number = ?"
+LOAD_SEQUENCES = (
+    f"SELECT {COLUMNS} FROM row WHERE source = ? AND sequence >= ? AND sequence <= ? ORDER BY sequence LIMIT ?"
+)
+LOAD_OWED = (
+    "SELECT acked_utc_ns, number FROM row WHERE lane = 0 AND receipt = 0 AND acked_utc_ns IS NOT NULL "
+    "AND (acked_utc_ns, number) > (?, ?) ORDER BY acked_utc_ns, number LIMIT ?"
+)
+COUNT_OWED = (
+    "SELECT count(*), min(acked_utc_ns) FROM (SELECT acked_utc_ns FROM row "
+    "WHERE lane = 0 AND receipt = 0 AND acked_utc_ns IS NOT NULL ORDER BY acked_utc_ns LIMIT ?)"
+)
+OLDEST = "SELECT number, lane, state_0, state_1, t_utc_ns FROM row WHERE number >= ? ORDER BY number LIMIT ?"
+DELETE_ROW = "DELETE FROM row WHERE number = ?"
