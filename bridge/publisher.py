@@ -94,7 +94,7 @@ class Inbound:
 
 
 @unique
-class TroubleKind(StrEnum):
+class DeliveryTroubleKind(StrEnum):
     """What threatens the delivery although a connection stands."""
 
     AMNESIA = "amnesia"
@@ -103,8 +103,6 @@ class TroubleKind(StrEnum):
     """A message to ourselves does not come back: the broker refuses or does not route what we publish."""
     NOBODY_LISTENS = "nobody_listens"
     """Every consumer of the provider that ever said so is gone."""
-    DISK = "disk"
-    """The outbox cannot write; messages are published from memory."""
     SUBSCRIPTION_REFUSED = "subscription_refused"
     """Receipts, commands or the canary do not reach us."""
     TAKEN_OVER = "taken_over"
@@ -112,10 +110,10 @@ class TroubleKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trouble:
+class DeliveryTrouble:
     """A trouble began, or is over. ``path``: name of the path to a broker, empty where it concerns all."""
 
-    kind: TroubleKind
+    kind: DeliveryTroubleKind
     is_over: bool
     detail: str
     path: str = ""
