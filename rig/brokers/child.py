@@ -1,5 +1,6 @@
 """Child processes in a session of their own that cannot outlive their parent."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -54,8 +55,11 @@ def listens(pid: int, port: int) -> bool:
 
     A connection attempt would also succeed against a stranger that holds the port.
     """
+    ours = set()
     try:
-        ours = {str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()}
+        for each in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                ours.add(str(each.readlink()))
         tables = [Path(f"/proc/{pid}/net/{table}").read_text() for table in ("tcp", "tcp6")]
     except OSError:
         return False

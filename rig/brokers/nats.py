@@ -142,7 +142,7 @@ class NatsCluster:
 
     def wait_healthy(self) -> None:
         """Return once every running node says that it is ready, with all that it keeps caught up."""
-        self._wait(lambda: all((node.ask("healthz") or {}).get("status") == "ok" for node in self.running), "ready")
+        self._wait(lambda: all((node.ask("healthz") or {}).get("status") == "ok" for node in self.running), "health")
 
     def node(self, name: str) -> NatsBroker:
         """Give the node of that name."""
@@ -162,7 +162,25 @@ class NatsCluster:
             found[:] = [self.node(name) for name in self._find_leaders(stream)]
             return bool(found)
 
-        self._wait(look, f"a leader of {stream}")
+        self._wait(look, f"leader of {stream}")
+        return found[0]
+
+    def meta_leader(self) -> NatsBroker:
+        """Give the node that leads the cluster itself, waiting for one to be chosen.
+
+        Raises
+        ------
+        NoLeaderError
+            None was chosen in time.
+        """
+        found: list[NatsBroker] = []
+
+        def look() -> bool:
+            named = {(node.ask("jsz") or {}).get("meta_cluster", {}).get("leader") for node in self.running}
+            found[:] = [node for node in self.running if node.name in named]
+            return len(found) == 1
+
+        self._wait(look, "leader of its own")
         return found[0]
 
     def _find_leaders(self, stream: str) -> Iterable[str]:

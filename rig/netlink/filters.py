@@ -23,7 +23,7 @@ class PacketFilter:
         self._load({"input": f"tcp dport {port} drop", "output": f"tcp sport {port} drop"})
 
     def drop_share(self, port: int, share_pct: int) -> None:
-        """Let that many of a hundred packets to a TCP port vanish, at random."""
+        """Let that many (1 to 99) of a hundred packets to a TCP port vanish, at random."""
         self._load({"input": f"tcp dport {port} numgen random mod 100 < {share_pct} drop"})
 
     def reset(self, port: int) -> None:
