@@ -24,7 +24,7 @@ RESEND_WINDOW_NS = 600_000_000_000
 says, saves every second, and a leader change takes seconds; ten minutes also cover its restart by a person."""
 
 RECEIPT_BACKOFF_MAX_NS = 900_000_000_000
-"""The wait for a receipt doubles with each sending up to this: an alert that nobody confirms goes out four times an hour.
+"""The wait for a receipt doubles with each sending up to this: four sendings an hour of an alert that nobody confirms.
 More keeps a provider that comes back waiting."""
 
 REPLAY_LIMIT = 1_000
