@@ -1,19 +1,25 @@
-"""From the configuration to a way to reach a broker; the only place that meets a password."""
+"""From the configuration to ways to reach brokers; the only place that meets a password."""
 
-import ipaddress
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from bridge.config.check import DEFAULT_PORTS
+from bridge.config.check_broker import DEFAULT_PORTS
 from bridge.config.load import LoadedConfig
-from bridge.embedded_broker import EmbeddedBroker
+from bridge.embedded_broker import NEWEST_VERSION, EmbeddedBroker
 from bridge.errors import ConfigError, Problem
-from bridge.mqtt.session import MqttSettings, TlsSettings
+from bridge.mqtt.settings import MqttSettings, PathSettings, TlsSettings, is_loopback
+from protocols.errors import KeyFormatError
+from protocols.mqtt.ids import instance_id
+from protocols.mqtt.signed import public_key
 
 PASSWORD_VARIABLE = "TAGRIG_BROKER_PASSWORD"
+
+MAIN_PATH = "main"
+SECOND_PATH = "second"
+"""Names of the two ways, in logs and in the heartbeat."""
 
 
 def embedded_broker_of(loaded: LoadedConfig) -> EmbeddedBroker | None:
@@ -25,8 +31,45 @@ def embedded_broker_of(loaded: LoadedConfig) -> EmbeddedBroker | None:
     return EmbeddedBroker(broker.embedded, folder)
 
 
+def path_settings(
+    loaded: LoadedConfig, environment: Mapping[str, str], embedded_url: str | None = None
+) -> tuple[PathSettings, ...]:
+    """Make the ways to the provider: the main one, and a second where an independent broker is configured.
+
+    Parameters
+    ----------
+    loaded : LoadedConfig
+        Its URLs were checked.
+    environment : mapping
+        May hold the password.
+    embedded_url : str or None
+        Where the embedded broker listens; needed where no ``broker.url`` is configured.
+
+    Raises
+    ------
+    ConfigError
+        A certificate, key or password file cannot be read, or does not hold what its name says.
+    """
+    broker = loaded.config.broker
+    if broker.url is not None:
+        main = [mqtt_settings(loaded, url, environment) for url in (broker.url, *broker.more_urls)]
+    else:
+        assert embedded_url is not None
+        main = [mqtt_settings(loaded, embedded_url, environment, newest=NEWEST_VERSION[broker.embedded])]
+    paths = [PathSettings(endpoints=tuple(main), name=MAIN_PATH)]
+    if broker.second_urls:
+        second = (mqtt_settings(loaded, url, environment, path=SECOND_PATH) for url in broker.second_urls)
+        paths.append(PathSettings(endpoints=tuple(second), name=SECOND_PATH))
+    return tuple(paths)
+
+
 def mqtt_settings(
-    loaded: LoadedConfig, url: str, environment: Mapping[str, str], *, newest: Literal["5", "3.1.1"] = "5"
+    loaded: LoadedConfig,
+    url: str,
+    environment: Mapping[str, str],
+    *,
+    newest: Literal["5", "3.1.1"] = "5",
+    path: str = MAIN_PATH,
 ) -> MqttSettings:
     """Make the settings for a URL that was checked; ``newest`` is the newest version that the broker is known to speak.
 
@@ -44,36 +87,74 @@ def mqtt_settings(
             ca_file=_readable(loaded, "ca_file", broker.ca_file),
             cert_file=_readable(loaded, "cert_file", broker.cert_file),
             key_file=_readable(loaded, "key_file", broker.key_file),
+            verify=broker.verify,
         )
         _try_tls(loaded, tls)
-    password = environment.get(PASSWORD_VARIABLE)
-    password_file = _readable(loaded, "password_file", broker.password_file)
-    if password_file is not None:
-        try:
-            password = password_file.read_text(encoding="utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as exc:
-            message = f"{password_file} is not UTF-8 text (byte {exc.start}). Next: write the password as UTF-8"
-            raise _problem(loaded, "password_file", message) from exc
     return MqttSettings(
         host=parts.hostname,
         port=parts.port or DEFAULT_PORTS[parts.scheme],
-        client_id=broker.client_id or f"tagrig-{loaded.config.bridge.id}",
+        client_id=_client_id(loaded, path),
         version=broker.mqtt_version if newest == "5" else newest,
         tls=tls,
         username=broker.username,
-        password=password if broker.username is not None else None,
+        password=_password(loaded, environment) if broker.username is not None else None,
         keepalive_s=broker.keepalive_s,
     )
 
 
+def plain_endpoints(paths: Sequence[PathSettings]) -> tuple[str, ...]:
+    """URLs over which positions travel readable through a network; only with ``broker.allow_plain`` there are any."""
+    return tuple(each.url for path in paths for each in path.endpoints if is_plain_off_loopback(each))
+
+
 def is_plain_off_loopback(settings: MqttSettings) -> bool:
     """Whether positions would travel readable over a network."""
-    if settings.tls is not None or settings.host == "localhost":
-        return False
+    return settings.tls is None and not is_loopback(settings.host)
+
+
+def read_provider_key(loaded: LoadedConfig) -> bytes | None:
+    """Public key of the provider whose commands are obeyed, in PEM; None: nobody's are.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, or holds no Ed25519 public key.
+    """
+    name = loaded.config.commands.provider_key_file
+    if name is None:
+        return None
+    path = loaded.path_of(name)
     try:
-        return not ipaddress.ip_address(settings.host).is_loopback
-    except ValueError:
-        return True
+        pem = path.read_bytes()
+        public_key(pem)
+    except OSError as exc:
+        message = f"{path} cannot be read: {exc.strerror}"
+        raise _problem(loaded, "provider_key_file", message, section="commands") from exc
+    except KeyFormatError as exc:
+        message = f"{path}: {exc}. Next: tagrig certs makes such a pair"
+        raise _problem(loaded, "provider_key_file", message, section="commands") from exc
+    return pem
+
+
+def _client_id(loaded: LoadedConfig, path: str) -> str:
+    """Name a session: the same at every start, another for each path and each part of a divided bridge.
+
+    Two sessions of one name at one broker would end each other for ever.
+    """
+    bridge = loaded.config.bridge
+    name = instance_id(loaded.config.broker.client_id or f"tagrig-{bridge.id}", bridge.partition)
+    return name if path == MAIN_PATH else f"{name}-{path}"
+
+
+def _password(loaded: LoadedConfig, environment: Mapping[str, str]) -> str | None:
+    path = _readable(loaded, "password_file", loaded.config.broker.password_file)
+    if path is None:
+        return environment.get(PASSWORD_VARIABLE)
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as exc:
+        message = f"{path} is not UTF-8 text (byte {exc.start}). Next: write the password as UTF-8"
+        raise _problem(loaded, "password_file", message) from exc
 
 
 def _readable(loaded: LoadedConfig, key: str, name: str | None) -> Path | None:
@@ -104,6 +185,6 @@ def _try_tls(loaded: LoadedConfig, tls: TlsSettings) -> None:
         raise _problem(loaded, "cert_file", message) from exc
 
 
-def _problem(loaded: LoadedConfig, key: str, message: str) -> ConfigError:
-    where = loaded.sources.nearest(("broker", key))
-    return ConfigError([Problem(path=f"broker.{key}", where=where, message=message)])
+def _problem(loaded: LoadedConfig, key: str, message: str, *, section: str = "broker") -> ConfigError:
+    where = loaded.sources.nearest((section, key))
+    return ConfigError([Problem(path=f"{section}.{key}", where=where, message=message)])

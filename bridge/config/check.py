@@ -1,33 +1,27 @@
 """Checks across the sections of a configuration: what each value alone cannot show."""
 
 import difflib
-import ipaddress
-import re
 from collections import Counter
 from collections.abc import Collection, Iterator
-from urllib.parse import urlsplit
 
+from bridge.config.check_broker import broker_problems
 from bridge.config.check_smart_tags import smart_tag_problems
 from bridge.config.schema import BridgeConfig, OrderSection
 from bridge.config.sources import Key, Sources, key_text
 from bridge.errors import Problem
+from protocols.mqtt.ids import instance_id
 from protocols.mqtt.topics import TOPIC_ID_RULE, default_root, is_topic_id, is_topic_root
-
-DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
-"""Schemes of a broker's URL, each with the port that IANA registered for it."""
 
 MAX_PAIRS_PER_DEVICE = 64
 """Pairs that one device may stand in. All of them stand in its status, whose body has a size limit: about 150 bytes a
 pair, 16 KiB in all."""
-
-_HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 
 def cross_check(config: BridgeConfig, sources: Sources) -> list[Problem]:
     """All contradictions within a configuration whose single values are fine."""
     found = [
         *_names(config),
-        *_broker(config),
+        *broker_problems(config),
         *_zones(config),
         *_policy(config),
         *_devices(config),
@@ -42,64 +36,19 @@ def _names(config: BridgeConfig) -> Iterator[tuple[Key, str]]:
         yield ("bridge", "id"), f"{config.bridge.id!r} stands in topics; expected {TOPIC_ID_RULE}"
     if not is_topic_id(config.bridge.agency):
         yield ("bridge", "agency"), f"{config.bridge.agency!r} stands in topics; expected {TOPIC_ID_RULE}"
+    if config.bridge.partition is not None:
+        yield from _partition(config.bridge.id, config.bridge.partition)
     root = config.bridge.topic_root or default_root(config.bridge.agency)
     if not is_topic_root(root):
         yield ("bridge", "topic_root"), f"{root!r} is not a topic root; expected levels of letters, digits, '-', '_'"
 
 
-def _broker(config: BridgeConfig) -> Iterator[tuple[Key, str]]:
-    broker = config.broker
-    if broker.url is not None:
-        yield from ((("broker", "url"), message) for message in url_problems(broker.url))
-        if broker.store_folder is not None:
-            yield ("broker", "store_folder"), "only the embedded broker stores anything; remove it, or remove url"
-    if broker.url is None or not broker.url.startswith("mqtts:"):
-        for name in ("ca_file", "cert_file", "key_file"):
-            if getattr(broker, name) is not None:
-                yield ("broker", name), "is for TLS only; expected url = mqtts://..., or no such file"
-    if (broker.cert_file is None) != (broker.key_file is None):
-        yield ("broker", "cert_file"), "a client certificate needs both cert_file and key_file"
-    if broker.password_file is not None and broker.username is None:
-        yield ("broker", "password_file"), "a password needs broker.username"
-
-
-def url_problems(url: str) -> list[str]:
-    """Find what is wrong with a broker's URL; empty: nothing."""
-    try:
-        parts = urlsplit(url)
-    except ValueError as exc:
-        return [f"cannot be read: {exc}; expected mqtt://host:port, got {url!r}"]
-    if parts.scheme not in DEFAULT_PORTS:
-        close = difflib.get_close_matches(parts.scheme, DEFAULT_PORTS, n=1)
-        hint = f" Did you mean {close[0]}://?" if close else ""
-        return [f"expected mqtt://host:port, or mqtts://host:port for TLS, got {url!r}.{hint}"]
-    problems = []
-    if parts.username is not None or parts.password is not None:
-        problems.append("holds a user or password; use broker.username and broker.password_file, or the environment")
-    if not parts.hostname:
-        problems.append(f"names no host: {url!r}")
-    elif not _is_host(parts.hostname):
-        problems.append(f"{parts.hostname!r} is not a host; expected labels of 1 to 63 letters, digits or '-'")
-    try:
-        _ = parts.port
-    except ValueError:
-        problems.append(f"the port is not a number below 65536: {url!r}")
-    if parts.path not in {"", "/"} or parts.query:
-        problems.append(f"has a path; expected nothing after host and port, got {url!r}")
-    return problems
-
-
-def _is_host(host: str) -> bool:
-    """Whether a name can be looked up at all, or is an address."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        try:
-            labels = host.removesuffix(".").encode("idna").decode("ascii").split(".")
-        except UnicodeError:
-            return False
-        return all(_HOST_LABEL.fullmatch(label) for label in labels) and len(host) <= 253
-    return True
+def _partition(bridge_id: str, partition: str) -> Iterator[tuple[Key, str]]:
+    part, _, parts = partition.partition("/")
+    if int(part) > int(parts):
+        yield ("bridge", "partition"), f"expected a part of how many, such as 2/8, got {partition!r}"
+    if not is_topic_id(instance_id(bridge_id, partition)):
+        yield ("bridge", "id"), f"with its part it is {instance_id(bridge_id, partition)!r}; expected {TOPIC_ID_RULE}"
 
 
 def _zones(config: BridgeConfig) -> Iterator[tuple[Key, str]]:

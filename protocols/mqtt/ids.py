@@ -49,3 +49,8 @@ def _base32(value: int) -> str:
 def sequence_text(sequence: int) -> str:
     """Zero-padded, so that text order is number order."""
     return f"{sequence:0{SEQUENCE_DIGITS}d}"
+
+
+def instance_id(name: str, partition: str | None) -> str:
+    """Name of one of several bridges that divide the devices: ``bridge-1`` and ``2/8`` give ``bridge-1-2of8``."""
+    return name if partition is None else f"{name}-{partition.replace('/', 'of')}"

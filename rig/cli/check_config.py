@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from bridge.broker_access import mqtt_settings
+from bridge.broker_access import path_settings, read_provider_key
 from bridge.config.load import LoadedConfig
 from bridge.config.sources import Key, key_text
 from bridge.drivers import check_drivers
@@ -34,7 +34,7 @@ def command(
     """Print each value of the bridge configuration CONFIG and where it came from.
 
     That is a file and line, --set, the environment or the default. The zones file, the transports' specifications, and
-    the broker's certificate and password files are read too; no port and no connection is opened.
+    the broker's certificate and password files and the provider's key are read too; no port and no connection is opened.
 
     Exit codes: 0 it can be used, 2 it cannot (every problem is listed with its place).
     """
@@ -42,8 +42,8 @@ def command(
         loaded = load_from_options(config, devices, zones, broker, sets)
         plan = make_plan(loaded, write_index=False)
         check_drivers(loaded, plan, SystemClock())
-        if loaded.config.broker.url is not None:
-            mqtt_settings(loaded, loaded.config.broker.url, os.environ)
+        path_settings(loaded, os.environ, embedded_url="mqtt://127.0.0.1")
+        read_provider_key(loaded)
     except BridgeError as exc:
         if as_json and isinstance(exc, ConfigError):
             problems = [{"path": p.path, "where": p.where, "message": p.message} for p in exc.problems]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.broker_access import mqtt_settings
+from bridge.broker_access import mqtt_settings, path_settings, plain_endpoints, read_provider_key
 from bridge.config import load_config
-from bridge.config.check import url_problems
+from bridge.config.check_broker import url_problems
 from bridge.config.sources import Override, override_from_option, overrides_from_environment, scan_lines
 from bridge.errors import ConfigError
 from bridge.plan import make_plan
@@ -240,6 +240,109 @@ def test_files_that_do_not_hold_what_they_should(file: Path, lines: str, expecte
     assert expected.format(folder=file.parent) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (
+            'url = "mqtt://broker.example"',
+            ":6: broker.url: mqtt://broker.example is not encrypted: positions and calls",
+        ),
+        ('url = "mqtt://[2001:db8::1]:1883"', "broker.url: mqtt://[2001:db8::1]:1883 is not encrypted"),
+        (
+            'url = "mqtts://a.example"\nsecond_urls = ["mqtt://10.1.2.3"]',
+            ":7: broker.second_urls[0]: mqtt://10.1.2.3 is not encrypted",
+        ),
+        (
+            'url = "mqtts://a.example"\nmore_urls = ["mqtts://b.example", "mqtts://u@c.example"]',
+            ":7: broker.more_urls[1]: holds a user or password",
+        ),
+        ('url = "mqtts://a.example"\nverify = false', ":7: broker.verify: mqtts://a.example is not on this machine"),
+        (
+            'url = "mqtts://localhost"\nsecond_urls = ["mqtts://b.example"]\nverify = false',
+            "broker.verify: mqtts://b.example is not on this machine",
+        ),
+        (
+            'url = "mqtts://a.example"\nmore_urls = ["mqtts://A.example:8883"]',
+            "broker.more_urls[0]: mqtts://A.example:8883 is named as url too",
+        ),
+        (
+            'url = "mqtts://a.example"\nsecond_urls = ["mqtts://a.example"]',
+            "broker.second_urls[0]: mqtts://a.example is named as url too",
+        ),
+        (
+            'url = "mqtts://a.example"\nmore_urls = ["mqtt://b.example"]\nallow_plain = true',
+            "broker.more_urls: one path is encrypted at all its endpoints, or at none",
+        ),
+        ('more_urls = ["mqtts://b.example"]', "broker.more_urls: are further endpoints of broker.url. Next: name"),
+        (
+            f'url = "mqtts://a.example"\nmore_urls = {[f"mqtts://n{n}.example" for n in range(16)]}',
+            "broker.more_urls: expected at most 16 endpoints, got 17",
+        ),
+        ('url = "mqtt://localhost"\nca_file = "ca.pem"', "broker.ca_file: is for TLS only"),
+    ],
+)
+def test_ways_to_a_broker_that_are_refused(file: Path, lines: str, expected: str) -> None:
+    found = problems(file, 'url = "mqtt://127.0.0.1:1883"', lines)
+    assert any(expected in each for each in found), found
+
+
+def test_paths_have_the_endpoints_in_their_order_and_sessions_of_their_own(file: Path) -> None:
+    lines = (
+        'url = "mqtt://a.example"\nmore_urls = ["mqtt://b.example:1884"]\nsecond_urls = ["mqtts://localhost"]\n'
+        'verify = false\nallow_plain = true\nusername = "u"'
+    )
+    text = file.read_text().replace('url = "mqtt://127.0.0.1:1883"', lines)
+    file.write_text(text.replace('agency = "a"', 'agency = "a"\npartition = "2/8"'))
+    main, second = path_settings(load_config(file), {"TAGRIG_BROKER_PASSWORD": "secret"})
+    assert [each.url for each in main.endpoints] == ["mqtt://a.example:1883", "mqtt://b.example:1884"]
+    assert [each.url for each in second.endpoints] == ["mqtts://localhost:8883"]
+    assert {each.client_id for each in main.endpoints} == {"tagrig-bridge-1-2of8"}
+    assert second.endpoints[0].client_id == "tagrig-bridge-1-2of8-second"
+    assert {each.password for each in (*main.endpoints, *second.endpoints)} == {"secret"}
+    assert second.endpoints[0].tls is not None
+    assert not second.endpoints[0].tls.verify
+    assert plain_endpoints((main, second)) == ("mqtt://a.example:1883", "mqtt://b.example:1884")
+
+
+@pytest.mark.parametrize(("engine", "version"), [("nats", "3.1.1"), ("mosquitto", "5")])
+def test_embedded_broker_is_spoken_to_as_it_can(file: Path, engine: str, version: str) -> None:
+    file.write_text(file.read_text().replace('url = "mqtt://127.0.0.1:1883"', f'embedded = "{engine}"'))
+    (main,) = path_settings(load_config(file), {}, "mqtt://127.0.0.1:4000")
+    assert [(each.port, each.version) for each in main.endpoints] == [(4000, version)]
+
+
+@pytest.mark.parametrize(
+    ("partition", "expected"),
+    [
+        ("9/8", "bridge.partition: expected a part of how many, such as 2/8, got '9/8'"),
+        ("1-8", "bridge.partition: Expected `str` matching regex"),
+        ("0/8", "bridge.partition: Expected `str` matching regex"),
+    ],
+)
+def test_parts_that_are_none(file: Path, partition: str, expected: str) -> None:
+    found = problems(file, 'agency = "a"', f'agency = "a"\npartition = "{partition}"')
+    assert any(expected in each for each in found), found
+
+
+def test_name_that_is_too_long_with_its_part(file: Path) -> None:
+    (found,) = problems(file, 'agency = "a"', f'agency = "a"\npartition = "1/2"\nid = "{"x" * 62}"')
+    assert f"bridge.id: with its part it is '{'x' * 62}-1of2'; expected 1 to 64 letters" in found
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(None, "cannot be read: No such file"), (b"junk", "expected an Ed25519 public key in PEM")],
+)
+def test_key_of_the_provider_that_cannot_be_used(file: Path, content: bytes | None, expected: str) -> None:
+    if content is not None:
+        (file.parent / "key.pem").write_bytes(content)
+    file.write_text(file.read_text() + '[commands]\nprovider_key_file = "key.pem"\n')
+    with pytest.raises(ConfigError, match=expected) as caught:
+        read_provider_key(load_config(file))
+    assert f"{file}:" in str(caught.value)
+    assert "commands.provider_key_file" in str(caught.value)
+
+
 def test_missing_files(file: Path, tmp_path: Path) -> None:
     assert "cannot be read (No such file" in problems(file, "zones.geojson", "zone.geojson", plan=True)[0]
     with pytest.raises(ConfigError, match=r"nothing\.toml: cannot be read: No such file"):
@@ -248,17 +351,17 @@ def test_missing_files(file: Path, tmp_path: Path) -> None:
 
 def test_environment_and_set_override_in_this_order(file: Path) -> None:
     environment = {
-        "TAGRIG_BROKER__URL": "mqtt://10.0.0.1",
+        "TAGRIG_BROKER__URL": "mqtts://10.0.0.1",
         "TAGRIG_BROKER_PASSWORD": "x",
         "TAGRIG_CORPUS": "y",
         "PATH": "z",
     }
     overrides = overrides_from_environment(environment)
     loaded = load_config(file, overrides=overrides)
-    assert loaded.config.broker.url == "mqtt://10.0.0.1"
+    assert loaded.config.broker.url == "mqtts://10.0.0.1"
     assert loaded.sources.find(("broker", "url")) == "TAGRIG_BROKER__URL"
-    loaded = load_config(file, overrides=[*overrides, override_from_option("broker.url=mqtt://10.0.0.2")])
-    assert loaded.config.broker.url == "mqtt://10.0.0.2"
+    loaded = load_config(file, overrides=[*overrides, override_from_option("broker.url=mqtts://10.0.0.2")])
+    assert loaded.config.broker.url == "mqtts://10.0.0.2"
 
 
 def test_override_of_a_device_by_id_or_place(file: Path) -> None:

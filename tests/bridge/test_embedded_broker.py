@@ -139,8 +139,30 @@ def test_missing_program_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 def test_program_that_ends_at_once_is_told_with_its_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake = tmp_path / "nats-server"
-    fake.write_text("#!/bin/sh\necho out of luck >&2\nexit 7\n")
+    fake.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo nats-server: v2.14.3 && exit\necho out of luck >&2\nexit 7\n'
+    )
     fake.chmod(0o755)
     monkeypatch.setenv("NATS_SERVER", str(fake))
     with pytest.raises(BrokerStartError, match=r"ended at once.*out of luck"):
+        EmbeddedBroker().start()
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("nats-server: v2.14.2", r"is v2\.14\.2; expected v2\.14\.3 or later, older ones pass by their access lists"),
+        ("nats-server: v2.9.25", r"is v2\.9\.25; expected v2\.14\.3"),
+        ("nats-server: v2.14.3-RC.1", r"is v2\.14\.3-RC\.1; expected v2\.14\.3"),
+        ("mosquitto version 2.0.11", r"is no nats-server: its --version says 'mosquitto version 2\.0\.11'"),
+    ],
+)
+def test_a_nats_server_that_passes_by_its_access_lists_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str, expected: str
+) -> None:
+    fake = tmp_path / "nats-server"
+    fake.write_text(f"#!/bin/sh\necho '{said}'\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("NATS_SERVER", str(fake))
+    with pytest.raises(BrokerStartError, match=expected):
         EmbeddedBroker().start()
