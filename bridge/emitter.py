@@ -88,9 +88,13 @@ class Emitter:
             view.status_due_mono_ns = stamps.t_decoded_mono_ns + self._status_interval_ns
             self._publish(self._composer.status(view, stamps.t_rx_utc_ns))
         if first or view.device_idx in self._alerted:
-            self._alerted.discard(view.device_idx)
-            raised = self.ledger.of_device(view.id)
-            self._publish(self._composer.active(view, raised, stamps.t_rx_utc_ns))
+            self.active(view, stamps)
+
+    def active(self, view: DeviceView, stamps: Stamps) -> None:
+        """Publish the snapshot of a device's raised alerts."""
+        self._alerted.discard(view.device_idx)
+        raised = self.ledger.of_device(view.id)
+        self._publish(self._composer.active(view, raised, stamps.t_rx_utc_ns))
 
 
 def _what_matters(view: DeviceView) -> tuple[object, ...]:

@@ -6,6 +6,7 @@
                                       deadlines passed ----^
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
 from bridge.alerts.change import Change, Ledger
@@ -17,6 +18,8 @@ from bridge.equipment_watch import EquipmentWatch
 from bridge.judge import FixRow, ZoneJudge
 from bridge.late import LateReports
 from bridge.ordering import Placement
+from bridge.orders.change import arm_places, find_recent, withdraw
+from bridge.orders.handover import Handover
 from bridge.pair_watch import PairWatch
 from bridge.plan import Plan
 from bridge.publisher import Message
@@ -24,9 +27,11 @@ from bridge.silence import Deadline, DeadlineWheel, Due
 from bridge.turn import Turn, in_time_order, judged
 from bridge.view import DeviceView
 from bridge.warning.front import make_front
+from bridge.warning.person import PersonDesk
 from bridge.warning.records import Ask, CoverGap, Delivered
 from devices.clock import Clock
 from devices.events import DeviceEvent, LinkEvent, LinkState, PresenceEvent, Stamps
+from protocols.ble.smart_tag import WarnLevel, WarnText
 from protocols.mqtt.messages import AlertKind
 from protocols.rejects import Reject
 from protocols.reports import (
@@ -153,11 +158,45 @@ class Pipeline:
 
     def on_delivered(self, delivered: Delivered, now_mono_ns: int) -> None:
         """Take what a smart tag's driver says about a warning; raises as ``process`` does."""
+        self._act(lambda stamps, turn: self._warning.take_delivered(delivered, stamps, turn), now_mono_ns)
+
+    def replan(self, handover: Handover, now_mono_ns: int) -> None:
+        """Go on with another plan of the same devices; raises as ``process`` does.
+
+        Her tag first: who is protected no more is stood down, who is protected now is warned. What is judged as before
+        keeps its state and its alerts; the rest is judged anew by where everybody was last; alerts of what is judged no
+        more are cancelled.
+        """
+        stamps = self._stamps_of(now_mono_ns)
         turn = Turn()
         with turn.failures:
-            self._warning.take_delivered(delivered, self._stamps_of(now_mono_ns), turn)
+            self._warning.change_orders(handover.plan, stamps, turn)
+        with turn.failures:
+            self._pairs.hand_over(handover, stamps, turn)
+            arm_places(handover, self.views, self._wheel, now_mono_ns)
+        with turn.failures:
+            unknown = self._live.hand_over(handover)
+            self._late.judge.hand_over(handover)
+            withdraw(handover.plan, self.ledger, self._by_id, stamps, turn, self._alert)
+            rows = find_recent(self.views, unknown, now_mono_ns - self._pairs.max_age_ns)
+            for transition in self._live.judge_again(rows):
+                self._alert(zone_change(dataclasses.replace(transition, stamps=stamps)))
+                turn.touch(self._by_id[transition.device_id], stamps)
         self._emit_states(turn)
         turn.failures.raise_all()
+
+    def take_provider(
+        self, person: str, level: WarnLevel | None, text: WarnText, now_mono_ns: int
+    ) -> PersonDesk | None:
+        """Warn a protected person for the provider, or stop it (None); returns her desk, None: nobody warns her."""
+        self._act(lambda stamps, turn: self._warning.take_provider(person, level, text, stamps, turn), now_mono_ns)
+        return self._warning.find_person(person)
+
+    def resend_active(self, now_mono_ns: int) -> int:
+        """Publish the snapshot of raised alerts of every device again; returns how many."""
+        for view in self.views:
+            self._emitter.active(view, self._stamps_of(now_mono_ns))
+        return len(self.views)
 
     def finish(self, now_mono_ns: int) -> None:
         """Close what only more reports could have closed: runs of late reports."""
@@ -202,6 +241,14 @@ class Pipeline:
                     view.link_detail = event.report.detail
                     self._fell_silent(view, Due.COMMS, event.stamps, turn, told=event.report)
                     turn.touch(view, event.stamps)
+
+    def _act(self, do: Callable[[Stamps, Turn], None], now_mono_ns: int) -> None:
+        """Do one thing in a turn of its own."""
+        turn = Turn()
+        with turn.failures:
+            do(self._stamps_of(now_mono_ns), turn)
+        self._emit_states(turn)
+        turn.failures.raise_all()
 
     def _stamps_of(self, now_mono_ns: int) -> Stamps:
         """Stamps of something that no device said: the passing of time."""
@@ -277,7 +324,7 @@ class Pipeline:
     def _take_live_position(self, row: FixRow, turn: Turn) -> None:
         """Note where a device is now, and judge its pairs. A position from its memory proves no such thing."""
         view, stamps = row.view, row.stamps
-        view.fix = row.fix
+        view.fix, view.newest = row.fix, row
         if view.device_idx in self._pairs.devices:
             self._pairs.move(row)
             self._wheel.touch(

@@ -99,6 +99,16 @@ class Delivery:
         """What was asked last; None: nothing since the start."""
         return self._current.target if self._current is not None else None
 
+    @property
+    def next_id(self) -> int:
+        """Where the ids of a tag that takes this one's place begin."""
+        return self._next_id
+
+    @property
+    def warn_id(self) -> int | None:
+        """What was asked last, by its number."""
+        return self._current.warn_id if self._current is not None else None
+
     def next_due_mono_ns(self) -> int | None:
         """When to look again by itself."""
         dues = (self._confirm_due, self._answer_due, self._repeat_due, self._retry_due)
@@ -112,6 +122,11 @@ class Delivery:
         self._is_answered = False
         self._series += 1
         return self._ask(target, on, repeat=0)
+
+    def stand_down(self, on: Occasion) -> list[Outcome]:
+        """Take back what her tag shows, if it was asked to show anything."""
+        target = self.target
+        return self.aim(STAND_DOWN, on) if target is not None and target.level is not WarnLevel.STAND_DOWN else []
 
     def relabel(self, target: Target) -> None:
         """Note that what she is shown has another cause now: the one that it was asked for is gone."""

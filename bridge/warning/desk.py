@@ -15,6 +15,7 @@ from bridge.warning.person import PersonDesk
 from bridge.warning.policy import WarningPolicy
 from bridge.warning.records import Arrived, CoverGap, Delivered, Occasion, Outcome
 from devices.rssi import Calibration
+from protocols.ble.smart_tag import WarnLevel, WarnText
 from protocols.mqtt.messages import BandName, WarningStep
 from protocols.reports import BeaconSighting, BeaconVerdict, TagEvent, TagEventKind, TagMode, TagState
 
@@ -60,22 +61,47 @@ class Desk:
         beacon_log_ratio: float,
         epoch: str,
     ) -> None:
+        self._policy = policy
         self._hold_ns = policy.beacon_hold_ns
+        self._within_m = beacon_within_m
+        self._log_ratio = beacon_log_ratio
+        self._epoch = epoch
         self._charges = {charge.smart_tag: charge for charge in charges}
-        self._people = {
-            charge.person: PersonDesk(
-                charge.person,
-                charge.smart_tag,
-                charge.wearers,
-                policy=policy,
-                first_warn_id=first_warn_id(epoch, charge.person),
-            )
-            for charge in self._charges.values()
-        }
-        self._hearings = {
-            tag: Hearing(within_m=beacon_within_m, log_ratio=beacon_log_ratio, calibration=charge.calibration)
-            for tag, charge in self._charges.items()
-        }
+        self._people = {charge.person: self._new_person(charge) for charge in self._charges.values()}
+        self._hearings = {tag: self._new_hearing(charge) for tag, charge in self._charges.items()}
+
+    def _new_person(self, charge: Charge) -> PersonDesk:
+        return PersonDesk(
+            charge.person,
+            charge.smart_tag,
+            charge.wearers,
+            policy=self._policy,
+            first_warn_id=first_warn_id(self._epoch, charge.person),
+        )
+
+    def _new_hearing(self, charge: Charge) -> Hearing:
+        return Hearing(within_m=self._within_m, log_ratio=self._log_ratio, calibration=charge.calibration)
+
+    def change_orders(self, charges: Iterable[Charge], on: Occasion) -> list[tuple[str, list[Outcome]]]:
+        """Go on with other charges; says by person what follows, whose tags go first."""
+        before, self._charges = self._charges, {charge.smart_tag: charge for charge in charges}
+        now = {charge.person: charge for charge in self._charges.values()}
+        left = [self._people.pop(person) for person in tuple(self._people) if person not in now]
+        found = [(desk.person, desk.leave(on)) for desk in left]
+        called = {desk.smart_tag for desk in left if desk.has_called}
+        for person, charge in now.items():
+            desk = self._people.get(person)
+            if desk is None:
+                desk = self._people[person] = self._new_person(charge)
+                desk.start(on.now_mono_ns)
+                found.append((person, desk.take_sos(True, on) if charge.smart_tag in called else []))
+            elif desk.smart_tag != charge.smart_tag or set(desk.wearers) != set(charge.wearers):
+                found.append((person, desk.change_order(charge.smart_tag, charge.wearers, on)))
+        for tag, charge in self._charges.items():
+            old = before.get(tag)
+            if old is None or (old.beacon_wearer, old.calibration) != (charge.beacon_wearer, charge.calibration):
+                self._hearings[tag] = self._new_hearing(charge)
+        return found
 
     @property
     def people(self) -> Iterable[PersonDesk]:
@@ -101,9 +127,18 @@ class Desk:
         desk = self._people.get(person)
         return desk.take_cover(gap, lost, on) if desk is not None else []
 
+    def take_provider(self, person: str, level: WarnLevel | None, text: WarnText, on: Occasion) -> list[Outcome]:
+        """Take a warning that the provider asks for, or, with None, takes back."""
+        desk = self._people.get(person)
+        return desk.take_provider(level, text, on) if desk is not None else []
+
     def take_delivered(self, delivered: Delivered, on: Occasion) -> list[Outcome]:
         """Take what became of a warning."""
-        delivery = self._people[delivered.person].delivery
+        desk = self._people.get(delivered.person)
+        if desk is None:
+            # Her order was withdrawn meanwhile.
+            return []
+        delivery = desk.delivery
         if isinstance(delivered, Arrived):
             return delivery.take_receipt(delivered, on)
         return delivery.take_loss(delivered.warn_id, delivered.loss, delivered.detail, on)

@@ -16,7 +16,9 @@ from bridge.warning.records import Answer, Ask, CoverGap, Delivered, Occasion, O
 from bridge.warning.told import standing
 from devices.clock import Clock
 from devices.events import Stamps
+from protocols.ble.smart_tag import WarnLevel, WarnText
 from protocols.mqtt.messages import AlertKind, BandName
+from protocols.mqtt.words import SmartTagState
 from protocols.reports import BeaconSighting, TagEvent, TagState
 
 _ANSWERED = (AlertKind.PROXIMITY_BREACH, AlertKind.BEACON_HEARD)
@@ -90,6 +92,51 @@ class WarningFront:
             person.start(now_mono_ns)
             self._arm(person)
 
+    def change_orders(self, plan: Plan, stamps: Stamps, turn: Turn) -> None:
+        """Go on with another plan's protected persons: whose order is gone is stood down, before all else."""
+        on = self._on(stamps, "")
+        found = self._desk.change_orders(plan.charges, on)
+        for person, _ in found:
+            self._name(self._views[person], self._desk.find(person), "unknown")
+        for person in plan.unwarnable:
+            self._views[person].smart_tag = "none_issued"
+        for person, outcomes in found:
+            self._run(person, outcomes, turn, replace(on, shown_by=person))
+        for person, _ in found:
+            self._take_gaps(person, stamps, turn)
+
+    def _name(self, view: DeviceView, person: PersonDesk | None, unheard: SmartTagState) -> None:
+        if person is None:
+            view.smart_tag, view.smart_tag_id, view.sos, view.standing = None, None, None, None
+            self._wheel.cancel(Deadline(Due.WARNING, view.device_idx))
+            return
+        comms = self._views[person.smart_tag].comms
+        view.smart_tag = "present" if comms == "up" else "absent" if comms == "lost" else unheard
+        view.smart_tag_id, view.sos = person.smart_tag, person.has_called
+
+    def _take_gaps(self, person_id: str, stamps: Stamps, turn: Turn) -> None:
+        """Take what is missing for her already: nobody will say it again."""
+        person = self._desk.find(person_id)
+        if person is None or not person.wearers:
+            return
+        tag = self._views[person.smart_tag]
+        battery = AlertKey(device_id=tag.id, kind=AlertKind.BATTERY_CRITICAL)
+        if tag.comms == "lost":
+            self.take_cover(person_id, CoverGap.TAG_SILENT, True, stamps, turn)
+        if self._emitter.ledger.is_raised(battery):
+            self.take_cover(person_id, CoverGap.BATTERY_CRITICAL, True, stamps, turn)
+        if self._views[person_id].location == "lost":
+            self.take_cover(person_id, CoverGap.GNSS_LOST, True, stamps, turn)
+
+    def take_provider(self, person: str, level: WarnLevel | None, text: WarnText, stamps: Stamps, turn: Turn) -> None:
+        """Take a warning that the provider asks for, or, with None, takes back."""
+        on = self._on(stamps, person)
+        self._run(person, self._desk.take_provider(person, level, text, on), turn, on)
+
+    def find_person(self, person: str) -> PersonDesk | None:
+        """Look up who can be warned."""
+        return self._desk.find(person)
+
     def take_band(self, wearer: str, person: str, band: BandName, stamps: Stamps, shown_by: str, turn: Turn) -> None:
         """Take the band of a pair."""
         on = self._on(stamps, shown_by)
@@ -155,9 +202,9 @@ class WarningFront:
 
     def _run(self, person_id: str, found: Iterable[Outcome], turn: Turn, on: Occasion) -> None:
         person = self._desk.find(person_id)
-        if person is None:
+        view = self._views.get(person_id)
+        if view is None:
             return
-        view = self._views[person_id]
         # Nothing that is told to the provider may hold up or fail what is written to her tag.
         rest = []
         for outcome in found:
@@ -172,12 +219,15 @@ class WarningFront:
                 case Answer():
                     self._tell_answer(outcome, view)
                 case Step():
-                    if person.delivery.is_current(outcome.warn_id):
+                    if person is not None and person.delivery.is_current(outcome.warn_id):
                         view.standing = standing(outcome)
                     self._emitter.warning(outcome, view)
-        view.sos = person.has_called
-        self._arm(person)
-        turn.touch(view, on.stamps)
+        if person is not None:
+            view.sos = person.has_called
+            self._arm(person)
+            turn.touch(view, on.stamps)
+        elif rest:
+            turn.touch(view, on.stamps)
 
     def _arm(self, person: PersonDesk) -> None:
         deadline = Deadline(Due.WARNING, self._views[person.person].device_idx)

@@ -1,11 +1,12 @@
 """One protected person: what endangers her, what her tag is asked for, which alerts say so. Pure; time is data."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
+from bridge.alerts.withdrawn import ORDER_WITHDRAWN
 from bridge.warning.delivery import STAND_DOWN, Delivery, Target
 from bridge.warning.policy import WarningPolicy
-from bridge.warning.records import Cause, CauseKind, CoverGap, Occasion, Outcome, Step, Word
+from bridge.warning.records import Ask, Cause, CauseKind, CoverGap, Occasion, Outcome, Step, Word
 from protocols.ble.smart_tag import WarnLevel, WarnText
 from protocols.mqtt.messages import AlertKind, BandName, WarningStep
 from protocols.reports import BeaconVerdict
@@ -30,7 +31,8 @@ _TEXT_OF: dict[CauseKind, WarnText] = {
     CauseKind.SOS: WarnText.NONE,
     CauseKind.COVER: WarnText.COVER_LOST,
 }
-_FIRST_OF_EQUALS = (CauseKind.PROXIMITY, CauseKind.BEACON, CauseKind.SOS, CauseKind.COVER)
+_FIRST_OF_EQUALS = (CauseKind.PROXIMITY, CauseKind.BEACON, CauseKind.PROVIDER, CauseKind.SOS, CauseKind.COVER)
+_BY_PROVIDER = Cause(kind=CauseKind.PROVIDER)
 
 
 class PersonDesk:
@@ -64,6 +66,12 @@ class PersonDesk:
         self._beacon_due: dict[str, int] = {}
         self._forged_due: dict[str, int] = {}
         self._cancelled_mono_ns: int | None = None
+        self._provider_text = WarnText.NONE
+
+    @property
+    def wearers(self) -> Collection[str]:
+        """From whom she is protected."""
+        return self._bands.keys()
 
     @property
     def target(self) -> Target | None:
@@ -90,6 +98,71 @@ class PersonDesk:
         """Begin: bands that are not known after the grace are lost cover."""
         if self._bands:
             self._grace_due = now_mono_ns + self._policy.start_grace_ns
+
+    # What is ordered
+
+    def change_order(self, smart_tag: str, wearers: Sequence[str], on: Occasion) -> list[Outcome]:
+        """Go on with another tag, or protected from others. Her own call stays."""
+        found: list[Outcome] = []
+        gone = [wearer for wearer in self._bands if wearer not in wearers]
+        fresh = [wearer for wearer in wearers if wearer not in self._bands]
+        if smart_tag != self.smart_tag:
+            found += self._delivery.stand_down(on)
+            found += self._delivery.forget_all_unwarned("she has another tag", on)
+            self.smart_tag = smart_tag
+            self._delivery = Delivery(self.person, smart_tag, self._policy, self._delivery.next_id)
+            wanted = self._wanted()
+            found += self._delivery.aim(wanted, on) if wanted is not None else []
+        for wearer in gone:
+            del self._bands[wearer]
+            self._beacon_due.pop(wearer, None)
+            self._forged_due.pop(wearer, None)
+        for wearer in gone:
+            for kind in (CauseKind.PROXIMITY, CauseKind.BEACON):
+                found += self._set(Cause(kind=kind, wearer=wearer), None, on)
+        self._bands |= dict.fromkeys(fresh, BandName.UNKNOWN)
+        if fresh:
+            self.start(on.now_mono_ns)
+        elif not self._bands:
+            found += self._end_cover(on)
+        elif BandName.UNKNOWN not in self._bands.values():
+            self._grace_due = None
+            found += self._regain_cover(CoverGap.CANNOT_JUDGE, on)
+        return found
+
+    def _end_cover(self, on: Occasion) -> list[Outcome]:
+        """Where nobody is to be kept from her, no band and no place of hers is missed."""
+        self._grace_due = None
+        had = bool(self._gaps) or self._settle_due is not None
+        self._gaps -= {CoverGap.CANNOT_JUDGE, CoverGap.GNSS_LOST}
+        if not had or self._gaps:
+            return []
+        self._settle_due = None
+        found = self._set(Cause(kind=CauseKind.COVER), None, on)
+        return [*found, self._word(AlertKind.COVER_LOST, False, ORDER_WITHDRAWN, on)]
+
+    def leave(self, on: Occasion) -> list[Outcome]:
+        """Go: her tag warns somebody else from now on, and a call that was made with it goes on there."""
+        found = self._delivery.stand_down(on)
+        if self._gaps or self._settle_due is not None:
+            found.append(self._word(AlertKind.COVER_LOST, False, ORDER_WITHDRAWN, on))
+        if self.has_called:
+            found.append(self._word(AlertKind.SOS, False, "her tag was issued anew; the call goes on there", on))
+        return found
+
+    def take_provider(self, level: WarnLevel | None, text: WarnText, on: Occasion) -> list[Outcome]:
+        """Take a warning that a person at the provider asks for; None: taken back, and what is still so stays."""
+        if level is None:
+            found = self._set(_BY_PROVIDER, None, on)
+            # Also what an earlier start of the bridge asked for.
+            return found or (self._delivery.aim(STAND_DOWN, on) if not self._causes else [])
+        self._provider_text = text
+        found = self._set(_BY_PROVIDER, level, on)
+        wanted = self._wanted()
+        if not any(isinstance(each, Ask) for each in found) and wanted is not None and wanted.cause == _BY_PROVIDER:
+            # The same again: asked for by a person, so she is warned again.
+            found += self._delivery.aim(wanted, on)
+        return found
 
     # What is shown
 
@@ -240,7 +313,7 @@ class PersonDesk:
                 # Heard, in the way of a call: no sound. What stands stays.
                 found = self._delivery.aim(replace(aimed, cause=cause), on)
             elif level >= aimed.level and cause.wearer not in {"", aimed.cause.wearer}:
-                found = self._delivery.aim(Target(level=level, text=_TEXT_OF[cause.kind], cause=cause), on)
+                found = self._delivery.aim(Target(level=level, text=self._text_of(cause), cause=cause), on)
         elif aimed.cause not in self._causes:
             self._delivery.relabel(wanted)
         if level is None and not self._endangers(cause.wearer):
@@ -258,7 +331,10 @@ class PersonDesk:
         if not self._causes:
             return None
         cause, level = max(self._causes.items(), key=lambda item: (item[1], -_FIRST_OF_EQUALS.index(item[0].kind)))
-        return Target(level=level, text=_TEXT_OF[cause.kind], cause=cause)
+        return Target(level=level, text=self._text_of(cause), cause=cause)
+
+    def _text_of(self, cause: Cause) -> WarnText:
+        return self._provider_text if cause.kind is CauseKind.PROVIDER else _TEXT_OF[cause.kind]
 
     def _lose_cover(self, gap: CoverGap, on: Occasion) -> list[Outcome]:
         self._settle_due = None

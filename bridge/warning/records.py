@@ -30,6 +30,8 @@ class CauseKind(StrEnum):
     """She called; the tag tells her that it was heard."""
     COVER = "cover"
     """Nobody can say where he is."""
+    PROVIDER = "provider"
+    """A person at the provider said so."""
     OVER = "over"
     """Nothing any more: the warning is taken back."""
 

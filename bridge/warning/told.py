@@ -24,6 +24,7 @@ _CAUSES: dict[CauseKind, WarnCause] = {
     CauseKind.BEACON: "beacon",
     CauseKind.SOS: "sos",
     CauseKind.COVER: "cover",
+    CauseKind.PROVIDER: "provider",
     CauseKind.OVER: "over",
 }
 
