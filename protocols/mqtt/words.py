@@ -96,5 +96,5 @@ class WarningStep(StrEnum):
 
 WarnLevelName = Literal["stand_down", "notice", "alarm", "contact"]
 WarnTextName = Literal["none", "nearby", "cover_lost", "stand_down", "test"]
-WarnCause = Literal["proximity", "beacon", "sos", "cover", "over"]
+WarnCause = Literal["proximity", "beacon", "sos", "cover", "provider", "over"]
 SmartTagState = Literal["none_issued", "present", "absent", "unknown"]
