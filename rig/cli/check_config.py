@@ -33,8 +33,8 @@ def command(
 ) -> None:
     """Print each value of the bridge configuration CONFIG and where it came from.
 
-    That is a file and line, --set, the environment or the default. The zones file, the transports' specifications, and
-    the broker's certificate and password files and the provider's key are read too; no port and no connection is opened.
+    That is a file and line, --set, the environment or the default. The zones file, the transports' specifications, the
+    broker's certificate and password files and the provider's key are read too; no port and no connection is opened.
 
     Exit codes: 0 it can be used, 2 it cannot (every problem is listed with its place).
     """
