@@ -7,6 +7,7 @@
       EventError (ValueError)        a device event that is not understood, such as ``strap_cutt@45``
       ScenarioError (ValueError)     a scenario file that cannot be played
       PseudoTerminalError (OSError)  the emulator's port could not be made
+      PkiError (ValueError)          a folder of test certificates that cannot be used
       BenchBrokenError (RuntimeError)   the bench could not judge: a process died, a broker is missing
 """
 
@@ -29,6 +30,10 @@ class ScenarioError(RigError, ValueError):
 
 class PseudoTerminalError(RigError, OSError):
     """The emulator's port could not be made, for example because a file stands where its link should go."""
+
+
+class PkiError(RigError, ValueError):
+    """A folder of test certificates cannot be used, for example because a key is there without its certificate."""
 
 
 class BenchBrokenError(RigError, RuntimeError):
