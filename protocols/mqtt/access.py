@@ -40,7 +40,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Party:
-    """A client: its role, and its name as the broker knows it. A bridge's name is its id, a provider's its consumer's."""
+    """A client: its role, and its name at the broker. A bridge's name is its id, a provider's that of its consumer."""
 
     role: Role
     name: str
@@ -120,7 +120,7 @@ def render_mosquitto(parties: Sequence[Party], root: str) -> str:
 
 
 def render_nats(parties: Sequence[Party], root: str, *, by_password: bool = False) -> str:
-    """``authorization`` block of nats-server, 2.14.3 or later.
+    """Write the ``authorization`` block of nats-server, 2.14.3 or later.
 
     Parameters
     ----------
@@ -143,6 +143,8 @@ def render_nats(parties: Sequence[Party], root: str, *, by_password: bool = Fals
     for party in parties:
         grant = grant_of(party, root)
         read = [*_whole_sides(grant, root), *grant.read]
+        # An empty list of what is allowed would allow everything.
+        written = f"allow: [{_subjects(grant.write)}]" if grant.write else 'deny: ">"'
         lines += [f"    # {party.role}", "    {", f'      user: "{party.name}"']
         if by_password:
             lines += [f"      password: $TAGRIG_PASSWORD_{_variable(party.name)}"]
@@ -150,8 +152,7 @@ def render_nats(parties: Sequence[Party], root: str, *, by_password: bool = Fals
             '      allowed_connection_types: ["MQTT"]',
             "      permissions: {",
             f"        subscribe: {{ allow: [{_subjects(read)}] }}",
-            # An empty list of what is allowed would allow everything.
-            f"        publish: {{ {f'allow: [{_subjects(grant.write)}]' if grant.write else 'deny: ">"'} }}",
+            f"        publish: {{ {written} }}",
             "      }",
             "    }",
         ]
@@ -159,7 +160,7 @@ def render_nats(parties: Sequence[Party], root: str, *, by_password: bool = Fals
 
 
 def _whole_sides(grant: Grant, root: str) -> Iterator[str]:
-    """Filters like ``{root}/tag/#``: NATS grants a subscription as a whole or not at all."""
+    """Find filters like ``{root}/tag/#``: NATS grants a subscription as a whole or not at all."""
     for side in (Side.TAG, Side.PROTECTED, Side.CONTROL):
         if all(each.topic(root, ANY) in grant.read for each in CHANNELS if each.side is side):
             # "#" holds the level above it too.
