@@ -12,6 +12,7 @@ from bridge.config.schema import BridgeConfig, DeviceSection
 from bridge.config.sources import Key, key_text
 from bridge.errors import ConfigError, Problem
 from bridge.orders.layer import ZoneLayer
+from bridge.orders.zones import MAX_ZONE_NAME, zone_refs
 from bridge.warning.desk import Charge
 from bridge.warning.hearing import DEFAULT_CALIBRATION
 from bridge.zone_index import open_zones
@@ -23,10 +24,6 @@ from geofence_core.errors import GeofenceError, ZoneGeometryError
 from geofence_core.pairs import PairTable
 from geofence_core.zones import ZoneTable
 from protocols.mqtt.messages import ZoneRef
-
-MAX_ZONE_NAME = 256
-"""Characters of a zone's id and of its name. Both stand in every alert about it, whose body has a size limit; a person
-at a desk reads far less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +137,7 @@ def make_plan(loaded: LoadedConfig, *, write_index: bool = True) -> Plan:
         assigned=AssignedZones(zones, [w for w, _ in own], [z for _, z in own], wearers=len(config.device))
         if zones is not None and own
         else None,
-        zone_refs=_zone_refs(zones) if zones is not None else (),
+        zone_refs=zone_refs(zones) if zones is not None else (),
         pairs=make_pairs(config),
         charges=find_charges(config, calibrations),
         mends=tuple(f"zone {mend.zone_id!r}: {mend.what}" for mend in zones.mends) if zones is not None else (),
@@ -271,10 +268,3 @@ def _load_zones(loaded: LoadedConfig, write_index: bool) -> ZoneTable | None:
         raise ConfigError([Problem(path=name, where=where, message=f"{exc}{here}")]) from exc
     except GeofenceError as exc:
         raise ConfigError([Problem(path="zones.file", where=where, message=str(exc))]) from exc
-
-
-def _zone_refs(zones: ZoneTable) -> tuple[ZoneRef, ...]:
-    return tuple(
-        ZoneRef(id=zone_id, type="exclusion" if purpose == "exclusion" else "inclusion", name=name)
-        for zone_id, purpose, name in zip(zones.ids, zones.purposes, zones.names, strict=True)
-    )

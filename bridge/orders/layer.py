@@ -1,13 +1,17 @@
 """Zones that are judged together, and what of their state goes on when a plan takes another's place."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geofence_core.arrays import I64
 from geofence_core.assigned import AssignedZones
 from protocols.mqtt.messages import ZoneRef
+
+if TYPE_CHECKING:
+    from bridge.orders.book import LoadedOrder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -22,11 +26,14 @@ class ZoneLayer:
         By ``zone_idx``.
     prints : tuple of bytes
         By ``zone_idx``: equal where purpose and geometry are. Empty for the zones of the file, which do not change.
+    members : mapping
+        Orders whose zones these are, by id, with their places in the table.
     """
 
     assigned: AssignedZones
     refs: tuple[ZoneRef, ...]
     prints: tuple[bytes, ...] = ()
+    members: "Mapping[str, tuple[LoadedOrder, range]]" = field(default_factory=dict)
 
     def has(self, device_idx: int, zone: ZoneRef) -> bool:
         """Whether a zone of this id and type is judged for a device."""
