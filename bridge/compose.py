@@ -1,5 +1,6 @@
 """From what was decided to encoded messages: ids, sequence numbers, envelope, the two sides of the privacy wall."""
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -7,8 +8,19 @@ from typing import Literal
 from msgspec.structs import asdict, replace
 
 from bridge.alerts.change import Change, Raised
+from bridge.compose_parts import (
+    active_alert,
+    clipped,
+    device_state,
+    find_position,
+    last_fix_at,
+    proximity_detail,
+    shortened,
+)
 from bridge.identity import Identity
-from bridge.publisher import Lane, Message
+from bridge.incident_data import incident_data
+from bridge.incidents import Incident
+from bridge.publisher import Lane, Message, Saved
 from bridge.view import DeviceView
 from bridge.warning.records import Step
 from bridge.warning.told import warning_data
@@ -28,13 +40,11 @@ MAX_REASON = 1024
 MAX_FIRMWARE = 64
 """Characters of a firmware's name, for the same reason."""
 
-SNAPSHOT_BYTES = 12_288
-"""Room for the alerts of a snapshot that does not fit whole; envelope and names take less than the rest of 16 KiB."""
-
-_SEVEREST_FIRST: tuple[m.Severity, ...] = ("Extreme", "Severe", "Moderate", "Minor")
 _PRIORITY: dict[Stream, Literal["alert", "position"]] = {
     Stream.ALERT: "alert",
     Stream.WARNING: "alert",
+    Stream.INCIDENT: "alert",
+    Stream.REPLY: "alert",
     Stream.POSITION: "position",
 }
 
@@ -49,16 +59,32 @@ class StageStamps:
 
 
 class Composer:
-    """Makes messages; counts each stream's sequence without gaps: a number is taken once its message is encoded."""
+    """Makes messages; counts each stream's sequence without gaps: a number is taken once its message is encoded.
 
-    def __init__(self, identity: Identity, kinds: Mapping[str, str] | None = None) -> None:
+    Parameters
+    ----------
+    identity : Identity
+    kinds : mapping of str to str, optional
+        What each device is, by its id.
+    sequences : mapping of str to int, optional
+        Last number of each source, as earlier starts left them.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        kinds: Mapping[str, str] | None = None,
+        *,
+        sequences: Mapping[str, int] | None = None,
+    ) -> None:
         self.identity = identity
         self._kinds = kinds or {}
         self.alerts = 0
-        self._sequences: dict[str, int] = {}
+        self._sequences: dict[str, int] = dict(sequences or {})
+        self.last_alert: m.StreamMark | None = None
 
     def last_alert_sequence(self, view: DeviceView) -> int:
-        """Sequence number of the device's latest alert; 0: none in this epoch."""
+        """Sequence number of the device's latest alert; 0: there never was one."""
         return self._sequences.get(self._source(view.side, view.id, Stream.ALERT), 0)
 
     def alert(
@@ -69,7 +95,7 @@ class Composer:
         life = asdict(self._life(head, change, step, raised, view, stages))
         event: m.AlertEvent | m.ProtectedAlertEvent
         if view.side is Side.PROTECTED:
-            hers = m.ProtectedAlertData(**life, proximity=_proximity(change))
+            hers = m.ProtectedAlertData(**life, proximity=proximity_detail(change))
             event = m.ProtectedAlertEvent(**asdict(head), data=hers)
         else:
             party = m.PartyBand(ref=change.key.about, band=change.band) if change.band is not None else None
@@ -77,6 +103,7 @@ class Composer:
             event = m.AlertEvent(**asdict(head), data=his)
         message = self._message(event, view.side, view.id, Stream.ALERT, Lane.ALERT, alert_type=type(event))
         self.alerts += 1
+        self.last_alert = m.StreamMark(source=event.source, sequence=event.sequence, time=event.time)
         return event, message
 
     def active(self, view: DeviceView, raised: Iterable[Raised], t_utc_ns: int) -> Message:
@@ -84,13 +111,13 @@ class Composer:
         head = self._head(view.side, view.id, Stream.ACTIVE, t_utc_ns)
         sequence = sequence_text(self.last_alert_sequence(view))
         data = m.ActiveData(
-            alert_sequence=sequence, alerts=tuple(_active_alert(each) for each in raised), epoch=self.identity.epoch
+            alert_sequence=sequence, alerts=tuple(active_alert(each) for each in raised), epoch=self.identity.epoch
         )
         try:
             event = m.ActiveEvent(**asdict(head), data=data)
             return self._message(event, view.side, view.id, Stream.ACTIVE, Lane.STATE, retain=True)
         except m.PayloadTooLargeError:
-            event = m.ActiveEvent(**asdict(head), data=_shortened(data))
+            event = m.ActiveEvent(**asdict(head), data=shortened(data))
             return self._message(event, view.side, view.id, Stream.ACTIVE, Lane.STATE, retain=True)
 
     def warning(self, step: Step, view: DeviceView) -> tuple[m.WarningEvent, Message]:
@@ -98,9 +125,9 @@ class Composer:
         data = warning_data(
             step,
             boot_id=self.identity.boot_id,
-            delivery=m.Delivery(attempt=1, durable=self.identity.durable, epoch=self.identity.epoch),
+            delivery=self._delivery(),
         )
-        data = replace(data, reason=_clipped(data.reason, MAX_REASON))
+        data = replace(data, reason=clipped(data.reason, MAX_REASON))
         head = self._head(Side.PROTECTED, view.id, Stream.WARNING, step.on.stamps.t_rx_utc_ns)
         event = m.WarningEvent(**asdict(head), data=data)
         message = self._message(event, Side.PROTECTED, view.id, Stream.WARNING, Lane.ALERT, alert_type=m.WarningEvent)
@@ -124,6 +151,26 @@ class Composer:
             event = m.StatusEvent(**head, data=self._wearer_status(view))
         return self._message(event, view.side, view.id, Stream.STATUS, Lane.STATE, retain=True)
 
+    def incident(self, incident: Incident, t_utc_ns: int) -> tuple[m.IncidentEvent, Message]:
+        """Make one event in the life of an incident, for the control centre."""
+        subject = incident.key.subject
+        head = self._head(Side.CONTROL, subject, Stream.INCIDENT, t_utc_ns)
+        data = incident_data(incident, status=self.identity.status, delivery=self._delivery())
+        event = m.IncidentEvent(**asdict(head), data=replace(data, reason=clipped(data.reason, MAX_REASON)))
+        return event, self._message(
+            event, Side.CONTROL, subject, Stream.INCIDENT, Lane.ALERT, alert_type=m.IncidentEvent
+        )
+
+    def reply(self, data: m.ReplyData, t_utc_ns: int, *, saves: tuple[Saved, ...] = ()) -> Message:
+        """Make an answer to a command; ``saves`` is kept in its transaction."""
+        bridge_id = self.identity.bridge_id
+        event = m.ReplyEvent(
+            **asdict(self._head(Side.BRIDGE, bridge_id, Stream.REPLY, t_utc_ns)),
+            data=replace(data, delivery=self._delivery()),
+        )
+        message = self._message(event, Side.BRIDGE, bridge_id, Stream.REPLY, Lane.ALERT, alert_type=m.ReplyEvent)
+        return dataclasses.replace(message, saves=saves)
+
     def bridge_status(self, state: m.OnOff, reason: str, t_utc_ns: int) -> Message:
         """Make a birth, a farewell or a will."""
         identity = self.identity
@@ -143,9 +190,10 @@ class Composer:
     def _source(self, side: Side, subject: str, stream: Stream) -> str:
         """Name a stream that is counted by itself; a tag's alerts are the tag's own source."""
         identity = self.identity
-        urn = f"urn:em:{identity.agency}:{identity.bridge_id}"
-        if side is not Side.BRIDGE:
-            urn = f"{urn}:{side}:{subject}"
+        if side is Side.BRIDGE:
+            urn = f"urn:em:{identity.agency}:{subject}"
+        else:
+            urn = f"urn:em:{identity.agency}:{identity.origin or identity.bridge_id}:{side}:{subject}"
         return urn if stream is Stream.ALERT else f"{urn}:{stream}"
 
     def _head(self, side: Side, subject: str, stream: Stream, t_utc_ns: int) -> m.Event:
@@ -193,10 +241,10 @@ class Composer:
             late=change.key.late,
             stored=change.stored,
             level=change.level,
-            reason=_clipped(change.reason, MAX_REASON),
+            reason=clipped(change.reason, MAX_REASON),
             position=find_position(change.fix, late=change.key.late) if change.fix is not None else None,
-            device=_device_state(view),
-            delivery=m.Delivery(attempt=1, durable=self.identity.durable, epoch=self.identity.epoch),
+            device=device_state(view),
+            delivery=self._delivery(),
             trace=m.Trace(
                 boot_id=self.identity.boot_id,
                 device_id=change.shown_by,
@@ -207,12 +255,15 @@ class Composer:
             ),
         )
 
+    def _delivery(self) -> m.Delivery:
+        return m.Delivery(attempt=1, durable=self.identity.durable, epoch=self.identity.epoch)
+
     def _wearer_status(self, view: DeviceView) -> m.StatusData:
         status = view.status
         return m.StatusData(
             comms=view.comms,
             location=view.location,
-            last_fix_at=_last_fix_at(view),
+            last_fix_at=last_fix_at(view),
             fix_state=view.fix_state,
             strap=status.strap if status else None,
             case=status.case if status else None,
@@ -223,7 +274,7 @@ class Composer:
             charging=status.charging if status else None,
             motion=status.motion if status else None,
             temperature_c=status.temperature_c if status else None,
-            firmware=_clipped(status.firmware, MAX_FIRMWARE) if status else None,
+            firmware=clipped(status.firmware, MAX_FIRMWARE) if status else None,
             pairs=tuple(view.wearer_pairs.values()),
             epoch=self.identity.epoch,
             kind=self._kinds.get(view.id),
@@ -235,12 +286,12 @@ class Composer:
         return m.ProtectedStatusData(
             comms=view.comms,
             location=view.location,
-            last_fix_at=_last_fix_at(view),
+            last_fix_at=last_fix_at(view),
             fix_state=view.fix_state,
             battery_pct=view.charge_pct,
             battery_mv=status.battery_mv if status else None,
             charging=status.charging if status else None,
-            firmware=_clipped(firmware, MAX_FIRMWARE) if firmware is not None else None,
+            firmware=clipped(firmware, MAX_FIRMWARE) if firmware is not None else None,
             pairs=tuple(view.protected_pairs.values()),
             epoch=self.identity.epoch,
             kind=self._kinds.get(view.id),
@@ -284,77 +335,3 @@ class Composer:
             source=event.source,
             sequence=int(event.sequence),
         )
-
-
-def _clipped(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-def _shortened(data: m.ActiveData) -> m.ActiveData:
-    """Keep the most severe alerts that fit, of equal ones the oldest."""
-    kept: list[m.ActiveAlert] = []
-    room = SNAPSHOT_BYTES
-    for each in sorted(data.alerts, key=lambda alert: _SEVEREST_FIRST.index(alert.severity)):
-        room -= m.encoded_length(each) + 1
-        if room < 0:
-            break
-        kept.append(each)
-    return replace(data, alerts=tuple(kept), truncated=len(data.alerts) - len(kept))
-
-
-def find_position(fix: Fix, *, late: bool) -> m.Position | None:
-    """GeoJSON of a fix; None unless it has coordinates."""
-    if fix.lat_deg is None or fix.lon_deg is None:
-        return None
-    altitude = () if fix.alt_m is None else (fix.alt_m,)
-    return m.Position(
-        geometry=m.Point(coordinates=(fix.lon_deg, fix.lat_deg, *altitude)),
-        properties=m.PositionProperties(
-            time=utc_text(fix.t_fix_utc_ns) if fix.t_fix_utc_ns is not None else None,
-            accuracy_m=fix.horizontal_sigma_m,
-            accuracy_rule=fix.sigma_rule,
-            speed_mps=fix.speed_mps,
-            course_deg=fix.course_deg,
-            fix="gnss",
-            date_rule=fix.date_rule,
-            stored=fix.stored,
-            late=late,
-        ),
-    )
-
-
-def _proximity(change: Change) -> m.ProximityDetail | None:
-    if change.band is None:
-        return None
-    separation = change.separation
-    return m.ProximityDetail(
-        wearer=change.key.about,
-        band=change.band,
-        distance_m=round(separation.distance_m, 1) if separation else None,
-        bearing_deg=round(separation.bearing_deg, 1) if separation else None,
-    )
-
-
-def _device_state(view: DeviceView) -> m.DeviceState:
-    status = view.status
-    if status is None:
-        return m.DeviceState(battery_pct=view.battery_pct)
-    return m.DeviceState(battery_pct=status.battery_pct, strap=status.strap, case=status.case)
-
-
-def _last_fix_at(view: DeviceView) -> str | None:
-    fix = view.fix
-    return utc_text(fix.t_fix_utc_ns) if fix is not None and fix.t_fix_utc_ns is not None else None
-
-
-def _active_alert(raised: Raised) -> m.ActiveAlert:
-    last = raised.last
-    return m.ActiveAlert(
-        alert_id=raised.alert_id,
-        kind=last.key.kind,
-        severity=gravity_of(last.key.kind, last.band, last.level).severity,
-        raised_at=utc_text(raised.raised_utc_ns),
-        zone_id=last.zone.id if last.zone is not None else None,
-        ref=last.key.about if last.band is not None else None,
-        band=last.band,
-    )

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from bridge.config.load import LoadedConfig
+from bridge.config.schema import BridgeSection
 from devices.clock import Clock
 from protocols.mqtt.ids import epoch_id
 from protocols.mqtt.messages import CapStatus
@@ -19,7 +20,20 @@ BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who publishes. ``epoch`` names this start of the bridge; sequence numbers begin anew with it."""
+    """Who publishes.
+
+    Attributes
+    ----------
+    bridge_id : str
+        The bridge's own name: its topics, its own streams, its client id. A part of several has a name of its own.
+    epoch : str
+        Names this start of the bridge.
+    durable : bool
+        Whether messages are on disk before they are sent.
+    origin : str
+        Stands in the sources of devices' streams, which go on when another part serves the device; empty: the bridge's
+        own name.
+    """
 
     root: str
     agency: str
@@ -30,6 +44,7 @@ class Identity:
     status: CapStatus
     event_type_prefix: str
     durable: bool = False
+    origin: str = ""
 
 
 def make_identity(loaded: LoadedConfig, clock: Clock, epoch: str | None) -> Identity:
@@ -38,13 +53,23 @@ def make_identity(loaded: LoadedConfig, clock: Clock, epoch: str | None) -> Iden
     return Identity(
         root=bridge.topic_root or default_root(bridge.agency),
         agency=bridge.agency,
-        bridge_id=bridge.id,
+        bridge_id=bridge_id_of(bridge),
         epoch=epoch or epoch_id(t_utc_ns=clock.utc_ns(), entropy=os.urandom(10)),
         boot_id=_boot_id(),
         version=version("tagrig"),
         status=bridge.status,
         event_type_prefix=bridge.event_type_prefix,
+        durable=loaded.config.outbox.durable,
+        origin=bridge.id,
     )
+
+
+def bridge_id_of(bridge: BridgeSection) -> str:
+    """Name one of several bridges that share a configuration: ``bridge-1-2of8``; alone: ``bridge-1``."""
+    if bridge.partition is None:
+        return bridge.id
+    part, _, parts = bridge.partition.partition("/")
+    return f"{bridge.id}-{part}of{parts}"
 
 
 def _boot_id() -> str:

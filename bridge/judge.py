@@ -16,9 +16,19 @@ from bridge.view import DeviceView
 from devices.events import Stamps
 from geofence_core.arrays import I8
 from geofence_core.assigned import AssignedZones
-from geofence_core.evaluate import NEVER_NS, UNKNOWN, FenceState, FixColumns, TransitionKind, Transitions, evaluate
+from geofence_core.evaluate import (
+    INSIDE,
+    NEVER_NS,
+    OUTSIDE,
+    UNKNOWN,
+    FenceState,
+    FixColumns,
+    TransitionKind,
+    Transitions,
+    evaluate,
+)
 from geofence_core.pairs import Band, TrackColumns, evaluate_pairs
-from protocols.mqtt.messages import BandName
+from protocols.mqtt.messages import BandName, ZoneRef
 from protocols.reports import Fix
 
 _CROSSINGS = {
@@ -123,6 +133,17 @@ class ZoneJudge:
             unknown.update(np.unique(layer.assigned.owner_idx[inside == UNKNOWN]).tolist())
         self._layers, self._states = handover.plan.layers, states
         return unknown
+
+    def restore(self, device_idx: int, zone: ZoneRef, *, is_inside: bool) -> None:
+        """Take up on which side of a zone a device was, as its raised alert says; the exit margin counts from there."""
+        for place, (layer, state) in enumerate(zip(self._layers, self._states, strict=True)):
+            if not layer.has(device_idx, zone):
+                continue
+            named = [idx for idx, ref in enumerate(layer.refs) if (ref.id, ref.type) == (zone.id, zone.type)]
+            inside = state.inside.copy()
+            own = (layer.assigned.owner_idx == device_idx) & np.isin(layer.assigned.zone_idx, named)
+            inside[own] = INSIDE if is_inside else OUTSIDE
+            self._states[place] = dataclasses.replace(state, inside=inside)
 
     def _named(self, rows: Sequence[FixRow], layer: ZoneLayer, found: Transitions) -> list[tuple[int, ZoneTransition]]:
         named = []

@@ -98,6 +98,31 @@ class PairWatch:
             turn.touch(wearer, stamps)
             turn.touch(protected, stamps)
 
+    def doubt(self, view: DeviceView, stamps: Stamps, turn: Turn) -> None:
+        """Update what an earlier start left raised and nobody could judge since: the band is unknown."""
+        for pair in self._judge.names():
+            if view.device_idx not in pair:
+                continue
+            wearer, protected = self._both(pair)
+            if wearer.wearer_pairs[protected.id].band is not BandName.UNKNOWN:
+                continue
+            unknown = BandTransition(
+                wearer_id=wearer.id,
+                protected_id=protected.id,
+                band=BandName.UNKNOWN,
+                distance_m=None,
+                wearer_fix=None,
+                protected_fix=None,
+                shown_by=view.id,
+                stamps=stamps,
+            )
+            for change in proximity_changes(unknown, was_raised=True):
+                raised = self._ledger.find(change.key)
+                if raised is not None and raised.last.band is not BandName.UNKNOWN:
+                    self._alert(change)
+            turn.touch(wearer, stamps)
+            turn.touch(protected, stamps)
+
 
 def _note_band(transition: BandTransition, wearer: DeviceView, protected: DeviceView) -> None:
     separation = find_separation(transition)

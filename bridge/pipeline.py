@@ -10,11 +10,12 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
 from bridge.alerts.change import Change, Ledger
-from bridge.alerts.silence import heard_change, silence_change
+from bridge.alerts.silence import heard_change
 from bridge.alerts.zones import zone_change
 from bridge.compose import Composer
 from bridge.emitter import AlertObserver, Emitter
 from bridge.equipment_watch import EquipmentWatch
+from bridge.incidents import IncidentBook
 from bridge.judge import FixRow, ZoneJudge
 from bridge.late import LateReports
 from bridge.ordering import Placement
@@ -22,8 +23,10 @@ from bridge.orders.change import arm_places, find_recent, withdraw
 from bridge.orders.handover import Handover
 from bridge.pair_watch import PairWatch
 from bridge.plan import Plan
-from bridge.publisher import Message
+from bridge.publisher import Message, Saved
+from bridge.recovery import Recovery, read_kept
 from bridge.silence import Deadline, DeadlineWheel, Due
+from bridge.silent import fall_silent, take_link
 from bridge.turn import Turn, in_time_order, judged
 from bridge.view import DeviceView
 from bridge.warning.front import make_front
@@ -87,7 +90,11 @@ class Pipeline:
             publish=publish,
             on_alert=on_alert,
             status_interval_ns=int(policy.status_interval_s * 1e9),
+            wheel=wheel,
+            renotify_ns=int(policy.incident_renotify_s * 1e9),
         )
+        self._plan = plan
+        self._recovery: Recovery | None = None
         self.views = tuple(DeviceView(device, index) for index, device in enumerate(plan.devices))
         self._by_id = {view.id: view for view in self.views}
         self._live = ZoneJudge(plan, late=False)
@@ -103,8 +110,27 @@ class Pipeline:
         """Which alerts are raised."""
         return self._emitter.ledger
 
+    @property
+    def incidents(self) -> IncidentBook:
+        """Which incidents are open, and the newest of those that were closed."""
+        return self._emitter.incidents
+
+    def restore(self, saved: Iterable[Saved]) -> None:
+        """Take what earlier starts kept; ``start`` goes on from it."""
+        self._recovery = Recovery(
+            read_kept(saved),
+            plan=self._plan,
+            views=self._by_id,
+            emitter=self._emitter,
+            zones=self._live,
+            pairs=self._pairs,
+            warning=self._warning,
+            wheel=self._wheel,
+            alert=self._alert,
+        )
+
     def start(self, now_mono_ns: int, now_utc_ns: int) -> None:
-        """Arm the silence deadlines: a device that is never heard is silent too."""
+        """Arm the silence deadlines: a device that is never heard is silent too. Raises as ``process`` does."""
         for view in self.views:
             view.heard_utc_ns = now_utc_ns
             self._arm(view, Due.COMMS, now_mono_ns)
@@ -112,6 +138,13 @@ class Pipeline:
                 # A smart tag that tells nobody's place may well have no receiver.
                 self._arm(view, Due.LOCATION, now_mono_ns)
         self._warning.start(now_mono_ns)
+        if self._recovery is not None:
+            self._act(self._recovery.run, now_mono_ns)
+            self._recovery = None
+
+    def acknowledge(self, event_id: str, by: str, at_utc_ns: int) -> str | None:
+        """Note that somebody has taken up an alert; returns the id of its incident, None: it is in no open one."""
+        return self._emitter.acknowledge(event_id, by, at_utc_ns)
 
     def process(self, batch: Sequence[DeviceEvent]) -> None:
         """Judge all that arrived in one turn of the loop. Alerts are published before anything else of the batch.
@@ -144,15 +177,18 @@ class Pipeline:
             with turn.failures:
                 match deadline.due:
                     case Due.COMMS | Due.LOCATION:
-                        self._fell_silent(view, deadline.due, stamps, turn)
+                        self._alert(fall_silent(view, deadline.due, stamps, turn, self._warning))
                         turn.touch(view, stamps)
                     case Due.PAIR_AGE:
                         self._pairs.judge(view, stamps, turn)
+                        self._pairs.doubt(view, stamps, turn)
                     case Due.LATE_RUN:
                         self._late.end_run(view, stamps)
                         turn.touch(view, stamps)
                     case Due.WARNING:
                         self._warning.take_due(view, stamps, turn)
+                    case Due.INCIDENT:
+                        self._emitter.close_incidents(now_mono_ns, stamps.t_rx_utc_ns)
         self._emit_states(turn)
         turn.failures.raise_all()
 
@@ -218,7 +254,7 @@ class Pipeline:
             case Reject():
                 view.counts[f"reject_{event.report.reason}"] += 1
             case LinkEvent():
-                self._take_link(view, event.report)
+                take_link(view, event.report, self._wheel)
                 if view.is_smart_tag and event.report.state is LinkState.UP:
                     self._warning.take_link(view, event.stamps, turn)
             case TagState() | TagEvent() | BeaconSighting() as report:
@@ -239,7 +275,7 @@ class Pipeline:
                     self._heard(view, event.stamps, turn)
                 elif view.comms != "lost":
                     view.link_detail = event.report.detail
-                    self._fell_silent(view, Due.COMMS, event.stamps, turn, told=event.report)
+                    self._alert(fall_silent(view, Due.COMMS, event.stamps, turn, self._warning, told=event.report))
                     turn.touch(view, event.stamps)
 
     def _act(self, do: Callable[[Stamps, Turn], None], now_mono_ns: int) -> None:
@@ -340,16 +376,6 @@ class Pipeline:
             self._late.note(view, stamps)
         self._equipment.take_status(view, status, stamps, late=late, is_told=self._late.is_told)
 
-    def _take_link(self, view: DeviceView, link: LinkEvent) -> None:
-        view.link = link.state
-        view.link_detail = "" if link.state is LinkState.UP else link.detail
-        view.counts[f"link_{link.state}"] += 1
-        if link.state is LinkState.ENDED:
-            # A replay that is over is not silent, it has nothing more to say.
-            view.has_ended = True
-            for due in (Due.COMMS, Due.LOCATION):
-                self._wheel.cancel(Deadline(due, view.device_idx))
-
     def _judge_live(self, rows: list[FixRow], turn: Turn) -> None:
         rows = in_time_order(rows)
         for transition in judged(self._live, rows, turn.failures):
@@ -361,31 +387,6 @@ class Pipeline:
                     self._take_live_position(row, turn)
         for view in {row.view.device_idx: row.view for row in rows}.values():
             view.order.end_batch()
-
-    def _fell_silent(
-        self, view: DeviceView, due: Due, stamps: Stamps, turn: Turn, told: PresenceEvent | None = None
-    ) -> None:
-        if due is Due.COMMS:
-            kind = AlertKind.COMMS_LOST
-            view.comms = "lost"
-            since_utc_ns = view.heard_utc_ns
-            if view.is_smart_tag:
-                self._warning.take_presence(view, False, stamps, turn)
-        else:
-            kind = AlertKind.LOCATION_LOST
-            view.location = "lost"
-            since_utc_ns = view.position_utc_ns
-            self._warning.take_cover(view.id, CoverGap.GNSS_LOST, True, stamps, turn)
-        self._alert(
-            silence_change(
-                kind,
-                device_id=view.id,
-                silent_since_utc_ns=stamps.t_rx_utc_ns - view.limit_ns if since_utc_ns is None else since_utc_ns,
-                limit_s=view.limit_ns / 1e9 if told is None else None,
-                stamps=stamps,
-                detail=view.link_detail if told is None else told.detail,
-            )
-        )
 
     def _emit_states(self, turn: Turn) -> None:
         for view, stamps in turn.touched.values():

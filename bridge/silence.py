@@ -23,6 +23,8 @@ class Due(IntEnum):
     """No further late report came: the run is over."""
     WARNING = 4
     """Something about the warning of a protected person: an answer that is owed, a repeat, the end of a hold."""
+    INCIDENT = 5
+    """An incident was quiet long enough to be closed; one deadline for all, on device 0."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

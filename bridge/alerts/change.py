@@ -106,25 +106,31 @@ class Ledger:
         """Return the alert of a key if it is raised."""
         return self._raised.get(key)
 
-    def record(self, change: Change, step: MsgType, message_id: str) -> None:
-        """Note that a message of ``find_step`` was made."""
-        known = self._raised.get(change.key)
+    def follow(self, change: Change, step: MsgType, message_id: str) -> Raised | None:
+        """Say how an alert stands after a message of ``find_step``; None: it is over."""
         if step is MsgType.CANCEL:
-            self._raised.pop(change.key, None)
-        elif known is None:
-            self._raised[change.key] = Raised(
-                alert_id=message_id, last_id=message_id, raised_utc_ns=change.occurred_utc_ns, last=change
-            )
+            return None
+        known = self._raised.get(change.key)
+        if known is None:
+            return Raised(alert_id=message_id, last_id=message_id, raised_utc_ns=change.occurred_utc_ns, last=change)
+        return Raised(alert_id=known.alert_id, last_id=message_id, raised_utc_ns=known.raised_utc_ns, last=change)
+
+    def put(self, key: AlertKey, raised: Raised | None) -> None:
+        """Note how an alert stands: after its message was made, or as an earlier start left it."""
+        if raised is None:
+            self._raised.pop(key, None)
         else:
-            self._raised[change.key] = Raised(
-                alert_id=known.alert_id, last_id=message_id, raised_utc_ns=known.raised_utc_ns, last=change
-            )
+            self._raised[key] = raised
 
     def of_device(self, device_id: str, *, late: bool = False) -> Iterator[Raised]:
         """Iterate over the alerts that are raised for a device, oldest first."""
         for key, raised in self._raised.items():
             if key.device_id == device_id and key.late is late:
                 yield raised
+
+    def all(self) -> Iterator[Raised]:
+        """Iterate over all alerts that are raised."""
+        return iter(tuple(self._raised.values()))
 
     def is_raised(self, key: AlertKey) -> bool:
         """Whether the alert of a key is raised."""

@@ -128,6 +128,10 @@ class Delivery:
         target = self.target
         return self.aim(STAND_DOWN, on) if target is not None and target.level is not WarnLevel.STAND_DOWN else []
 
+    def restore_unwarned(self, wearer: str, level: str | None) -> None:
+        """Take up that an earlier start could not warn her; it is over as if this one could not."""
+        self._unwarned[wearer] = next((each for each in WarnLevel if each.name.lower() == level), WarnLevel.NOTICE)
+
     def relabel(self, target: Target) -> None:
         """Note that what she is shown has another cause now: the one that it was asked for is gone."""
         if self._current is not None:

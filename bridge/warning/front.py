@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from bridge.alerts.change import AlertKey, Change
+from bridge.alerts.kept import KeptAlert
 from bridge.emitter import Emitter
 from bridge.plan import Plan
 from bridge.silence import Deadline, DeadlineWheel, Due
@@ -91,6 +92,18 @@ class WarningFront:
         for person in self._desk.people:
             person.start(now_mono_ns)
             self._arm(person)
+
+    def restore(self, alerts: Iterable[KeptAlert], stamps: Stamps, turn: Turn) -> None:
+        """Take up the alerts that an earlier start left raised about protected persons."""
+        for alert in alerts:
+            person = self._desk.find(alert.device_id)
+            if person is not None:
+                on = self._on(stamps, alert.device_id)
+                is_located = self._views[alert.device_id].location != "lost"
+                found = person.restore(alert.kind, alert.about, alert.level, on, is_located=is_located)
+                self._run(person.person, found, turn, on)
+                if self._views[person.smart_tag].comms == "lost":
+                    self._views[person.person].smart_tag = "absent"
 
     def change_orders(self, plan: Plan, stamps: Stamps, turn: Turn) -> None:
         """Go on with another plan's protected persons: whose order is gone is stood down, before all else."""

@@ -5,33 +5,17 @@ from dataclasses import replace
 
 from bridge.alerts.withdrawn import ORDER_WITHDRAWN
 from bridge.warning.delivery import STAND_DOWN, Delivery, Target
+from bridge.warning.levels import BEACON_LEVEL, FIRST_OF_EQUALS, LEVEL_OF, TEXT_OF
 from bridge.warning.policy import WarningPolicy
 from bridge.warning.records import Ask, Cause, CauseKind, CoverGap, Occasion, Outcome, Step, Word
 from protocols.ble.smart_tag import WarnLevel, WarnText
 from protocols.mqtt.messages import AlertKind, BandName, WarningStep
 from protocols.reports import BeaconVerdict
 
-LEVEL_OF: dict[BandName, WarnLevel] = {
-    BandName.PRE_ALERT: WarnLevel.NOTICE,
-    BandName.ALARM: WarnLevel.ALARM,
-    BandName.CONTACT: WarnLevel.CONTACT,
-}
-"""Level by ring. Bands that are not here warn of nobody: clear, and unknown, which is lost cover."""
-
-BEACON_LEVEL = WarnLevel.ALARM
-"""Level of a heard beacon: its radio does not reach beyond the alarm ring of any order, and it cannot tell contact."""
-
 STALE_STATE_NS = 15_000_000_000
 """ns. How long after she took a call back a state that still has it is taken for an older one: longer than a reading
 may take to be answered, and than the tag waits before it tells its state again. A new press is an event of its own."""
 
-_TEXT_OF: dict[CauseKind, WarnText] = {
-    CauseKind.PROXIMITY: WarnText.NEARBY,
-    CauseKind.BEACON: WarnText.NEARBY,
-    CauseKind.SOS: WarnText.NONE,
-    CauseKind.COVER: WarnText.COVER_LOST,
-}
-_FIRST_OF_EQUALS = (CauseKind.PROXIMITY, CauseKind.BEACON, CauseKind.PROVIDER, CauseKind.SOS, CauseKind.COVER)
 _BY_PROVIDER = Cause(kind=CauseKind.PROVIDER)
 
 
@@ -98,6 +82,41 @@ class PersonDesk:
         """Begin: bands that are not known after the grace are lost cover."""
         if self._bands:
             self._grace_due = now_mono_ns + self._policy.start_grace_ns
+
+    # What an earlier start knew
+
+    def restore(
+        self, alert: AlertKind, about: str, level: str | None, on: Occasion, *, is_located: bool
+    ) -> list[Outcome]:
+        """Take up an alert of hers that is raised; ``is_located``: nobody misses her place.
+
+        Her tag is told again that she is not covered, for it may never have been; of all else only when it is shown
+        anew: what endangered her then may be over, and of her own call she was told.
+        """
+        match alert:
+            case AlertKind.SOS:
+                self._causes[Cause(kind=CauseKind.SOS)] = WarnLevel.NOTICE
+            case AlertKind.COVER_LOST:
+                return self._restore_cover(level, on, is_located=is_located)
+            case AlertKind.BEACON_HEARD:
+                self._beacon_due[about] = on.now_mono_ns + self._policy.beacon_hold_ns
+            case AlertKind.BEACON_FORGED:
+                self._forged_due[about] = on.now_mono_ns + self._policy.forged_hold_ns
+            case AlertKind.PROTECTED_PERSON_NOT_WARNED:
+                self._delivery.restore_unwarned(about, level)
+        return []
+
+    def _restore_cover(self, level: str | None, on: Occasion, *, is_located: bool) -> list[Outcome]:
+        """Take up the gaps that somebody will say the end of; without any, cover must only hold for a while."""
+        gaps = {gap for gap in CoverGap if gap in (level or "").split("+")}
+        if is_located:
+            gaps.discard(CoverGap.GNSS_LOST)
+        if not self._bands:
+            gaps.discard(CoverGap.CANNOT_JUDGE)
+        self._gaps |= gaps
+        if not self._gaps:
+            self._settle_due = on.now_mono_ns + self._policy.cover_settle_ns
+        return self._set(Cause(kind=CauseKind.COVER), WarnLevel.NOTICE, on)
 
     # What is ordered
 
@@ -208,7 +227,7 @@ class PersonDesk:
         hold_ns = self._policy.beacon_hold_ns
         if age_ns >= hold_ns:
             return []
-        was_heard = wearer in self._beacon_due
+        was_heard = Cause(kind=CauseKind.BEACON, wearer=wearer) in self._causes
         self._beacon_due[wearer] = max(self._beacon_due.get(wearer, 0), on.now_mono_ns + hold_ns - age_ns)
         if was_heard:
             return []
@@ -330,11 +349,11 @@ class PersonDesk:
         """Find the strongest of all causes; of equals what says most, then the one that stands longest."""
         if not self._causes:
             return None
-        cause, level = max(self._causes.items(), key=lambda item: (item[1], -_FIRST_OF_EQUALS.index(item[0].kind)))
+        cause, level = max(self._causes.items(), key=lambda item: (item[1], -FIRST_OF_EQUALS.index(item[0].kind)))
         return Target(level=level, text=self._text_of(cause), cause=cause)
 
     def _text_of(self, cause: Cause) -> WarnText:
-        return self._provider_text if cause.kind is CauseKind.PROVIDER else _TEXT_OF[cause.kind]
+        return self._provider_text if cause.kind is CauseKind.PROVIDER else TEXT_OF[cause.kind]
 
     def _lose_cover(self, gap: CoverGap, on: Occasion) -> list[Outcome]:
         self._settle_due = None

@@ -116,14 +116,16 @@ def test_no_wearer_side_message_holds_what_would_find_her(bench: Bench) -> None:
     bench.wait(300)
     her_side = [m for m in bench.messages if m.topic.startswith("em/v1/t/protected/her/")]
     his_side = [m for m in bench.messages if m.topic.startswith("em/v1/t/tag/tag/")]
-    assert len(her_side) + len(his_side) == len(bench.messages)
+    control = [m for m in bench.messages if m.topic == "em/v1/t/control/tag/incident"]
+    assert len(her_side) + len(his_side) + len(control) == len(bench.messages)
+    assert len(control) > 1
     assert len(her_side) > 60
     her_latitudes = {repr(LAT + (7.0 + 0.1 * n) * METRE_DEG)[:11] for n in range(60)}
     distances = {
         str(json.loads(m.body)["data"]["proximity"]["distance_m"]) for m in her_side if b'"proximity":{' in m.body
     }
     assert distances
-    for message in his_side:
+    for message in (*his_side, *control):
         text = message.body.decode()
         assert not any(latitude in text for latitude in her_latitudes)
         assert "distance" not in text

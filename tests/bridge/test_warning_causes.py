@@ -341,11 +341,14 @@ def test_nothing_of_hers_stands_on_the_wearers_side(bench: WarningBench) -> None
     bench.wait(700)
     hers = [message for message in bench.messages if message.topic.startswith("em/v1/t/protected/")]
     his = [message for message in bench.messages if message.topic.startswith("em/v1/t/tag/")]
-    assert len(hers) + len(his) == len(bench.messages)
+    control = [message for message in bench.messages if message.topic.startswith("em/v1/t/control/")]
+    assert len(hers) + len(his) + len(control) == len(bench.messages)
     assert {kind for _, kind in bench.told("protected/her")} >= {"sos", "beacon_heard", "beacon_forged", "cover_lost"}
     assert {kind for _, kind in bench.told()} <= {"proximity_breach", "location_lost", "comms_lost"}
     words = ("smart", "warn", "sos", "cover", "beacon", "acknowledged", "presen", "distance", "bearing")
     for message in his:
         text = message.body.decode()
         assert not any(word in text for word in words), message.topic
+    assert {message.topic.split("/")[4] for message in control} == {"her", "tag"}
+    assert not any(word in message.body.decode() for message in control for word in ("distance", "bearing"))
     assert {message.topic.rsplit("/", 1)[1] for message in his} <= {"alert", "active", "position", "status"}

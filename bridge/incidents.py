@@ -1,0 +1,398 @@
+"""Incidents: alerts of one cause grouped, so that a control centre hears of an episode once. Pure; time is data.
+
+::
+
+    alert events -> IncidentBook -> Incident opened | updated | closed
+
+An incident is about one cause: a pair, a wearer's zone, a device's tampering, a call for help. An alert of CAP severity
+Extreme opens it; every alert of its cause belongs to it while it is open. It is quiet once none of them is raised, and
+closed after a quiet time: who comes back sooner is the same incident. What is told late, of the past, is nobody's
+incident now.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from bridge.alerts.change import Change
+from bridge.publisher import Saved
+from protocols.mqtt.messages import (
+    AlertEvent,
+    AlertKind,
+    BandName,
+    Certainty,
+    Evidence,
+    IncidentEvent,
+    MsgType,
+    Position,
+    ProtectedAlertEvent,
+    Severity,
+    Urgency,
+    ZoneRef,
+)
+from protocols.mqtt.times import utc_text
+
+ROOM = "incident/"
+"""Start of the keys of this room."""
+
+MAX_EVIDENCE = 16
+"""Alert events that an incident lists: the first, and the newest. 16 take about 3 kB of a body's 16; those between are
+on the alert topics, in order."""
+
+MAX_CLOSED = 200
+"""Closed incidents that can still be asked for as CAP, about 4 kB each; a control centre asks within hours."""
+
+_SEVEREST_FIRST: tuple[Severity, ...] = ("Extreme", "Severe", "Moderate", "Minor")
+
+
+@unique
+class Cause(StrEnum):
+    """What alerts are grouped by, beside whom they are about."""
+
+    PROXIMITY = "proximity"
+    ZONE = "zone"
+    TAMPER = "tamper"
+    CALL = "call"
+    FORGERY = "forgery"
+    INTERFERENCE = "interference"
+    SILENCE = "silence"
+    POWER = "power"
+    COVER = "cover"
+
+
+_CAUSE_OF: dict[AlertKind, Cause] = {
+    AlertKind.EXCLUSION_ZONE_ENTERED: Cause.ZONE,
+    AlertKind.INCLUSION_ZONE_LEFT: Cause.ZONE,
+    AlertKind.PROXIMITY_BREACH: Cause.PROXIMITY,
+    AlertKind.BEACON_HEARD: Cause.PROXIMITY,
+    AlertKind.PROTECTED_PERSON_NOT_WARNED: Cause.PROXIMITY,
+    AlertKind.STRAP_TAMPER: Cause.TAMPER,
+    AlertKind.CASE_TAMPER: Cause.TAMPER,
+    AlertKind.SOS: Cause.CALL,
+    AlertKind.BEACON_FORGED: Cause.FORGERY,
+    AlertKind.SHIELDING_SUSPECTED: Cause.INTERFERENCE,
+    AlertKind.JAMMING_SUSPECTED: Cause.INTERFERENCE,
+    AlertKind.COMMS_LOST: Cause.SILENCE,
+    AlertKind.LOCATION_LOST: Cause.SILENCE,
+    AlertKind.BATTERY_LOW: Cause.POWER,
+    AlertKind.BATTERY_CRITICAL: Cause.POWER,
+    AlertKind.COVER_LOST: Cause.COVER,
+}
+
+
+class IncidentKey(msgspec.Struct, frozen=True):
+    """What an incident is about: the device that its topic names, the cause, and the other person or the zone."""
+
+    subject: str
+    cause: Cause
+    about: str = ""
+
+
+class RaisedPart(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert of an incident that is raised."""
+
+    alert_id: str
+    kind: AlertKind
+    severity: Severity
+    urgency: Urgency
+    certainty: Certainty
+    band: BandName | None
+    reason: str
+
+
+class Incident(msgspec.Struct, frozen=True, kw_only=True):
+    """An incident as it stands; also as it is kept over a restart.
+
+    Attributes
+    ----------
+    incident_id : str
+        Made of the id of the alert event that opened it.
+    key : IncidentKey
+    kind : AlertKind
+        Of the alert that opened it.
+    state : str
+    peak : RaisedPart
+        The gravest alert so far.
+    raised : tuple of RaisedPart
+        What is raised now.
+    zone, position : optional
+        Of the wearer's alerts; never of the protected person's.
+    opened_utc_ns, updated_utc_ns : int
+        ``updated``: when what a person acts on changed.
+    quiet_utc_ns : int or None
+        Since when nothing is raised.
+    occurrences : int
+        How often it was raised anew after a quiet time, the first included.
+    first_event_id : str
+        Id of its first message; empty until that was made.
+    event : IncidentEvent or None
+        Its newest message.
+    """
+
+    incident_id: str
+    key: IncidentKey
+    kind: AlertKind
+    state: Literal["opened", "updated", "closed"]
+    peak: RaisedPart
+    raised: tuple[RaisedPart, ...]
+    opened_utc_ns: int
+    updated_utc_ns: int
+    evidence: tuple[Evidence, ...]
+    zone: ZoneRef | None = None
+    position: Position | None = None
+    quiet_utc_ns: int | None = None
+    occurrences: int = 1
+    evidence_left_out: int = 0
+    acknowledged_at: str | None = None
+    acknowledged_by: str | None = None
+    first_event_id: str = ""
+    event: IncidentEvent | None = None
+
+    @property
+    def gravest(self) -> RaisedPart:
+        """The gravest alert that is raised; of a quiet incident the gravest that was."""
+        return min(self.raised, key=lambda part: _SEVEREST_FIRST.index(part.severity), default=self.peak)
+
+    @property
+    def band(self) -> BandName | None:
+        """Band of its pair."""
+        if self.key.cause is not Cause.PROXIMITY:
+            return None
+        known = [part.band for part in self.raised if part.band is not None]
+        if known:
+            return known[-1]
+        return BandName.UNKNOWN if self.raised else BandName.CLEAR
+
+    @property
+    def is_told(self) -> bool:
+        """Whether its newest message says what is so."""
+        return self.event is not None and self.event.data.updated_at == utc_text(self.updated_utc_ns)
+
+    def summary(self) -> tuple[object, ...]:
+        """List what a person acts on: a message goes out when it changes."""
+        kinds = frozenset(part.kind for part in self.raised)
+        return (kinds, self.gravest.severity, self.band, self.state == "closed", self.occurrences, self.acknowledged_by)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An incident after an alert event; ``is_news``: a message about it is due."""
+
+    incident: Incident
+    is_news: bool
+
+
+def incident_key(change: Change, *, hers: bool) -> IncidentKey:
+    """Say which incident an alert belongs to; ``hers``: it stands on the protected person's side.
+
+    Both sides of a pair are one incident, which stands under the wearer.
+    """
+    key = change.key
+    cause = _CAUSE_OF[key.kind]
+    if key.kind is AlertKind.PROTECTED_PERSON_NOT_WARNED and not key.about:
+        # Of her own call: nothing tells her that it was heard.
+        return IncidentKey(key.device_id, Cause.CALL)
+    if hers and cause in {Cause.PROXIMITY, Cause.FORGERY} and key.about:
+        return IncidentKey(key.about, cause, key.device_id)
+    return IncidentKey(key.device_id, cause, key.about)
+
+
+class IncidentBook:
+    """The incidents that are open, at most one for each cause, and the newest of those that were closed.
+
+    Parameters
+    ----------
+    renotify_ns : int
+        How long an incident must be quiet to be closed; 0: it is closed at once.
+    """
+
+    def __init__(self, renotify_ns: int) -> None:
+        self._renotify_ns = renotify_ns
+        self._open: dict[IncidentKey, Incident] = {}
+        self._quiet_mono_ns: dict[IncidentKey, int] = {}
+        self._closed: OrderedDict[str, Incident] = OrderedDict()
+
+    def open(self) -> tuple[Incident, ...]:
+        """List the open incidents."""
+        return tuple(self._open.values())
+
+    def untold(self) -> tuple[Incident, ...]:
+        """List the incidents whose newest message does not say what is so."""
+        return tuple(each for each in (*self._open.values(), *self._closed.values()) if not each.is_told)
+
+    def find(self, incident_id: str) -> Incident | None:
+        """Look up an incident, open or among the newest closed ones."""
+        return next((each for each in self._open.values() if each.incident_id == incident_id), None) or (
+            self._closed.get(incident_id)
+        )
+
+    def take(
+        self, change: Change, step: MsgType, event: AlertEvent | ProtectedAlertEvent, now_mono_ns: int
+    ) -> Taken | None:
+        """Take an alert event; None: it belongs to no incident."""
+        if change.key.late:
+            return None
+        key = incident_key(change, hers=isinstance(event, ProtectedAlertEvent))
+        data = event.data
+        now_utc_ns = change.stamps.t_rx_utc_ns
+        known = self._open.get(key)
+        part = RaisedPart(
+            alert_id=data.alert_id,
+            kind=data.kind,
+            severity=data.severity,
+            urgency=data.urgency,
+            certainty=data.certainty,
+            band=change.band,
+            reason=data.reason,
+        )
+        proof = Evidence(
+            source=event.source, id=event.id, sequence=event.sequence, kind=data.kind, msg_type=step, at=event.time
+        )
+        if known is None:
+            if step is MsgType.CANCEL or data.severity != "Extreme":
+                return None
+            after = Incident(
+                incident_id=f"INC-{event.id}",
+                key=key,
+                kind=data.kind,
+                state="opened",
+                peak=part,
+                raised=(part,),
+                opened_utc_ns=now_utc_ns,
+                updated_utc_ns=now_utc_ns,
+                evidence=(proof,),
+            )
+        else:
+            after = _with_part(_with_proof(known, proof), part, step, now_utc_ns)
+        if isinstance(event, AlertEvent):
+            after = replace(after, zone=event.data.zone or after.zone, position=event.data.position or after.position)
+        return self._put(known, after, now_utc_ns, now_mono_ns)
+
+    def next_due_mono_ns(self) -> int | None:
+        """When ``take_due`` has something to close."""
+        return min(self._quiet_mono_ns.values(), default=None)
+
+    def take_due(self, now_mono_ns: int, now_utc_ns: int) -> list[Incident]:
+        """Close what was quiet long enough."""
+        due = [key for key, due_mono_ns in self._quiet_mono_ns.items() if due_mono_ns <= now_mono_ns]
+        return [self._close(key, now_utc_ns) for key in due]
+
+    def acknowledge(self, event_id: str, by: str, at_utc_ns: int) -> Incident | None:
+        """Note that somebody has taken up an alert; None: it is in no open incident, or was taken up before."""
+        for key, known in self._open.items():
+            ids = {proof.id for proof in known.evidence} | {part.alert_id for part in known.raised}
+            if event_id in ids and known.acknowledged_by is None:
+                after = replace(
+                    known,
+                    state="updated",
+                    acknowledged_by=by,
+                    acknowledged_at=utc_text(at_utc_ns),
+                    updated_utc_ns=at_utc_ns,
+                )
+                self._open[key] = after
+                return after
+        return None
+
+    def note(self, incident_id: str, event: IncidentEvent) -> list[Saved]:
+        """Note the newest message about an incident; return what is to be kept with it."""
+        for key, known in self._open.items():
+            if known.incident_id == incident_id:
+                self._open[key] = _with_event(known, event)
+                return [save_incident(self._open[key])]
+        known = self._closed[incident_id]
+        self._closed[incident_id] = _with_event(known, event)
+        saved = [save_incident(self._closed[incident_id])]
+        while len(self._closed) > MAX_CLOSED:
+            _, oldest = self._closed.popitem(last=False)
+            saved.append(Saved(owner=oldest.key.subject, key=f"{ROOM}{oldest.incident_id}", value=None))
+        return saved
+
+    def restore(self, incident: Incident, now_mono_ns: int, now_utc_ns: int) -> None:
+        """Take up an incident of an earlier start; its quiet time went on meanwhile."""
+        if incident.state == "closed":
+            self._closed[incident.incident_id] = incident
+            return
+        self._open[incident.key] = incident
+        if incident.quiet_utc_ns is not None:
+            left_ns = self._renotify_ns - max(0, now_utc_ns - incident.quiet_utc_ns)
+            self._quiet_mono_ns[incident.key] = now_mono_ns + max(0, left_ns)
+
+    def drop_alerts(self, raised_ids: frozenset[str], now_mono_ns: int, now_utc_ns: int) -> list[Incident]:
+        """Settle incidents whose alerts are not raised any more; ``raised_ids``: all alerts that are."""
+        found = []
+        for known in self.open():
+            left = tuple(part for part in known.raised if part.alert_id in raised_ids)
+            if left != known.raised:
+                quiet_utc_ns = None if left else now_utc_ns
+                taken = self._put(
+                    known, replace(known, raised=left, quiet_utc_ns=quiet_utc_ns), now_utc_ns, now_mono_ns
+                )
+                found.append(taken.incident)
+        return found
+
+    def _put(self, known: Incident | None, after: Incident, now_utc_ns: int, now_mono_ns: int) -> Taken:
+        is_news = known is None or known.summary() != after.summary()
+        if known is not None and is_news:
+            after = replace(after, state="updated", updated_utc_ns=now_utc_ns)
+        self._open[after.key] = after
+        if after.raised:
+            self._quiet_mono_ns.pop(after.key, None)
+        elif known is None or known.quiet_utc_ns is None:
+            self._quiet_mono_ns[after.key] = now_mono_ns + self._renotify_ns
+        if not after.raised and not self._renotify_ns:
+            return Taken(self._close(after.key, now_utc_ns), True)
+        return Taken(after, is_news)
+
+    def _close(self, key: IncidentKey, now_utc_ns: int) -> Incident:
+        self._quiet_mono_ns.pop(key, None)
+        closed = replace(self._open.pop(key), state="closed", updated_utc_ns=now_utc_ns)
+        self._closed[closed.incident_id] = closed
+        return closed
+
+
+def _with_part(known: Incident, part: RaisedPart, step: MsgType, now_utc_ns: int) -> Incident:
+    others = tuple(each for each in known.raised if each.alert_id != part.alert_id)
+    if step is MsgType.CANCEL:
+        quiet_utc_ns = known.quiet_utc_ns if others or known.quiet_utc_ns is not None else now_utc_ns
+        return replace(known, raised=others, quiet_utc_ns=quiet_utc_ns)
+    peak = min(known.peak, part, key=lambda each: _SEVEREST_FIRST.index(each.severity))
+    returned = known.quiet_utc_ns is not None
+    return replace(
+        known, raised=(*others, part), peak=peak, quiet_utc_ns=None, occurrences=known.occurrences + int(returned)
+    )
+
+
+def _with_event(known: Incident, event: IncidentEvent) -> Incident:
+    return replace(known, event=event, first_event_id=known.first_event_id or event.id)
+
+
+def _with_proof(known: Incident, proof: Evidence) -> Incident:
+    evidence = (*known.evidence, proof)
+    if len(evidence) <= MAX_EVIDENCE:
+        return replace(known, evidence=evidence)
+    kept = (evidence[0], *evidence[2:])
+    return replace(known, evidence=kept, evidence_left_out=known.evidence_left_out + 1)
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Incident)
+
+
+def save_incident(incident: Incident) -> Saved:
+    """Keep an incident over a restart."""
+    return Saved(owner=incident.key.subject, key=f"{ROOM}{incident.incident_id}", value=_encoder.encode(incident))
+
+
+def read_incident(value: bytes) -> Incident:
+    """Read what ``save_incident`` kept.
+
+    Raises
+    ------
+    msgspec.MsgspecError
+        It is not one.
+    """
+    return _decoder.decode(value)
