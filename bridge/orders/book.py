@@ -51,11 +51,11 @@ def read_order(order: Order) -> LoadedOrder | Refusal:
     if start is not None and end is not None and start >= end:
         detail = f"valid_from {order.valid_from} is not before valid_until {order.valid_until}"
         return Refusal(reason=RefusalReason.INVALID_ORDER, detail=detail)
-    if order.zones is None and not order.protected:
-        return Refusal(reason=RefusalReason.INVALID_ORDER, detail="it has neither zones nor protected persons")
     zones = read_zones(order)
     if isinstance(zones, Refusal):
         return zones
+    if not zones.shapes and not order.protected:
+        return Refusal(reason=RefusalReason.INVALID_ORDER, detail="it has neither zones nor protected persons")
     return LoadedOrder(order=order, zones=zones, from_utc_ns=start, until_utc_ns=end)
 
 

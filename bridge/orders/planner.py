@@ -6,16 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 import numpy as np
 
-from bridge.config.check import cross_check
-from bridge.config.schema import BridgeConfig, OrderSection, ProtectedSection
-from bridge.config.sources import Sources
+from bridge.config.schema import BridgeConfig
 from bridge.orders.book import LoadedOrder
 from bridge.orders.layer import ZoneLayer
+from bridge.orders.section import as_section
 from bridge.plan import Plan, find_charges, make_pairs
 from geofence_core.assigned import AssignedZones
 from geofence_core.zones import ZoneTable
-from protocols.mqtt.commands import Order
-from protocols.mqtt.refusal import Refusal, RefusalReason, clip_detail
 
 FRESH_ZONES = 512
 """Zones that are kept apart from the many that stand already: indexing as many takes 40 ms, all of 50,000 take 4 s.
@@ -30,11 +27,11 @@ def plan_with(base: Plan, orders: Sequence[LoadedOrder], before: Plan) -> Plan:
     base : Plan
         Of the configuration alone.
     orders : sequence of LoadedOrder
-        Each without a conflict with any other (`find_conflict`).
+        Each without a conflict with any other (`OrderChecker`).
     before : Plan
         The plan whose place the new one takes: what is indexed in it is used again.
     """
-    config = _with_orders(base.config, [each.order for each in orders])
+    config = _with_orders(base.config, orders)
     issued = {charge.smart_tag: charge.person for charge in before.charges}
     row = {device.id: index for index, device in enumerate(base.devices)}
     return dataclasses.replace(
@@ -46,65 +43,8 @@ def plan_with(base: Plan, orders: Sequence[LoadedOrder], before: Plan) -> Plan:
     )
 
 
-def find_conflict(base: Plan, loaded: LoadedOrder, others: Iterable[LoadedOrder]) -> Refusal | None:
-    """Say what in an order contradicts the configuration or another order."""
-    order = loaded.order
-    related = [each for each in others if each.order.id != order.id and _touch(each.order, order)]
-    related = [each for each in related if each.overlaps(loaded)]
-    config = _with_orders(base.config, [*(each.order for each in related), order])
-    own = f"order[{len(config.order) - 1}]"
-    for problem in cross_check(config, Sources(f"order {order.id!r}", {})):
-        if problem.path.startswith(own) or not problem.path.startswith("order["):
-            path = problem.path.removeprefix(own).removeprefix(".")
-            return _refused(f"{path}: {problem.message}" if path else problem.message)
-    names = {ref.id for ref in loaded.zones.refs}
-    for each in related:
-        both = names & {ref.id for ref in each.zones.refs} if each.order.wearer == order.wearer else ()
-        if both:
-            return _refused(f"zone {min(both)!r} stands in order {each.order.id!r} of the same wearer too")
-    if base.assigned is not None:
-        row = next(index for index, device in enumerate(base.devices) if device.id == order.wearer)
-        both = {base.zone_refs[zone].id for zone in base.assigned.own_zones(row).tolist()} & names
-        if both:
-            return _refused(f"zone {min(both)!r} of the zones file is this wearer's too; expected another id")
-    return None
-
-
-def _refused(detail: str) -> Refusal:
-    return Refusal(reason=RefusalReason.INVALID_ORDER, detail=clip_detail(detail))
-
-
-def _touch(one: Order, other: Order) -> bool:
-    """Whether two orders share a device."""
-    return not _devices(one).isdisjoint(_devices(other))
-
-
-def _devices(order: Order) -> set[str]:
-    tags = {ring.smart_tag for ring in order.protected if ring.smart_tag is not None}
-    return {order.wearer, *(ring.device for ring in order.protected), *tags}
-
-
-def _with_orders(config: BridgeConfig, orders: Iterable[Order]) -> BridgeConfig:
-    return msgspec.structs.replace(config, order=(*config.order, *map(_as_section, orders)))
-
-
-def _as_section(order: Order) -> OrderSection:
-    """Put an order in the words of a configuration. Its zones are in a layer of their own, none of the file's."""
-    return OrderSection(
-        id=order.id,
-        wearer=order.wearer,
-        zones=(),
-        protected=tuple(
-            ProtectedSection(
-                device=ring.device,
-                smart_tag=ring.smart_tag,
-                contact_m=ring.contact_m,
-                alarm_m=ring.alarm_m,
-                pre_alert_m=ring.pre_alert_m,
-            )
-            for ring in order.protected
-        ),
-    )
+def _with_orders(config: BridgeConfig, orders: Sequence[LoadedOrder]) -> BridgeConfig:
+    return msgspec.structs.replace(config, order=(*config.order, *(as_section(each.order) for each in orders)))
 
 
 def make_layers(

@@ -26,7 +26,7 @@ class OrderZones:
 
 def read_zones(order: Order) -> OrderZones | Refusal:
     """Read an order's zones; a refusal names zone, ring and vertex. Nothing is mended: a court drew them."""
-    if order.zones is None or order.zones.get("features") == []:
+    if order.zones is None:
         return OrderZones()
     try:
         table = ZoneTable.from_geojson(order.zones)

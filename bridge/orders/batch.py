@@ -1,0 +1,129 @@
+"""Commands about orders, worked out off the loop: book, plan and what is kept of them, before anything changes."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bridge.orders.book import (
+    ROOM,
+    LoadedOrder,
+    OrderBook,
+    OrderCommand,
+    read_order,
+    read_saved,
+    saved_change,
+)
+from bridge.orders.checker import OrderChecker
+from bridge.orders.handover import Handover, hand_over
+from bridge.orders.planner import plan_with
+from bridge.plan import Plan
+from bridge.publisher import Saved
+from protocols.mqtt.commands import LoadOrder, Order, ReplaceOrder, WithdrawOrder
+from protocols.mqtt.messages import OrderResult
+from protocols.mqtt.refusal import Refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Orders:
+    """What is loaded and what is judged by: a value, changed as a whole."""
+
+    base: Plan
+    book: OrderBook
+    plan: Plan
+    in_force: tuple[LoadedOrder, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A command that can be carried out: what it leads to, what is kept of it, and what takes that back."""
+
+    result: OrderResult
+    saves: tuple[Saved, ...]
+    undo: tuple[Saved, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prepared:
+    """What a batch of commands leads to; ``handover`` is None where the same is judged by as before."""
+
+    orders: Orders
+    handover: Handover | None
+    answers: tuple[Taken | Refusal, ...]
+
+
+def prepare(orders: Orders, commands: Sequence[OrderCommand], now_utc_ns: int) -> Prepared:
+    """Work commands out, one after the other; a refused one changes nothing. Touches nothing that is in use."""
+    configured = {order.id for order in orders.base.config.order}
+    checker = OrderChecker(orders.base, orders.book.orders.values())
+    book = orders.book
+    answers: list[Taken | Refusal] = []
+    for command in commands:
+        refusal = book.find_refusal(command, configured, now_utc_ns)
+        if refusal is not None:
+            answers.append(refusal)
+            continue
+        match command:
+            case WithdrawOrder():
+                known = book.orders[command.order_id]
+                checker.drop(known)
+                book = book.without(command.order_id)
+                answers.append(_taken(known, None))
+            case LoadOrder() | ReplaceOrder():
+                loaded = _read(command.order, checker)
+                if isinstance(loaded, Refusal):
+                    answers.append(loaded)
+                    continue
+                before = book.orders.get(command.order.id)
+                if before is not None:
+                    checker.drop(before)
+                checker.put(loaded)
+                book = book.with_order(loaded)
+                answers.append(_taken(before, loaded))
+    after = orders_of(orders.base, book, orders.plan, now_utc_ns, was=orders)
+    handover = hand_over(orders.plan, after.plan) if after.plan is not orders.plan else None
+    return Prepared(orders=after, handover=handover, answers=tuple(answers))
+
+
+def orders_of(base: Plan, book: OrderBook, before: Plan, now_utc_ns: int, *, was: Orders | None = None) -> Orders:
+    """Make the plan of a book's orders that are in force."""
+    in_force = book.in_force(now_utc_ns)
+    same = was is not None and {id(each) for each in in_force} == {id(each) for each in was.in_force}
+    plan = before if same else plan_with(base, in_force, before)
+    return Orders(base=base, book=book, plan=plan, in_force=in_force)
+
+
+def restore_orders(base: Plan, kept: Iterable[Saved], now_utc_ns: int) -> tuple[Orders, tuple[str, ...]]:
+    """Load what was kept of an earlier start; returns too what of it cannot be used any more, for a person."""
+    checker = OrderChecker(base)
+    configured = {order.id for order in base.config.order}
+    loaded: dict[str, LoadedOrder] = {}
+    problems: list[str] = []
+    for saved in kept:
+        if not saved.key.startswith(ROOM) or saved.value is None:
+            continue
+        name = saved.key.removeprefix(ROOM)
+        order = read_saved(saved)
+        each = order if isinstance(order, Refusal) else _read(order, checker)
+        if isinstance(each, Refusal) or name in configured:
+            why = each.detail if isinstance(each, Refusal) else "the configuration has an order of this id now"
+            problems.append(f"order {name!r} of the provider is not judged by any more: {why}")
+            continue
+        checker.put(each)
+        loaded[name] = each
+    return orders_of(base, OrderBook(orders=loaded), base, now_utc_ns), tuple(problems)
+
+
+def _read(order: Order, checker: OrderChecker) -> LoadedOrder | Refusal:
+    loaded = read_order(order)
+    return loaded if isinstance(loaded, Refusal) else checker.find_conflict(loaded) or loaded
+
+
+def _taken(before: LoadedOrder | None, after: LoadedOrder | None) -> Taken:
+    old = before.order if before is not None else None
+    new = after.order if after is not None else None
+    told = new or old
+    assert told is not None
+    return Taken(
+        result=OrderResult(order_id=told.id, version=told.version, loaded=new is not None),
+        saves=saved_change(old, new),
+        undo=saved_change(new, old),
+    )
