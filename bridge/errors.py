@@ -84,3 +84,7 @@ class OutboxReadOnlyError(OutboxError):
 
 class OutboxIoError(OutboxError):
     """The disk failed, for example ``fsync`` answered EIO."""
+
+
+class LayoutBusyError(OutboxError):
+    """Devices must be handed over to other bridges while bridges of the old number still run."""
