@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from bridge.config.load import LoadedConfig
-from bridge.config.schema import BridgeSection
+from bridge.partition import find_part, instance_name
 from devices.clock import Clock
 from protocols.mqtt.ids import epoch_id
 from protocols.mqtt.messages import CapStatus
@@ -53,7 +53,7 @@ def make_identity(loaded: LoadedConfig, clock: Clock, epoch: str | None) -> Iden
     return Identity(
         root=bridge.topic_root or default_root(bridge.agency),
         agency=bridge.agency,
-        bridge_id=bridge_id_of(bridge),
+        bridge_id=instance_name(bridge.id, find_part(loaded)),
         epoch=epoch or epoch_id(t_utc_ns=clock.utc_ns(), entropy=os.urandom(10)),
         boot_id=_boot_id(),
         version=version("tagrig"),
@@ -62,14 +62,6 @@ def make_identity(loaded: LoadedConfig, clock: Clock, epoch: str | None) -> Iden
         durable=loaded.config.outbox.durable,
         origin=bridge.id,
     )
-
-
-def bridge_id_of(bridge: BridgeSection) -> str:
-    """Name one of several bridges that share a configuration: ``bridge-1-2of8``; alone: ``bridge-1``."""
-    if bridge.partition is None:
-        return bridge.id
-    part, _, parts = bridge.partition.partition("/")
-    return f"{bridge.id}-{part}of{parts}"
 
 
 def _boot_id() -> str:

@@ -9,7 +9,7 @@ from bridge.config.load import load_config
 from bridge.identity import Identity
 from bridge.pipeline import Pipeline
 from bridge.plan import make_plan
-from bridge.publisher import Lane, Message
+from bridge.publisher import Lane, Message, Saved
 from bridge.silence import DeadlineWheel
 from bridge.warning.records import Ask
 from devices.events import DeviceEvent, LinkEvent, LinkState, PresenceEvent, Stamps
@@ -76,11 +76,27 @@ wearer = "tag"
 
 class Bench:
     def __init__(
-        self, folder: Path, *, zones: str = "", extra: str = "", epoch: str = "EPOCH", config: str = CONFIG
+        self,
+        folder: Path,
+        *,
+        zones: str = "",
+        extra: str = "",
+        epoch: str = "EPOCH",
+        config: str = CONFIG,
+        after: "Bench | None" = None,
+        down_s: float = 0,
+        crash_after: int | None = None,
     ) -> None:
+        """``after``: a bench whose process ended ``down_s`` ago, with what its first messages had kept on disk."""
+        self.kept: dict[tuple[str, str], bytes] = {}
+        self.sequences: dict[str, int] = {}
         (folder / "zones.geojson").write_text(json.dumps(ZONES))
         (folder / "bridge.toml").write_text(config.replace("{zones}", zones) + extra)
         self.clock = ManualClock(utc_ns=T0_UTC_NS)
+        if after is not None:
+            # Another boot: the monotonic clock begins anew.
+            self.clock = ManualClock(utc_ns=after.clock.utc_ns() + int(down_s * S))
+            self.kept, self.sequences = after.on_disk(crash_after)
         self.wheel = DeadlineWheel()
         self.messages: list[Message] = []
         self.seen: list[CountedEvent] = []
@@ -97,14 +113,28 @@ class Bench:
         )
         self.pipeline = Pipeline(
             plan=make_plan(load_config(folder / "bridge.toml")),
-            composer=Composer(identity),
+            composer=Composer(identity, sequences=self.sequences),
             clock=self.clock,
             wheel=self.wheel,
             publish=self.messages.append,
             on_alert=self.seen.append,
             ask=self.asked.append,
         )
+        if after is not None:
+            self.pipeline.restore(Saved(owner=o, key=k, value=v) for (o, k), v in self.kept.items())
         self.pipeline.start(self.clock.mono_ns(), self.clock.utc_ns())
+
+    def on_disk(self, messages: int | None = None) -> tuple[dict[tuple[str, str], bytes], dict[str, int]]:
+        """What the first messages kept, with what was there before."""
+        kept, sequences = dict(self.kept), dict(self.sequences)
+        for message in self.messages[:messages]:
+            sequences[message.source] = message.sequence
+            for saved in message.saves:
+                if saved.value is None:
+                    kept.pop((saved.owner, saved.key), None)
+                else:
+                    kept[saved.owner, saved.key] = saved.value
+        return kept, sequences
 
     # Input
 

@@ -70,8 +70,17 @@ zones = []
 
 
 class WarningBench(Bench):
-    def __init__(self, folder: Path, *, config: str = CONFIG, extra: str = "", epoch: str = "EPOCH") -> None:
-        super().__init__(folder, config=config, extra=extra, epoch=epoch)
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        config: str = CONFIG,
+        extra: str = "",
+        epoch: str = "EPOCH",
+        after: Bench | None = None,
+        down_s: float = 0,
+    ) -> None:
+        super().__init__(folder, config=config, extra=extra, epoch=epoch, after=after, down_s=down_s)
         self._sequence = 0
 
     # What happens
