@@ -359,6 +359,9 @@ def _with_part(known: Incident, part: RaisedPart, step: MsgType, now_utc_ns: int
     if step is MsgType.CANCEL:
         quiet_utc_ns = known.quiet_utc_ns if others or known.quiet_utc_ns is not None else now_utc_ns
         return replace(known, raised=others, quiet_utc_ns=quiet_utc_ns)
+    if part.kind is AlertKind.PROXIMITY_BREACH:
+        # The other side of the pair says the same in the next message.
+        others = tuple(replace(part, alert_id=each.alert_id) if each.kind is part.kind else each for each in others)
     peak = min(known.peak, part, key=lambda each: _SEVEREST_FIRST.index(each.severity))
     returned = known.quiet_utc_ns is not None
     return replace(
