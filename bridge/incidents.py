@@ -6,8 +6,7 @@
 
 An incident is about one cause: a pair, a wearer's zone, a device's tampering, a call for help. An alert of CAP severity
 Extreme opens it; every alert of its cause belongs to it while it is open. It is quiet once none of them is raised, and
-closed after a quiet time: who comes back sooner is the same incident. What is told late, of the past, is nobody's
-incident now.
+closed after a quiet time: who comes back sooner is the same incident. What is told late is no incident of now.
 """
 
 from collections import OrderedDict

@@ -92,7 +92,9 @@ def test_both_sides_of_a_pair_are_one_incident_under_the_wearer(tmp_path: Path) 
     bench = WarningBench(tmp_path)
     bench.near(900)
     assert incidents(bench) == []
-    bench.near(400, 30, 400, 900)
+    for distance_m in (400, 30, 400, 900):
+        bench.near(distance_m)
+        bench.arrive()
     assert [each["protected_party"]["band"] for each in incidents(bench)] == ["alarm", "contact", "alarm", "pre_alert"]
     assert {each["protected_party"]["ref"] for each in incidents(bench)} == {"her"}
     assert incidents(bench, "her") == []
