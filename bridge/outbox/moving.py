@@ -68,7 +68,7 @@ def move_all(
         for source in old:
             own = source.number if has_same_numbers else (source.number - 1) % len(new) + 1
             with _open(source.folder) as store:
-                # What belongs to no device are the bridge's own streams and nonces: any heir will do.
+                # The bridge's own streams and answers to commands belong to no device: any heir will do.
                 heirs = {owner: choose(owner) if owner else own for owner in store.owners()}
                 seen |= heirs.keys() - {""}
                 changed |= {owner for owner, heir in heirs.items() if owner and heir != source.number}
@@ -99,7 +99,9 @@ def _copy_facts(store: OutboxStore, targets: Mapping[int, OutboxStore], heirs: M
         changes[heirs[stream.owner]].append((sql.SET_SEQUENCE, values))
     for saved in store.kept():
         assert saved.value is not None
-        changes[heirs[saved.owner]].append((sql.SET_KEPT, (saved.owner, saved.key, saved.value)))
+        # Nonces of commands are known to all: whoever has the device now must refuse what was obeyed before.
+        for number in [heirs[saved.owner]] if saved.owner else list(targets):
+            changes[number].append((sql.SET_KEPT, (saved.owner, saved.key, saved.value)))
     facts = [(sql.SET_META, (name, value)) for name, value in store.meta().items()]
     for number, target in targets.items():
         target.begin()
