@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from bridge.orders.batch import Orders, Prepared, Taken, prepare
@@ -52,7 +52,7 @@ class OrderDesk:
     replan : callable
         Puts a plan in place; called in the loop.
     keep : callable
-        Submits messages and waits for their commit (`Publisher.submit_durably`); called in a thread of its own.
+        Submits messages and waits for their commit.
     must_be_kept : bool
         False: there is no disk to keep anything on, and an order is forgotten at the end.
     """
@@ -63,7 +63,7 @@ class OrderDesk:
         *,
         clock: Clock,
         replan: Callable[[Handover], None],
-        keep: Callable[[Sequence[Message], float], bool],
+        keep: Callable[[Sequence[Message], float], Awaitable[bool]],
         must_be_kept: bool,
     ) -> None:
         self.orders = orders
@@ -117,10 +117,11 @@ class OrderDesk:
         if kept:
             self._put_in_place(prepared)
         for each, answer in zip(batch, prepared.answers, strict=True):
-            each.done.set_result(self._done(answer, kept))
+            if not each.done.done():
+                each.done.set_result(self._done(answer, kept))
 
     async def _is_kept(self, messages: Sequence[Message]) -> bool:
-        return await asyncio.to_thread(self._keep, messages, KEEP_TIMEOUT_S) or not self._must_be_kept
+        return await self._keep(messages, KEEP_TIMEOUT_S) or not self._must_be_kept
 
     def _put_in_place(self, prepared: Prepared) -> None:
         if prepared.handover is not None:

@@ -1,0 +1,1 @@
+"""What the provider asks of a running bridge: read, judged by signature, time and nonce, carried out, answered."""
