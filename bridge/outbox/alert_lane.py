@@ -43,7 +43,7 @@ class AlertLane:
 
     def __init__(self) -> None:
         self._lines: dict[str, _Line] = {}
-        self._ready: list[tuple[int, str]] = []
+        self._ready: list[tuple[bool, int, str]] = []
         self._resting: list[tuple[int, str]] = []
         self._aside: list[Entry] = []
         self._out: set[str] = set()
@@ -53,25 +53,29 @@ class AlertLane:
         """How many wait, those aside too; what is with the broker does not count."""
         return self._count + len(self._aside)
 
-    def append(self, entry: Entry) -> None:
-        """Put an alert behind the others of its topic."""
+    def add(self, entry: Entry) -> None:
+        """Put an alert into its topic, by its number: behind the others, but for one that is sent again."""
         line = self._lines.setdefault(entry.message.topic, _Line())
-        line.entries.append(entry)
-        self._count += 1
-        if len(line.entries) == 1:
+        self._place(line, entry)
+        if line.entries[0] is entry:
             self._offer(entry.message.topic, line)
 
     def find_next(self, now_mono_ns: int) -> Entry | None:
         """Hand out the oldest alert of those topics that do not wait."""
         while self._resting and self._resting[0][0] <= now_mono_ns:
             self._rouse(heapq.heappop(self._resting)[1])
-        if not self._ready:
-            return None
-        topic = heapq.heappop(self._ready)[1]
-        self._out.add(topic)
-        line = self._lines[topic]
-        self._count -= 1
-        return line.entries.popleft()
+        while self._ready:
+            _, number, topic = heapq.heappop(self._ready)
+            line = self._lines.get(topic)
+            # An older one that came in before the head was handed out was offered as well.
+            if line is None or topic in self._out or not line.entries or line.entries[0].number != number:
+                continue
+            if line.rests_until_mono_ns is not None:
+                continue
+            self._out.add(topic)
+            self._count -= 1
+            return line.entries.popleft()
+        return None
 
     def settle(self, entry: Entry) -> None:
         """Let the next of a topic go: this one is delivered."""
@@ -84,12 +88,11 @@ class AlertLane:
             del self._lines[topic]
 
     def put_back(self, entry: Entry, rests_until_mono_ns: int | None = None) -> None:
-        """Take an alert back to the head of its topic, to be sent again, at once or after a rest."""
+        """Take an alert back to its place in its topic, to be sent again, at once or after a rest."""
         topic = entry.message.topic
         line = self._lines[topic]
         self._out.discard(topic)
-        line.entries.appendleft(entry)
-        self._count += 1
+        self._place(line, entry)
         if rests_until_mono_ns is None:
             self._offer(topic, line)
         else:
@@ -102,25 +105,40 @@ class AlertLane:
         self._aside.append(entry)
 
     def bring_back(self) -> None:
-        """Give the alerts aside their old places; nothing may be with the broker."""
+        """Give the alerts aside their old places."""
         aside, self._aside = self._aside, []
         for entry in aside:
-            line = self._lines.setdefault(entry.message.topic, _Line())
-            line.entries = deque(sorted((*line.entries, entry), key=lambda each: each.number))
-            self._count += 1
-        if aside:
-            self._ready = [
-                (line.entries[0].number, topic)
-                for topic, line in self._lines.items()
-                if line.rests_until_mono_ns is None
-            ]
-            heapq.heapify(self._ready)
+            self.add(entry)
 
     def rouse_all(self) -> None:
         """End every rest now."""
         resting, self._resting = self._resting, []
         for _, topic in resting:
             self._rouse(topic)
+
+    def length_of(self, topic: str) -> int:
+        """How many of a topic wait here; what is with the broker, and what is aside, does not count."""
+        line = self._lines.get(topic)
+        return len(line.entries) if line is not None else 0
+
+    def is_resting(self, topic: str) -> bool:
+        """Whether a topic is held back."""
+        line = self._lines.get(topic)
+        return line is not None and line.rests_until_mono_ns is not None
+
+    def shorten(self, topic: str, keep: int) -> list[Entry]:
+        """Take the youngest of a topic out, so that ``keep`` stay; those that were sent before stay in any case."""
+        entries = self._lines[topic].entries
+        taken: list[Entry] = []
+        while len(entries) > keep and not (entries[-1].is_again or entries[-1].attempts):
+            taken.append(entries.pop())
+        self._count -= len(taken)
+        return taken
+
+    @property
+    def resting_count(self) -> int:
+        """How many topics are held back."""
+        return len(self._resting)
 
     @property
     def can_send(self) -> bool:
@@ -143,6 +161,14 @@ class AlertLane:
         heads = (line.entries[0] for line in self._lines.values() if line.entries)
         return min((entry.submitted_mono_ns for entry in (*heads, *self._aside)), default=None)
 
+    def _place(self, line: _Line, entry: Entry) -> None:
+        entries = line.entries
+        at = len(entries)
+        while at and entries[at - 1].number > entry.number:
+            at -= 1
+        entries.insert(at, entry)
+        self._count += 1
+
     def _rouse(self, topic: str) -> None:
         line = self._lines[topic]
         line.rests_until_mono_ns = None
@@ -150,4 +176,5 @@ class AlertLane:
 
     def _offer(self, topic: str, line: _Line) -> None:
         if topic not in self._out and line.rests_until_mono_ns is None:
-            heapq.heappush(self._ready, (line.entries[0].number, topic))
+            head = line.entries[0]
+            heapq.heappush(self._ready, (head.is_again, head.number, topic))

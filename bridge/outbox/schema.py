@@ -102,8 +102,7 @@ RECEIPT_OF_ID = (
 RECEIPT_OF_NUMBER = f"{_RECEIPT} WHERE number = ? AND lane = 0 AND receipt = 0 RETURNING number"
 
 LOAD_LANE = tuple(
-    f"SELECT {COLUMNS} FROM row WHERE lane = ? AND state_{path} IN (0, 3) AND number >= ? AND number < ? "
-    "ORDER BY number LIMIT ?"
+    f"SELECT {COLUMNS} FROM row WHERE lane = ? AND state_{path} IN (0, 3) AND number >= ? ORDER BY number LIMIT ?"
     for path in (0, 1)
 )
 LOAD_TOPIC = tuple(
@@ -112,8 +111,11 @@ LOAD_TOPIC = tuple(
     for path in (0, 1)
 )
 FIRST_OF_TOPIC = tuple(
-    f"SELECT number FROM row WHERE lane = 0 AND state_{path} IN (0, 3) AND topic = ? AND number >= ? "
-    "ORDER BY number LIMIT 1"
+    f"SELECT number FROM row WHERE lane = 0 AND state_{path} IN (0, 3) AND topic = ? ORDER BY number LIMIT 1"
+    for path in (0, 1)
+)
+NEXT_TOPIC = tuple(
+    f"SELECT topic FROM row WHERE lane = 0 AND state_{path} IN (0, 3) AND topic > ? ORDER BY topic LIMIT 1"
     for path in (0, 1)
 )
 COUNT_LANE = tuple(f"SELECT count(*) FROM row WHERE lane = ? AND state_{path} IN (0, 3)" for path in (0, 1))
@@ -125,9 +127,13 @@ LOAD_OWED = (
     "SELECT acked_utc_ns, number FROM row WHERE lane = 0 AND receipt = 0 AND acked_utc_ns IS NOT NULL "
     "AND (acked_utc_ns, number) > (?, ?) ORDER BY acked_utc_ns, number LIMIT ?"
 )
+RECENTLY_ACKED = (
+    "SELECT number FROM row WHERE lane = 0 AND receipt = 0 AND acked_utc_ns IS NOT NULL AND acked_utc_ns >= ? "
+    "ORDER BY acked_utc_ns DESC LIMIT ?"
+)
 COUNT_OWED = (
     "SELECT count(*), min(acked_utc_ns) FROM (SELECT acked_utc_ns FROM row "
     "WHERE lane = 0 AND receipt = 0 AND acked_utc_ns IS NOT NULL ORDER BY acked_utc_ns LIMIT ?)"
 )
-OLDEST = "SELECT number, lane, state_0, state_1, t_utc_ns FROM row WHERE number >= ? ORDER BY number LIMIT ?"
+OLDEST = "SELECT number, state_0, state_1, t_utc_ns FROM row WHERE number >= ? ORDER BY number LIMIT ?"
 DELETE_ROW = "DELETE FROM row WHERE number = ?"

@@ -234,6 +234,12 @@ class OutboxStore:
                 for row in self._db.execute(statement, values)
             ]
 
+    def find_text(self, statement: str, values: Sequence[Value]) -> str | None:
+        """Read one text."""
+        with self._seam:
+            found = self._db.execute(statement, values).get
+        return None if found is None else str(found)
+
     def sequences(self) -> tuple[StoredSequence, ...]:
         """Last number of every stream."""
         with self._seam:

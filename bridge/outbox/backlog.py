@@ -1,0 +1,214 @@
+"""How much of what waits on disk is in memory: a stretch ahead of what is sent, so that memory stays bounded.
+
+Alerts are loaded by topic, a few ahead each. What does not fit stays on disk, and the topic is *spilled* from that
+number on; it is loaded further as its line gets short. So neither a long backlog of one topic nor a topic that nobody
+reads delays another's alerts. Positions are one queue, loaded in order.
+"""
+
+from bridge.outbox import schema as sql
+from bridge.outbox.alert_lane import Entry
+from bridge.outbox.disk import Disk
+from bridge.outbox.path_queue import PathQueue
+from bridge.outbox.store import StoredRow
+from bridge.publisher import Lane
+from devices.clock import Clock
+
+LINE_MAX = 64
+"""Alerts of a topic in memory. One at a time is sent, so a load of half of them lasts 32 round trips."""
+
+ALERTS_MAX = 10_000
+"""Alerts of all topics in memory that do not rest: 15 MB. Fewer, and with many topics each load fetches too little."""
+
+POSITIONS_MAX = 2_000
+"""Positions in memory, 3 MB, and loads of a tenth: a load takes about 2 ms, which an alert may have to wait for."""
+
+TOPICS_AT_ONCE = 50
+"""Topics that one turn discovers or loads, 2 ms."""
+
+
+class Backlog:
+    """Moves one path's messages from disk to its queue.
+
+    Parameters
+    ----------
+    path : int
+    queue : PathQueue
+    disk : Disk
+    clock : Clock
+        How old is what an earlier start left.
+    may_be_sent : bool
+        The process before ended without order: what it handed out may have arrived, so the next is no first attempt.
+    """
+
+    def __init__(self, path: int, queue: PathQueue, disk: Disk, clock: Clock, *, may_be_sent: bool) -> None:
+        self._path = path
+        self._queue = queue
+        self._disk = disk
+        self._clock = clock
+        self._may_be_sent = may_be_sent
+        self._first_own_number = 0
+        self._discover_after: str | None = None
+        self._spilled: dict[str, int] = {}
+        self._hungry: dict[str, None] = {}
+        self._unread: dict[str, None] = {}
+        self._positions_from: int | None = None
+        self._unread_positions_from: int | None = None
+
+    def begin(self, first_own_number: int) -> None:
+        """Begin with what an earlier start left: everything below a number."""
+        self._first_own_number = first_own_number
+        self._discover_after = ""
+        self._positions_from = 0
+
+    def offer_alert(self, entry: Entry) -> None:
+        """Take a new alert into memory, unless earlier ones of its topic, or too many, are on disk."""
+        topic = entry.message.topic
+        if topic in self._spilled:
+            self.settled(topic)
+            return
+        if self._discover_after is not None and topic > self._discover_after:
+            found = self._disk.ask(sql.FIRST_OF_TOPIC[self._path], (topic,))
+            if found and found[0][0] < entry.number and not self._queue.holds(found[0][0]):
+                self._spill(topic, 0)
+                return
+        lane = self._queue.alerts
+        length = lane.length_of(topic)
+        if length >= LINE_MAX or self._is_full or (length and lane.is_resting(topic)):
+            self._spill(topic, entry.number)
+            return
+        self._queue.add_alert(entry)
+
+    def offer_position(self, entry: Entry) -> None:
+        """Take a new position into memory, unless earlier ones, or too many, are on disk."""
+        if self._positions_from is not None:
+            return
+        if len(self._queue.positions) >= POSITIONS_MAX:
+            self._positions_from = entry.number
+            return
+        with self._queue.lock:
+            self._queue.positions.append(entry)
+
+    @property
+    def _is_full(self) -> bool:
+        lane = self._queue.alerts
+        return len(lane) - lane.resting_count >= ALERTS_MAX
+
+    def _spill(self, topic: str, number: int) -> None:
+        self._spilled[topic] = min(number, self._spilled.get(topic, number))
+        self._hungry[topic] = None
+
+    def settled(self, topic: str) -> None:
+        """Load more of a topic soon, if its line got short."""
+        if topic in self._spilled and self._queue.alerts.length_of(topic) < LINE_MAX // 2:
+            self._hungry[topic] = None
+
+    def rests(self, topic: str) -> None:
+        """Keep no more than the head of a topic that is held back: others need the room."""
+        taken = self._queue.shorten(topic, 1)
+        if taken:
+            number = taken[-1].number
+            self._spilled[topic] = min(number, self._spilled.get(topic, number))
+
+    @property
+    def has_work(self) -> bool:
+        """Whether ``refill`` may bring something in now."""
+        can_read = self._disk.can_read
+        more = (self._discover_after is not None and can_read) or self._hungry or (self._unread and can_read)
+        return bool(more) and not self._is_full
+
+    @property
+    def has_positions(self) -> bool:
+        """Whether positions are on disk only."""
+        return self._positions_from is not None
+
+    def refill(self) -> None:
+        """Load a little of what there is room for."""
+        if self._discover_after is not None and self._disk.can_read and not self._is_full:
+            self._discover(self._discover_after)
+        if self._unread and self._disk.can_read:
+            self._hungry.update(self._unread)
+            self._unread.clear()
+        for topic in list(self._hungry)[:TOPICS_AT_ONCE] if self._hungry else ():
+            if self._is_full:
+                break
+            del self._hungry[topic]
+            self._load(topic)
+
+    def _discover(self, after: str) -> None:
+        """Find the next topics of which something waits; each costs one step in an index, however much waits."""
+        for _ in range(TOPICS_AT_ONCE):
+            topic = self._disk.find_text(sql.NEXT_TOPIC[self._path], (after,))
+            if topic is None:
+                if self._disk.can_read:
+                    self._discover_after = None
+                return
+            self._spill(topic, 0)
+            self._discover_after = after = topic
+
+    def _load(self, topic: str) -> None:
+        start = self._spilled.get(topic)
+        lane = self._queue.alerts
+        length = lane.length_of(topic)
+        if start is None or length >= LINE_MAX // 2 or (length and lane.is_resting(topic)):
+            return
+        limit = LINE_MAX
+        on_disk = self._disk.load(sql.LOAD_TOPIC[self._path], (topic, start, limit))
+        rows = self._with_memory(
+            on_disk,
+            self._disk.memory.select(
+                self._path, start, limit, lambda row: row.message.lane is Lane.ALERT and row.message.topic == topic
+            ),
+        )
+        for row in rows[:limit]:
+            if not self._queue.holds(row.number):
+                self._queue.add_alert(self._entry(row))
+        if on_disk is None:
+            # What is in memory goes out without what the disk does not give; that comes once it does.
+            self._unread[topic] = None
+        elif len(rows) < limit:
+            del self._spilled[topic]
+        else:
+            self._spilled[topic] = rows[limit - 1].number + 1
+
+    def refill_positions(self) -> None:
+        """Load positions, if few are left in memory."""
+        start = self._positions_from
+        limit = POSITIONS_MAX // 10
+        if start is None or len(self._queue.positions) >= limit:
+            return
+        known: frozenset[int] = frozenset()
+        if self._unread_positions_from is not None and self._disk.can_read:
+            start, self._unread_positions_from = self._unread_positions_from, None
+            known = self._queue.position_numbers()
+        on_disk = self._disk.load(sql.LOAD_LANE[self._path], (int(Lane.POSITION), start, limit))
+        if on_disk is None:
+            earlier = self._unread_positions_from
+            self._unread_positions_from = start if earlier is None else min(start, earlier)
+        rows = self._with_memory(
+            on_disk, self._disk.memory.select(self._path, start, limit, lambda row: row.message.lane is Lane.POSITION)
+        )
+        with self._queue.lock:
+            self._queue.positions.extend(self._entry(row) for row in rows[:limit] if row.number not in known)
+        if rows[limit - 1 :]:
+            self._positions_from = rows[limit - 1].number + 1
+        elif on_disk is not None:
+            self._positions_from = None
+        elif rows:
+            self._positions_from = rows[-1].number + 1
+
+    def _with_memory(self, rows: list[StoredRow] | None, more: list[StoredRow]) -> list[StoredRow]:
+        rows = rows or []
+        if not more:
+            return rows
+        return sorted({row.number: row for row in (*more, *rows)}.values(), key=lambda row: row.number)
+
+    def _entry(self, row: StoredRow) -> Entry:
+        now_ns = self._clock.mono_ns()
+        age_ns = max(0, self._clock.utc_ns() - row.t_utc_ns)
+        is_old = row.number < self._first_own_number
+        return Entry(
+            number=row.number,
+            message=row.message,
+            submitted_mono_ns=now_ns - age_ns,
+            attempts=row.attempts + (1 if self._may_be_sent and is_old and row.message.lane is Lane.ALERT else 0),
+        )

@@ -1,0 +1,91 @@
+"""Alerts that a broker took and the provider has not confirmed: when each is to be sent again."""
+
+import heapq
+from dataclasses import dataclass
+
+from bridge.outbox.port import RECEIPT_BACKOFF_MAX_NS
+from bridge.publisher import Message
+
+TRACKED_MAX = 10_000
+"""Alerts whose receipts are waited for at a time, 3 MB; later ones take their turn as these are confirmed. A provider
+that is so far behind gets the oldest first."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Owed:
+    source: str
+    sequence: int
+    event_id: str
+    tries: int = 0
+    is_scheduled: bool = False
+
+
+class OwedReceipts:
+    """Deadlines of receipts, in memory; the rows on disk know which are owed.
+
+    Attributes
+    ----------
+    timeout_ns : int
+        After the first sending; doubled with each.
+    is_complete : bool
+        All that are owed are tracked.
+    """
+
+    def __init__(self) -> None:
+        self.timeout_ns = 15_000_000_000
+        self._owed: dict[int, _Owed] = {}
+        self._due: list[tuple[int, int]] = []
+        # Those of earlier starts are loaded when receipts are first asked about.
+        self.is_complete = False
+
+    @property
+    def room(self) -> int:
+        """How many more may be tracked."""
+        return TRACKED_MAX - len(self._owed)
+
+    def note_acked(self, number: int, message: Message, now_mono_ns: int) -> None:
+        """Wait for the receipt of an alert that was just taken by a broker."""
+        owed = self._owed.get(number)
+        if owed is None:
+            if self.room <= 0:
+                self.is_complete = False
+                return
+            owed = _Owed(source=message.source, sequence=message.sequence, event_id=message.event_id)
+            self._owed[number] = owed
+        if owed.is_scheduled:
+            return
+        owed.is_scheduled = True
+        wait_ns = min(self.timeout_ns << min(owed.tries, 20), RECEIPT_BACKOFF_MAX_NS)
+        heapq.heappush(self._due, (now_mono_ns + wait_ns, number))
+
+    def tracks(self, number: int) -> bool:
+        """Whether a receipt is waited for."""
+        return number in self._owed
+
+    def take_due(self, now_mono_ns: int, most: int) -> list[int]:
+        """Take the numbers of those that are to be sent again."""
+        due: list[int] = []
+        while self._due and self._due[0][0] <= now_mono_ns and len(due) < most:
+            number = heapq.heappop(self._due)[1]
+            owed = self._owed.get(number)
+            if owed is not None:
+                owed.tries += 1
+                owed.is_scheduled = False
+                due.append(number)
+        return sorted(due)
+
+    def forget(self, number: int) -> None:
+        """Wait no longer for one."""
+        self._owed.pop(number, None)
+
+    def take_covered(self, source: str, upto: int | None, event_id: str | None) -> int:
+        """Forget those that a receipt covers; returns how many."""
+        covered = [
+            number
+            for number, owed in self._owed.items()
+            if owed.source == source
+            and ((upto is not None and owed.sequence <= upto) or (event_id is not None and owed.event_id == event_id))
+        ]
+        for number in covered:
+            del self._owed[number]
+        return len(covered)
