@@ -18,8 +18,8 @@ from bridge.compose_parts import (
     shortened,
 )
 from bridge.identity import Identity
+from bridge.incident import Incident
 from bridge.incident_data import incident_data
-from bridge.incidents import Incident
 from bridge.publisher import Lane, Message, Saved
 from bridge.view import DeviceView
 from bridge.warning.records import Step

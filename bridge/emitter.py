@@ -6,7 +6,8 @@ from dataclasses import replace
 from bridge.alerts.change import Change, Ledger
 from bridge.alerts.kept import save_alert
 from bridge.compose import Composer, StageStamps
-from bridge.incidents import Incident, IncidentBook, save_incident
+from bridge.incident import Incident, save_incident
+from bridge.incidents import IncidentBook
 from bridge.judge import FixRow
 from bridge.publisher import Message
 from bridge.silence import Deadline, DeadlineWheel, Due

@@ -1,6 +1,9 @@
 """What the control centre is told of an incident: never the protected person's position, distance or bearing."""
 
-from bridge.incidents import Cause, Incident
+from bridge.identity import Identity
+from bridge.incident import Cause, Incident
+from bridge.incidents import IncidentBook
+from protocols.cap import cap_xml
 from protocols.mqtt.messages import CapStatus, Delivery, IncidentData, MsgType, PartyBand
 from protocols.mqtt.times import utc_text
 
@@ -42,6 +45,15 @@ def incident_data(incident: Incident, *, status: CapStatus, delivery: Delivery) 
         evidence_left_out=incident.evidence_left_out,
         delivery=delivery,
     )
+
+
+def find_cap(book: IncidentBook, incident_id: str, identity: Identity) -> str | None:
+    """Write an incident's newest message as CAP 1.2; None: it is not known, or was not told yet."""
+    incident = book.find(incident_id)
+    if incident is None or incident.event is None:
+        return None
+    sender = f"urn:em:{identity.agency}:{identity.bridge_id}"
+    return cap_xml(incident.event, sender=sender, addresses=(identity.agency,), first_sent=incident.first_event_at)
 
 
 def _reason(incident: Incident) -> str:

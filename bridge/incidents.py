@@ -11,32 +11,14 @@ closed after a quiet time: who comes back sooner is the same incident. What is t
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from enum import StrEnum, unique
-from typing import Literal
 
-import msgspec
 from msgspec.structs import replace
 
 from bridge.alerts.change import Change
+from bridge.incident import ROOM, SEVEREST_FIRST, Incident, IncidentKey, RaisedPart, incident_key, save_incident
 from bridge.publisher import Saved
-from protocols.mqtt.messages import (
-    AlertEvent,
-    AlertKind,
-    BandName,
-    Certainty,
-    Evidence,
-    IncidentEvent,
-    MsgType,
-    Position,
-    ProtectedAlertEvent,
-    Severity,
-    Urgency,
-    ZoneRef,
-)
+from protocols.mqtt.messages import AlertEvent, AlertKind, Evidence, IncidentEvent, MsgType, ProtectedAlertEvent
 from protocols.mqtt.times import utc_text
-
-ROOM = "incident/"
-"""Start of the keys of this room."""
 
 MAX_EVIDENCE = 16
 """Alert events that an incident lists: the first, and the newest. 16 take about 3 kB of a body's 16; those between are
@@ -45,137 +27,6 @@ on the alert topics, in order."""
 MAX_CLOSED = 200
 """Closed incidents that can still be asked for as CAP, about 4 kB each; a control centre asks within hours."""
 
-_SEVEREST_FIRST: tuple[Severity, ...] = ("Extreme", "Severe", "Moderate", "Minor")
-
-
-@unique
-class Cause(StrEnum):
-    """What alerts are grouped by, beside whom they are about."""
-
-    PROXIMITY = "proximity"
-    ZONE = "zone"
-    TAMPER = "tamper"
-    CALL = "call"
-    FORGERY = "forgery"
-    INTERFERENCE = "interference"
-    SILENCE = "silence"
-    POWER = "power"
-    COVER = "cover"
-
-
-_CAUSE_OF: dict[AlertKind, Cause] = {
-    AlertKind.EXCLUSION_ZONE_ENTERED: Cause.ZONE,
-    AlertKind.INCLUSION_ZONE_LEFT: Cause.ZONE,
-    AlertKind.PROXIMITY_BREACH: Cause.PROXIMITY,
-    AlertKind.BEACON_HEARD: Cause.PROXIMITY,
-    AlertKind.PROTECTED_PERSON_NOT_WARNED: Cause.PROXIMITY,
-    AlertKind.STRAP_TAMPER: Cause.TAMPER,
-    AlertKind.CASE_TAMPER: Cause.TAMPER,
-    AlertKind.SOS: Cause.CALL,
-    AlertKind.BEACON_FORGED: Cause.FORGERY,
-    AlertKind.SHIELDING_SUSPECTED: Cause.INTERFERENCE,
-    AlertKind.JAMMING_SUSPECTED: Cause.INTERFERENCE,
-    AlertKind.COMMS_LOST: Cause.SILENCE,
-    AlertKind.LOCATION_LOST: Cause.SILENCE,
-    AlertKind.BATTERY_LOW: Cause.POWER,
-    AlertKind.BATTERY_CRITICAL: Cause.POWER,
-    AlertKind.COVER_LOST: Cause.COVER,
-}
-
-
-class IncidentKey(msgspec.Struct, frozen=True):
-    """What an incident is about: the device that its topic names, the cause, and the other person or the zone."""
-
-    subject: str
-    cause: Cause
-    about: str = ""
-
-
-class RaisedPart(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert of an incident that is raised."""
-
-    alert_id: str
-    kind: AlertKind
-    severity: Severity
-    urgency: Urgency
-    certainty: Certainty
-    band: BandName | None
-    reason: str
-
-
-class Incident(msgspec.Struct, frozen=True, kw_only=True):
-    """An incident as it stands; also as it is kept over a restart.
-
-    Attributes
-    ----------
-    incident_id : str
-        Made of the id of the alert event that opened it.
-    key : IncidentKey
-    kind : AlertKind
-        Of the alert that opened it.
-    state : str
-    peak : RaisedPart
-        The gravest alert so far.
-    raised : tuple of RaisedPart
-        What is raised now.
-    zone, position : optional
-        Of the wearer's alerts; never of the protected person's.
-    opened_utc_ns, updated_utc_ns : int
-        ``updated``: when what a person acts on changed.
-    quiet_utc_ns : int or None
-        Since when nothing is raised.
-    occurrences : int
-        How often it was raised anew after a quiet time, the first included.
-    first_event_id : str
-        Id of its first message; empty until that was made.
-    event : IncidentEvent or None
-        Its newest message.
-    """
-
-    incident_id: str
-    key: IncidentKey
-    kind: AlertKind
-    state: Literal["opened", "updated", "closed"]
-    peak: RaisedPart
-    raised: tuple[RaisedPart, ...]
-    opened_utc_ns: int
-    updated_utc_ns: int
-    evidence: tuple[Evidence, ...]
-    zone: ZoneRef | None = None
-    position: Position | None = None
-    quiet_utc_ns: int | None = None
-    occurrences: int = 1
-    evidence_left_out: int = 0
-    acknowledged_at: str | None = None
-    acknowledged_by: str | None = None
-    first_event_id: str = ""
-    event: IncidentEvent | None = None
-
-    @property
-    def gravest(self) -> RaisedPart:
-        """The gravest alert that is raised; of a quiet incident the gravest that was."""
-        return min(self.raised, key=lambda part: _SEVEREST_FIRST.index(part.severity), default=self.peak)
-
-    @property
-    def band(self) -> BandName | None:
-        """Band of its pair."""
-        if self.key.cause is not Cause.PROXIMITY:
-            return None
-        known = [part.band for part in self.raised if part.band is not None]
-        if known:
-            return known[-1]
-        return BandName.UNKNOWN if self.raised else BandName.CLEAR
-
-    @property
-    def is_told(self) -> bool:
-        """Whether its newest message says what is so."""
-        return self.event is not None and self.event.data.updated_at == utc_text(self.updated_utc_ns)
-
-    def summary(self) -> tuple[object, ...]:
-        """List what a person acts on: a message goes out when it changes."""
-        kinds = frozenset(part.kind for part in self.raised)
-        return (kinds, self.gravest.severity, self.band, self.state == "closed", self.occurrences, self.acknowledged_by)
-
 
 @dataclass(frozen=True, slots=True)
 class Taken:
@@ -183,21 +34,6 @@ class Taken:
 
     incident: Incident
     is_news: bool
-
-
-def incident_key(change: Change, *, hers: bool) -> IncidentKey:
-    """Say which incident an alert belongs to; ``hers``: it stands on the protected person's side.
-
-    Both sides of a pair are one incident, which stands under the wearer.
-    """
-    key = change.key
-    cause = _CAUSE_OF[key.kind]
-    if key.kind is AlertKind.PROTECTED_PERSON_NOT_WARNED and not key.about:
-        # Of her own call: nothing tells her that it was heard.
-        return IncidentKey(key.device_id, Cause.CALL)
-    if hers and cause in {Cause.PROXIMITY, Cause.FORGERY} and key.about:
-        return IncidentKey(key.about, cause, key.device_id)
-    return IncidentKey(key.device_id, cause, key.about)
 
 
 class IncidentBook:
@@ -361,7 +197,7 @@ def _with_part(known: Incident, part: RaisedPart, step: MsgType, now_utc_ns: int
     if part.kind is AlertKind.PROXIMITY_BREACH:
         # The other side of the pair says the same in the next message.
         others = tuple(replace(part, alert_id=each.alert_id) if each.kind is part.kind else each for each in others)
-    peak = min(known.peak, part, key=lambda each: _SEVEREST_FIRST.index(each.severity))
+    peak = min(known.peak, part, key=lambda each: SEVEREST_FIRST.index(each.severity))
     returned = known.quiet_utc_ns is not None
     return replace(
         known, raised=(*others, part), peak=peak, quiet_utc_ns=None, occurrences=known.occurrences + int(returned)
@@ -369,7 +205,9 @@ def _with_part(known: Incident, part: RaisedPart, step: MsgType, now_utc_ns: int
 
 
 def _with_event(known: Incident, event: IncidentEvent) -> Incident:
-    return replace(known, event=event, first_event_id=known.first_event_id or event.id)
+    if known.first_event_id:
+        return replace(known, event=event)
+    return replace(known, event=event, first_event_id=event.id, first_event_at=event.time)
 
 
 def _with_proof(known: Incident, proof: Evidence) -> Incident:
@@ -378,23 +216,3 @@ def _with_proof(known: Incident, proof: Evidence) -> Incident:
         return replace(known, evidence=evidence)
     kept = (evidence[0], *evidence[2:])
     return replace(known, evidence=kept, evidence_left_out=known.evidence_left_out + 1)
-
-
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Incident)
-
-
-def save_incident(incident: Incident) -> Saved:
-    """Keep an incident over a restart."""
-    return Saved(owner=incident.key.subject, key=f"{ROOM}{incident.incident_id}", value=_encoder.encode(incident))
-
-
-def read_incident(value: bytes) -> Incident:
-    """Read what ``save_incident`` kept.
-
-    Raises
-    ------
-    msgspec.MsgspecError
-        It is not one.
-    """
-    return _decoder.decode(value)

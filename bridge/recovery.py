@@ -24,8 +24,8 @@ from bridge.alerts.withdrawn import ZONE_KINDS, withdrawn_change
 from bridge.alerts.zones import end_of_late_run
 from bridge.config.schema import DeviceSection
 from bridge.emitter import Emitter
-from bridge.incidents import ROOM as INCIDENT_ROOM
-from bridge.incidents import Incident, read_incident
+from bridge.incident import ROOM as INCIDENT_ROOM
+from bridge.incident import Incident, read_incident
 from bridge.judge import ZoneJudge
 from bridge.orders.change import withdraw
 from bridge.pair_watch import PairWatch
