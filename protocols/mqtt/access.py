@@ -142,7 +142,7 @@ def render_nats(parties: Sequence[Party], root: str, *, by_password: bool = Fals
     lines += ["authorization {", "  users: ["]
     for party in parties:
         grant = grant_of(party, root)
-        read = [*_whole_sides(grant, root), *grant.read]
+        read = _subscriptions(grant, root)
         # An empty list of what is allowed would allow everything.
         written = f"allow: [{_subjects(grant.write)}]" if grant.write else 'deny: ">"'
         lines += [f"    # {party.role}", "    {", f'      user: "{party.name}"']
@@ -159,12 +159,16 @@ def render_nats(parties: Sequence[Party], root: str, *, by_password: bool = Fals
     return "\n".join([*lines, "  ]", "}"]) + "\n"
 
 
-def _whole_sides(grant: Grant, root: str) -> Iterator[str]:
-    """Find filters like ``{root}/tag/#``: NATS grants a subscription as a whole or not at all."""
+def _subscriptions(grant: Grant, root: str) -> list[str]:
+    """Give the filters to subscribe by; NATS grants one as a whole or not, so a whole side is ``{root}/tag/#`` too."""
+    found = list(grant.read)
     for side in (Side.TAG, Side.PROTECTED, Side.CONTROL):
-        if all(each.topic(root, ANY) in grant.read for each in CHANNELS if each.side is side):
+        streams = [each.topic(root, ANY) for each in CHANNELS if each.side is side]
+        if all(each in found for each in streams):
             # "#" holds the level above it too.
-            yield from (f"{root}/{side}", f"{root}/{side}/#")
+            whole = [f"{root}/{side}", f"{root}/{side}/#"]
+            found = [*whole, *(each for each in found if each not in streams)]
+    return found
 
 
 def _subjects(filters: Sequence[str]) -> str:

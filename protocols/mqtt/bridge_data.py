@@ -32,8 +32,8 @@ class PathState(msgspec.Struct, frozen=True):
     connected: bool
     endpoint: str
     reconnects: int
-    alerts: int
-    unreceipted: int
+    in_flight: int
+    canary: CanaryState
 
 
 class OutboxDepth(msgspec.Struct, frozen=True):
