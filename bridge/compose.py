@@ -68,6 +68,15 @@ class Composer:
         What each device is, by its id.
     sequences : mapping of str to int, optional
         Last number of each source, as earlier starts left them.
+
+    Attributes
+    ----------
+    alerts : int
+        Made since the start.
+    last_alert : StreamMark or None
+        The newest of them.
+    clock : str
+        Whether the machine's clock is synchronised, as it was asked last.
     """
 
     def __init__(
@@ -82,6 +91,7 @@ class Composer:
         self.alerts = 0
         self._sequences: dict[str, int] = dict(sequences or {})
         self.last_alert: m.StreamMark | None = None
+        self.clock: m.ClockState = "unknown"
 
     def last_alert_sequence(self, view: DeviceView) -> int:
         """Sequence number of the device's latest alert; 0: there never was one."""
@@ -237,7 +247,7 @@ class Composer:
             occurred_at=utc_text(change.occurred_utc_ns),
             detected_at=head.time,
             enqueued_at=utc_text(stages.submitted_utc_ns),
-            clock="unknown",
+            clock=self.clock,
             late=change.key.late,
             stored=change.stored,
             level=change.level,

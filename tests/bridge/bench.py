@@ -111,9 +111,10 @@ class Bench:
             status="Test",
             event_type_prefix="org.example.em",
         )
+        self.composer = Composer(identity, sequences=self.sequences)
         self.pipeline = Pipeline(
             plan=make_plan(load_config(folder / "bridge.toml")),
-            composer=Composer(identity, sequences=self.sequences),
+            composer=self.composer,
             clock=self.clock,
             wheel=self.wheel,
             publish=self.messages.append,
