@@ -203,6 +203,7 @@ class Pipeline:
         keeps its state and its alerts; the rest is judged anew by where everybody was last; alerts of what is judged no
         more are cancelled.
         """
+        self._plan = handover.plan
         stamps = self._stamps_of(now_mono_ns)
         turn = Turn()
         with turn.failures:

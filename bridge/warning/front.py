@@ -111,6 +111,9 @@ class WarningFront:
         found = self._desk.change_orders(plan.charges, on)
         for person, _ in found:
             self._name(self._views[person], self._desk.find(person), "unknown")
+        for view in self._views.values():
+            if view.smart_tag == "none_issued" and self._desk.find(view.id) is None:
+                view.smart_tag = None
         for person in plan.unwarnable:
             self._views[person].smart_tag = "none_issued"
         for person, outcomes in found:
