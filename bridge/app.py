@@ -20,7 +20,7 @@ from bridge.errors import BrokerStartError
 from bridge.heartbeat import heartbeat_data
 from bridge.identity import config_hash, make_identity
 from bridge.mqtt.publisher import BrokerState, MqttPublisher
-from bridge.mqtt.session import MqttSettings
+from bridge.mqtt.settings import MqttSettings, PathSettings
 from bridge.outbox.memory import MemoryOutbox
 from bridge.pipeline import Pipeline
 from bridge.plan import Plan
@@ -327,7 +327,7 @@ class BridgeApp:
             loop.call_soon_threadsafe(self._broker_changed, state)
 
         return MqttPublisher(
-            settings=settings,
+            paths=[PathSettings(endpoints=(settings,))],
             outbox=MemoryOutbox(max_positions=self._plan.config.policy.max_queued_positions),
             clock=self._clock,
             birth=self._composer.bridge_status("online", "started", now_utc_ns),

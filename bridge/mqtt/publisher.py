@@ -1,88 +1,56 @@
-"""Publisher over MQTT: one thread owns the connection, the outbox owns the order.
+"""Publisher over MQTT: one thread owns the outbox and all connections, the outbox owns the order.
 
 ::
 
-    submit() --> outbox --> [thread: window of unacknowledged publishes] --> broker
-                   ^                        |
-                   +---- rewind on loss ----+--- PUBACK: forget
+    submit() --> intake --> [thread: one commit for all that waits] --> outbox
+                                                                          |  next, alerts first
+                            [same thread: window of unacknowledged publishes per path] --> broker, second broker
+                   outbox <-- rewind on loss, PUBACK, receipt --------------+
 """
 
 import contextlib
-import dataclasses
 import logging
-import random
-import selectors
-import socket
-import ssl
 import sys
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 
-from bridge.errors import PublisherClosedError
-from bridge.mqtt.session import (
-    FIRST_FAILURE_CODE,
-    NO_MATCHING_SUBSCRIBERS,
-    UNSUPPORTED_VERSION,
-    Acknowledged,
-    Closed,
-    Connected,
-    MqttSession,
-    MqttSettings,
-    Refused,
-)
-from bridge.outbox.alert_lane import Entry
-from bridge.outbox.memory import RETRY_UNHEARD_NS, MemoryOutbox
-from bridge.publisher import Lane, Message, PublisherStats
+from bridge.mqtt.canary import CanarySettings, CanaryWatch
+from bridge.mqtt.counting import publisher_stats
+from bridge.mqtt.events import Received
+from bridge.mqtt.flight import Flights
+from bridge.mqtt.inbound import InboundDesk, InboundTopics
+from bridge.mqtt.intake import Commit, Intake
+from bridge.mqtt.link import Link
+from bridge.mqtt.policy import BrokerState as BrokerState
+from bridge.mqtt.policy import DisclosureSink, ReceiptPolicy
+from bridge.mqtt.replays import Replays
+from bridge.mqtt.settings import PathSettings
+from bridge.mqtt.waiter import Waiter
+from bridge.outbox.port import Outbox, OutboxDepths, Replayed
+from bridge.publisher import DeliveryTrouble, DeliveryTroubleKind, Inbound, Message, PublisherStats
 from devices.clock import Clock
-from protocols.mqtt.messages import with_attempt
+from protocols.mqtt.inbound import Canary, Receipt
 
 _log = logging.getLogger(__name__)
-
-WINDOW = 100
-"""Publishes without PUBACK at most; the broker's Receive Maximum may lower it. 100 to 200 measured fastest on seven
-brokers; 1,000 only queues in the broker and delays an alert behind positions."""
-
-ACK_TIMEOUT_NS = 3_000_000_000
-"""The oldest publish without PUBACK may be this old; then the connection is dropped and made anew. MQTT's own keepalive
-took 10 s to notice a black hole. Shorter reconnects in the middle of a cluster's leader change."""
-
-ACK_TIMEOUT_MAX_NS = 60_000_000_000
-"""The timeout doubles with each connection that ends by it without any PUBACK, up to this: a broker that is slow, not
-gone, would else get the same alerts for ever. More leaves a dead connection unnoticed for minutes."""
-
-ACK_MARGIN = 4
-"""The timeout is at least this many times the latest delay of a PUBACK: the next may take longer than the last."""
-
-BACKOFF_FIRST_S = 0.05
-BACKOFF_LAST_S = 1.0
-"""Bounds of the wait between attempts to connect: a restarted broker is found within a second, a dead one costs one
-connect a second."""
-
-STABLE_NS = 2_000_000_000
-"""A connection that lived this long resets the backoff; one that breaks at once (two bridges with one id) does not."""
-
-IDLE_WAIT_S = 1.0
-"""Longest sleep while connected: paho's keepalive must be asked about once a second."""
 
 FAREWELL_S = 1.0
 """How long the last status waits for its PUBACK."""
 
+JOIN_MARGIN_S = 15.0
+"""Beyond its deadlines the thread may be inside one commit; a disk that takes longer is given up on."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrokerState:
-    """The connection changed; handed to ``on_state`` in the publisher's thread. ``is_over``: that thread has failed."""
+RECEIPT_CHECK_NS = 1_000_000_000
+"""How often unreceipted alerts are looked for. Their timeouts are seconds; more often only costs queries."""
 
-    connected: bool
-    detail: str
-    is_over: bool = False
+PURGE_EVERY_NS = 60_000_000_000
+PURGE_AGAIN_NS = 500_000_000
+PURGE_ROWS = 500
+"""Old rows are deleted in batches this large, this often while more are found, and only with nothing in flight. A batch
+takes milliseconds; more would be felt by an alert that comes meanwhile."""
 
-
-@dataclass(slots=True, kw_only=True)
-class _InFlight:
-    entry: Entry | None
-    topic: str
-    sent_mono_ns: int
+MAX_QUEUED_POSITIONS = 10_000
+"""Positions between ``submit`` and the outbox. They pile up only while the disk hangs; at 700 bytes, 7 MB."""
 
 
 class MqttPublisher:
@@ -90,122 +58,175 @@ class MqttPublisher:
 
     Parameters
     ----------
-    settings : MqttSettings
-    outbox : MemoryOutbox
+    paths : sequence of PathSettings
+        One, or two for those who want no gap when a broker fails; as many as the outbox was made for.
+    outbox : Outbox
+        From ``start`` on it belongs to the thread, which closes it.
     clock : Clock
         For ages and deadlines; the thread's own waits are bounded by them.
     birth, will, farewell : Message
         Bridge status: first message of every connection; what the broker says for us when we are gone; what we say
-        ourselves when we stop in order.
+        ourselves when we stop in order. Their topic tells where receipts, commands and the canary come in.
     on_state : callable
-        Told of each change; must not block.
+        Told of each change of a connection; must not block, like all that follow. All are called in this thread.
+    on_committed : callable or None
+        Told of each commit: the messages, and whether they are on disk.
+    on_inbound : callable or None
+        Given commands, unread. None: they are not subscribed to.
+    on_trouble : callable or None
+        Told what else threatens the delivery. Trouble with the disk is the outbox's to tell.
+    common_name : str or None
+        Id of the bridge in the configuration, where several share it: receipts and commands come for that as well.
+    canary : CanarySettings or None
+    receipts : ReceiptPolicy
+    disclosures : DisclosureSink or None
+    beat : callable
+        Called at every turn of the thread, at least once a second.
     """
 
     def __init__(
         self,
         *,
-        settings: MqttSettings,
-        outbox: MemoryOutbox,
+        paths: Sequence[PathSettings],
+        outbox: Outbox,
         clock: Clock,
         birth: Message,
         will: Message,
         farewell: Message,
         on_state: Callable[[BrokerState], None],
+        on_committed: Callable[[Sequence[Message], bool], None] | None = None,
+        on_inbound: Callable[[Inbound], None] | None = None,
+        on_trouble: Callable[[DeliveryTrouble], None] | None = None,
+        common_name: str | None = None,
+        canary: CanarySettings | None = None,
+        receipts: ReceiptPolicy | None = None,
+        disclosures: DisclosureSink | None = None,
+        beat: Callable[[], None] | None = None,
     ) -> None:
-        self._settings = settings
-        self._tls: ssl.SSLContext | None = settings.tls.context() if settings.tls is not None else None
         self._outbox = outbox
         self._clock = clock
-        self._birth = birth
-        self._will = will
         self._farewell = farewell
         self._on_state = on_state
-        self._selector = selectors.DefaultSelector()
-        self._wake_read, self._wake_write = socket.socketpair()
-        self._wake_read.setblocking(False)
-        self._wake_write.setblocking(False)
-        self._selector.register(self._wake_read, selectors.EVENT_READ)
-        self._awake = threading.Event()
-        self._session: MqttSession | None = None
-        self._registered: socket.socket | None = None
-        self._registered_mask = 0
-        self._connected = False
-        self._connected_mono_ns = 0
-        self._session_began_mono_ns = 0
-        self._next_attempt_mono_ns = 0
-        self._failures = 0
-        self._window = WINDOW
-        self._longest_packet_bytes: int | None = None
-        self._ack_timeout_ns = ACK_TIMEOUT_NS
-        self._acks = 0
-        self._unheard_topics: set[str] = set()
-        self._positions_unheard = 0
-        self._is_last_try = False
-        self._is_dead = False
-        self._in_flight: dict[int, _InFlight] = {}
-        self._detail = "not yet connected"
+        self._on_committed = on_committed
+        self._on_trouble = on_trouble
+        self._receipts = receipts or ReceiptPolicy()
+        self._disclosures = disclosures
+        self._beat = beat
+        self._waiter = Waiter()
+        self._intake = Intake(max_positions=MAX_QUEUED_POSITIONS)
+        topics = InboundTopics.beside(birth.topic, common_name)
+        self._desk = InboundDesk(
+            topics=topics,
+            clock=clock,
+            take_receipt=self._take_receipt,
+            take_canary=self._take_canary,
+            take_command=on_inbound,
+            tell_listening=self._tell_listening,
+            tell_back=self._provider_returned,
+        )
+        self._links = [
+            Link(
+                number=number,
+                settings=path,
+                outbox=outbox,
+                flights=Flights(number=number, outbox=outbox, clock=clock, disclosures=disclosures),
+                birth=birth,
+                will=will,
+                filters=self._desk.filters(with_canary=canary is not None),
+                canary=None if canary is None else CanaryWatch(canary, topics.canary, number, len(paths)),
+                clock=clock,
+                wake=self._waiter.wake,
+                observer=self,
+            )
+            for number, path in enumerate(paths)
+        ]
+        self._replays = Replays()
         self._close_deadline_mono_ns: int | None = None
-        self._submitted = self._delivered = self._without_subscriber = self._resent = self._connects = 0
-        self._random = random.Random()
-        self._running = False
+        self._is_last_try = False
+        self._last_depths: OutboxDepths | None = None
+        self._left = 0
+        self._receipts_count = 0
+        self._receipt_check_mono_ns = 0
+        self._purge_mono_ns = clock.mono_ns() + PURGE_EVERY_NS
+        self._is_running = False
+        self._dead_detail: str | None = None
         self._thread = threading.Thread(target=self._run, name="mqtt-publisher", daemon=True)
 
     def start(self) -> None:
         """Start the thread; the first attempt to connect is made at once."""
-        self._running = True
+        self._is_running = True
         self._thread.start()
 
     def submit(self, message: Message) -> None:
         """See ``Publisher.submit``."""
-        if self._close_deadline_mono_ns is not None:
-            raise PublisherClosedError(f"a message for {message.topic} was submitted after close")
-        self._submitted += 1
-        self._outbox.append(message, self._clock.mono_ns())
-        self._wake()
+        self._intake.put((message,))
+        self._waiter.wake()
+
+    def submit_durably(self, messages: Sequence[Message], timeout_s: float) -> bool:
+        """See ``Publisher.submit_durably``."""
+        commit = Commit()
+        self._intake.put(messages, commit)
+        self._waiter.wake()
+        return commit.done.wait(timeout_s) and commit.is_durable
+
+    def replay(self, source: str, first: int, last: int) -> "Future[Replayed]":
+        """Queue messages of a source again, by their numbers. Ends with ``CancelledError`` if the publisher ends first.
+
+        Raises
+        ------
+        PublisherClosedError
+            ``close`` was called.
+        """
+        self._intake.check_open(f"a replay of {source}")
+        future = self._replays.ask(source, first, last)
+        self._waiter.wake()
+        return future
 
     def close(self, timeout_s: float) -> int:
         """See ``Publisher.close``."""
         if self._close_deadline_mono_ns is None:
+            self._intake.close()
             self._close_deadline_mono_ns = self._clock.mono_ns() + int(timeout_s * 1e9)
-            self._wake()
-            # The thread may be inside a blocking connect; the rest is its own orderly end.
-            self._thread.join(timeout_s + 10.0)
-            self._wake_write.close()
-        depths = self._outbox.depths()
-        return depths.alerts + depths.states + depths.positions + depths.handed_out
+            self._waiter.wake()
+            if self._thread.ident is None:
+                self._end(in_order=False)
+                return self._left + self._waiting()
+            self._thread.join(timeout_s + FAREWELL_S + JOIN_MARGIN_S)
+            if self._thread.is_alive():
+                _log.error("the publisher's thread has not ended within %g s", timeout_s + FAREWELL_S + JOIN_MARGIN_S)
+        if self._thread.is_alive():
+            depths = self._depths()
+            return depths.alerts + depths.states + depths.positions + depths.handed_out + self._waiting()
+        return self._left + self._waiting()
 
     def stats(self) -> PublisherStats:
         """See ``Publisher.stats``."""
-        depths = self._outbox.depths()
-        return PublisherStats(
-            running=self._running,
-            is_dead=self._is_dead,
-            connected=self._connected,
-            detail=self._detail,
-            submitted=self._submitted,
-            delivered=self._delivered,
-            queued_alerts=depths.alerts,
-            queued_states=depths.states,
-            queued_positions=depths.positions,
-            in_flight=depths.handed_out,
-            positions_dropped=depths.positions_dropped,
-            states_superseded=depths.states_superseded,
-            rejected=depths.rejected,
-            without_subscriber=self._without_subscriber,
-            unheard_alerts=depths.unheard,
-            positions_unheard=self._positions_unheard,
-            resent=self._resent,
-            connects=self._connects,
-            oldest_alert_submitted_mono_ns=depths.oldest_alert_mono_ns,
+        return publisher_stats(
+            links=self._links,
+            intake=self._intake,
+            desk=self._desk,
+            depths=self._depths(),
+            receipts_seen=self._receipts_count,
+            is_running=self._is_running,
+            dead_detail=self._dead_detail,
+            now_mono_ns=self._clock.mono_ns(),
         )
 
-    def _wake(self) -> None:
-        """One byte is enough to wake the thread, however many messages were submitted since."""
-        if not self._awake.is_set():
-            self._awake.set()
-            # A full pipe wakes the thread as well; a closed one means that it has ended, which is told elsewhere.
-            with contextlib.suppress(OSError):
-                self._wake_write.send(b"\0")
+    # What links tell.
+
+    def connection_changed(self, link: Link) -> None:
+        """See ``LinkObserver``."""
+        self._on_state(BrokerState(connected=link.connected, detail=link.detail, path=link.name, url=link.settings.url))
+
+    def trouble_changed(self, link: Link, kind: DeliveryTroubleKind, detail: str, *, is_over: bool) -> None:
+        """See ``LinkObserver``."""
+        self._tell_trouble(DeliveryTrouble(kind=kind, is_over=is_over, detail=detail, path=link.name))
+
+    def received(self, link: Link, event: Received) -> None:
+        """See ``LinkObserver``."""
+        self._desk.take(link.number, event)
+
+    # The thread.
 
     def _run(self) -> None:
         ended_in_order = False
@@ -215,286 +236,151 @@ class MqttPublisher:
             self._say_farewell()
             ended_in_order = True
         finally:
-            self._running = False
-            self._connected = False
-            if not ended_in_order:
-                self._is_dead = True
-                self._detail = f"the publisher's thread failed: {sys.exception()!r}"
-                self._on_state(BrokerState(connected=False, detail=self._detail, is_over=True))
-            self._drop_session()
-            self._selector.close()
-            self._wake_read.close()
+            self._is_running = False
+            try:
+                if not ended_in_order:
+                    self._dead_detail = f"the publisher's thread failed: {sys.exception()!r}"
+                    self._on_state(BrokerState(connected=False, detail=self._dead_detail, is_over=True))
+            finally:
+                self._end(in_order=ended_in_order)
+
+    def _end(self, *, in_order: bool) -> None:
+        """Release everything, whatever failed before."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._waiter.close)
+            stack.callback(self._close_outbox)
+            stack.callback(self._replays.cancel)
+            for link in self._links:
+                stack.callback(link.end, in_order=in_order)
+                stack.callback(self._waiter.forget, link.number)
+            if self._disclosures is not None:
+                stack.callback(self._disclosures.close)
+
+    def _close_outbox(self) -> None:
+        for link in self._links:
+            self._outbox.rewind(link.number)
+        self._last_depths = self._outbox.depths()
+        left = self._outbox.close()
+        self._left = left.alerts + left.states + left.positions
 
     def _is_done(self) -> bool:
         deadline = self._close_deadline_mono_ns
         if deadline is None:
             return False
+        if not self._intake.is_empty and self._clock.mono_ns() < deadline:
+            return False
         if not self._is_last_try:
             self._is_last_try = True
+            self._commit()
             self._outbox.begin_last_try()
-            self._wake()
+            self._waiter.wake()
         return self._outbox.is_stuck or self._clock.mono_ns() >= deadline
 
     def _turn(self) -> None:
-        """Do one turn of the loop: connect if due, wait, read, send, write, watch."""
-        now = self._clock.mono_ns()
-        if self._session is None and now >= self._next_attempt_mono_ns:
-            self._connect()
-        self._wait()
-        session = self._session
-        if session is None:
-            return
-        session.keep_alive()
-        self._handle_events(session)
-        if self._connected:
-            self._pump(session)
-            self._handle_events(session)
-        self._watch(session)
+        """Do one turn of the loop: connect if due, wait, commit, read, send, watch, tidy up."""
+        if self._beat is not None:
+            self._beat()
+        for link in self._links:
+            link.advance()
+        ready = self._wait()
+        self._commit()
+        for link in self._links:
+            link.serve(ready.get(link.number, 0))
+        all_sent = True
+        for link in self._links:
+            all_sent &= link.pump()
+        for link in self._links:
+            link.watch()
+        if self._disclosures is not None:
+            self._disclosures.flush()
+        self._tidy(all_sent)
 
-    def _wait(self) -> None:
-        session = self._session
-        sock = None if session is None else session.find_socket
-        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if session is not None and session.wants_write else 0)
-        self._register(sock, mask)
-        for key, events in self._selector.select(self._patience_s()):
-            if key.fileobj is self._wake_read:
-                # In this order: a submit between the two finds its message pumped by this very turn.
-                while self._drain_wake():
-                    pass
-                self._awake.clear()
-            elif session is not None:
-                if events & selectors.EVENT_READ:
-                    session.read()
-                if events & selectors.EVENT_WRITE:
-                    session.write()
-
-    def _drain_wake(self) -> bool:
-        try:
-            return bool(self._wake_read.recv(64))
-        except BlockingIOError:
-            return False
-
-    def _register(self, sock: socket.socket | None, mask: int) -> None:
-        if sock is not self._registered:
-            if self._registered is not None:
-                self._selector.unregister(self._registered)
-            if sock is not None:
-                self._selector.register(sock, mask)
-        elif sock is not None and mask != self._registered_mask:
-            self._selector.modify(sock, mask)
-        self._registered = sock
-        self._registered_mask = mask
+    def _wait(self) -> dict[int, int]:
+        interests = {link.number: interest for link in self._links if (interest := link.find_interest) is not None}
+        return self._waiter.wait(interests, self._patience_s())
 
     def _patience_s(self) -> float:
         """How long nothing needs to be done."""
+        if not self._intake.is_empty:
+            return 0.0
         now = self._clock.mono_ns()
-        due = [now + int(IDLE_WAIT_S * 1e9)]
-        if self._session is None:
-            due.append(self._next_attempt_mono_ns)
-        elif not self._connected:
-            due.append(self._session_began_mono_ns + ACK_TIMEOUT_NS)
-        elif self._in_flight:
-            due.append(next(iter(self._in_flight.values())).sent_mono_ns + self._ack_timeout_ns)
+        due = [link.find_due_mono_ns(now) for link in self._links]
+        flush = self._outbox.find_flush_mono_ns()
+        if flush is not None:
+            due.append(flush)
         if self._close_deadline_mono_ns is not None:
             due.append(self._close_deadline_mono_ns)
-        # Only if it could be sent: the end of a rest is no reason to wake up without a broker, or with a full window.
-        if self._connected and len(self._in_flight) < self._window:
-            retry = self._outbox.find_retry_mono_ns()
-            if retry is not None:
-                due.append(retry)
         return max(0.0, (min(due) - now) / 1e9)
 
-    def _connect(self) -> None:
-        self._session_began_mono_ns = self._clock.mono_ns()
-        try:
-            self._session = MqttSession(self._settings, self._will, self._tls)
-        except OSError as exc:
-            self._lost(f"cannot connect: {exc.strerror or exc}")
-        except ValueError as exc:
-            self._lost(f"cannot connect: {self._settings.host!r} is not a host name: {exc}")
+    def _commit(self) -> None:
+        """Keep what was handed over, then tell who waits for it."""
+        messages, waiting = self._intake.take()
+        if messages:
+            is_durable = self._outbox.write(messages, self._clock.mono_ns())
+            for each in waiting:
+                each.is_durable = is_durable
+                each.done.set()
+            if self._on_committed is not None:
+                self._on_committed(messages, is_durable)
+        self._replays.do(self._outbox, self._clock.mono_ns())
 
-    def _handle_events(self, session: MqttSession) -> None:
-        for event in session.take_events():
-            match event:
-                case Connected():
-                    self._became_connected(session, event)
-                case Refused():
-                    self._was_refused(event)
-                case Acknowledged():
-                    self._was_acknowledged(event)
-                case Closed():
-                    if self._session is session:
-                        self._lost(f"connection lost: {event.reason}")
-        if self._session is session and session.find_socket is None:
-            self._lost("connection lost")
-
-    def _became_connected(self, session: MqttSession, event: Connected) -> None:
+    def _tidy(self, all_sent: bool) -> None:
+        """Do what has time: acknowledgements to disk, alerts without a receipt, rows past their retention."""
         now = self._clock.mono_ns()
-        self._connected = True
-        self._connected_mono_ns = now
-        self._connects += 1
-        self._window = max(1, min(WINDOW, event.receive_maximum))
-        self._longest_packet_bytes = event.maximum_packet_bytes
-        self._acks = 0
-        if self._connects > 1 and not event.session_present:
-            _log.warning(
-                "%s kept nothing of the session before: what it had acknowledged and not handed on may be lost there; "
-                "the states and what was not acknowledged are sent again",
-                self._settings.url,
-            )
-        self._in_flight.clear()
-        self._outbox.rewind()
-        self._outbox.restate(now)
-        self._send(session, self._birth, self._birth.body, None)
-        self._tell(connected=True, detail=f"MQTT {self._settings.version}")
-
-    def _was_refused(self, event: Refused) -> None:
-        if event.code == UNSUPPORTED_VERSION and self._settings.version == "5":
-            self._settings = dataclasses.replace(self._settings, version="3.1.1")
-            self._failures = 0
-            self._next_attempt_mono_ns = self._clock.mono_ns()
-            self._drop_session()
-            _log.warning("the broker does not speak MQTT 5; falling back to 3.1.1")
-            return
-        self._lost(f"the broker refused: {event.reason}")
-
-    def _was_acknowledged(self, event: Acknowledged) -> None:
-        flight = self._in_flight.pop(event.packet_id, None)
-        if flight is None:
-            return
-        now = self._clock.mono_ns()
-        self._acks += 1
-        needed_ns = max(ACK_MARGIN * (now - flight.sent_mono_ns), self._ack_timeout_ns // 2)
-        self._ack_timeout_ns = max(ACK_TIMEOUT_NS, min(ACK_TIMEOUT_MAX_NS, needed_ns))
-        if flight.entry is None:
-            return
-        if event.code >= FIRST_FAILURE_CODE:
-            kept = self._outbox.mark_rejected(flight.entry.number, now)
-            consequence = "it is kept and tried again" if kept else "it is dropped"
-            _log.error("the broker refused a message for %s: %s; %s", flight.topic, event.reason, consequence)
-            return
-        lane = flight.entry.message.lane
-        if event.code == NO_MATCHING_SUBSCRIBERS and lane is Lane.ALERT:
-            self._was_unheard(flight.entry, now)
-            return
-        self._outbox.mark_delivered(flight.entry.number)
-        if event.code == NO_MATCHING_SUBSCRIBERS and lane is Lane.POSITION:
-            self._positions_unheard += 1
-            return
-        self._delivered += 1
-        if lane is Lane.ALERT and flight.topic in self._unheard_topics:
-            self._unheard_topics.discard(flight.topic)
-            if not self._unheard_topics:
-                _log.warning("all alerts have subscribers again")
-
-    def _was_unheard(self, entry: Entry, now_mono_ns: int) -> None:
-        """Keep an alert that the broker took for nobody; say so when it begins, not each time."""
-        self._without_subscriber += self._outbox.mark_unheard(entry.number, now_mono_ns)
-        if not self._unheard_topics:
-            _log.warning(
-                "nobody subscribes to %s: alerts that no reader gets are kept and tried every %g s",
-                entry.message.topic,
-                RETRY_UNHEARD_NS / 1e9,
-            )
-        self._unheard_topics.add(entry.message.topic)
-
-    def _pump(self, session: MqttSession) -> None:
-        """Fill the window from the outbox."""
-        while len(self._in_flight) < self._window and session.find_socket is not None:
-            entry = self._outbox.find_next(self._clock.mono_ns())
-            if entry is None:
-                return
-            message = entry.message
-            body = message.body
-            if entry.attempts > 1:
-                self._resent += 1
-                if message.alert_type is not None:
-                    body = with_attempt(body, message.alert_type, entry.attempts)
-            if self._is_too_long(session, entry, body):
-                continue
-            if not self._send(session, message, body, entry):
-                return
-
-    def _is_too_long(self, session: MqttSession, entry: Entry, body: bytes) -> bool:
-        """Reject a message that the broker would answer with the end of the connection."""
-        limit = self._longest_packet_bytes
-        if limit is None or (length := session.packet_bytes(entry.message, body)) <= limit:
-            return False
-        if self._outbox.mark_too_long(entry.number):
-            consequence = "kept for a broker that takes it" if entry.message.lane is Lane.ALERT else "dropped"
-            _log.error(
-                "a message for %s has %d bytes, this broker takes %d at most; it is %s",
-                entry.message.topic,
-                length,
-                limit,
-                consequence,
-            )
-        return True
-
-    def _send(self, session: MqttSession, message: Message, body: bytes, entry: Entry | None) -> bool:
-        packet_id = session.publish(message, body)
-        if packet_id is None:
-            return False
-        self._in_flight[packet_id] = _InFlight(entry=entry, topic=message.topic, sent_mono_ns=self._clock.mono_ns())
-        return True
-
-    def _watch(self, session: MqttSession) -> None:
-        """Drop a connection that does not answer."""
-        if self._session is not session:
-            return
-        now = self._clock.mono_ns()
-        if not self._connected and now - self._session_began_mono_ns >= ACK_TIMEOUT_NS:
-            self._lost(f"no CONNACK for {ACK_TIMEOUT_NS / 1e9:g} s")
-        elif self._in_flight:
-            oldest = next(iter(self._in_flight.values()))
-            if now - oldest.sent_mono_ns >= self._ack_timeout_ns:
-                waited_s = self._ack_timeout_ns / 1e9
-                if not self._acks:
-                    self._ack_timeout_ns = min(ACK_TIMEOUT_MAX_NS, 2 * self._ack_timeout_ns)
-                self._lost(f"no PUBACK for {waited_s:g} s")
-
-    def _lost(self, detail: str) -> None:
-        """End the connection and plan the next; what was in flight goes back to the outbox."""
-        now = self._clock.mono_ns()
-        was_connected = self._connected
-        self._connected = False
-        # A stale send time would kill every new connection at once, so this goes before anything else is armed.
-        self._in_flight.clear()
-        self._outbox.rewind()
-        self._drop_session()
-        if was_connected and now - self._connected_mono_ns >= STABLE_NS:
-            self._failures = 0
-        longest_s = min(BACKOFF_LAST_S, BACKOFF_FIRST_S * 2.0 ** min(self._failures, 10))
-        self._failures += 1
-        self._next_attempt_mono_ns = now + int(longest_s * self._random.uniform(0.5, 1.0) * 1e9)
-        if was_connected or detail != self._detail:
-            self._tell(connected=False, detail=detail)
-
-    def _drop_session(self) -> None:
-        session, self._session = self._session, None
-        self._register(None, 0)
-        if session is not None:
-            session.abort()
-
-    def _tell(self, *, connected: bool, detail: str) -> None:
-        self._detail = detail
-        self._on_state(BrokerState(connected=connected, detail=detail))
+        self._outbox.flush_acks(now)
+        if now >= self._receipt_check_mono_ns and self._receipts.is_on(receipts_seen=self._outbox.receipts_seen):
+            self._receipt_check_mono_ns = now + RECEIPT_CHECK_NS
+            again = self._outbox.resend_unreceipted(now, self._receipts.timeout_ns)
+            if again:
+                _log.warning("%d alerts were not confirmed by the provider in time; they are sent again", again)
+        if now >= self._purge_mono_ns and all_sent and not any(len(link.flights) for link in self._links):
+            purged = self._outbox.purge(now, PURGE_ROWS)
+            self._purge_mono_ns = now + (PURGE_AGAIN_NS if purged >= PURGE_ROWS else PURGE_EVERY_NS)
 
     def _say_farewell(self) -> None:
-        """Publish the last status and disconnect in order, so that the will stays unsaid."""
-        session = self._session
-        if session is None or not self._connected:
-            return
+        """Publish the last status, before disconnecting in order: the will stays unsaid."""
+        while not self._intake.is_empty:
+            self._commit()
         deadline = self._clock.mono_ns() + int(FAREWELL_S * 1e9)
-        is_said = False
-        while (self._in_flight or not is_said) and self._session is session and self._clock.mono_ns() < deadline:
-            self._close_deadline_mono_ns = deadline
-            # One more than the broker allows would end the connection, and with it comes the will.
-            if not is_said and len(self._in_flight) < self._window:
-                is_said = self._send(session, self._farewell, self._farewell.body, None)
-            self._wait()
-            self._handle_events(session)
-        if self._session is session:
-            self._register(None, 0)
-            self._session = None
-            session.close()
+        self._close_deadline_mono_ns = deadline
+        for link in self._links:
+            link.begin_farewell(self._farewell)
+            link.pump()
+        while self._clock.mono_ns() < deadline and not all(link.has_said_all for link in self._links):
+            ready = self._wait()
+            for link in self._links:
+                link.serve(ready.get(link.number, 0))
+                link.pump()
+
+    # What comes in.
+
+    def _take_receipt(self, receipt: Receipt) -> None:
+        self._receipts_count += 1
+        if receipt.upto is not None:
+            self._outbox.take_receipt(receipt.source, upto=receipt.upto)
+        if receipt.event_id is not None:
+            news = self._outbox.take_receipt(receipt.source, event_id=receipt.event_id, is_rejected=receipt.is_rejected)
+            if receipt.is_rejected and news:
+                _log.error("the provider rejects event %s of %s", receipt.event_id, receipt.source)
+
+    def _take_canary(self, path: int, canary: Canary) -> None:
+        self._links[path].take_canary(canary)
+
+    def _provider_returned(self, path: int) -> None:
+        self._links[path].provider_returned()
+
+    def _tell_listening(self, is_listening: bool) -> None:
+        detail = "the provider listens again" if is_listening else "every consumer of the provider is gone"
+        _log.warning("%s", detail)
+        kind = DeliveryTroubleKind.NOBODY_LISTENS
+        self._tell_trouble(DeliveryTrouble(kind=kind, is_over=is_listening, detail=detail))
+
+    def _tell_trouble(self, trouble: DeliveryTrouble) -> None:
+        if self._on_trouble is not None:
+            self._on_trouble(trouble)
+
+    def _depths(self) -> OutboxDepths:
+        return self._last_depths or self._outbox.depths()
+
+    def _waiting(self) -> int:
+        return sum(self._intake.counts().values())

@@ -8,9 +8,7 @@ to a plain list and do nothing else: an exception in one, or a lock taken in one
 import socket
 import ssl
 import struct
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from collections.abc import Callable, Sequence
 
 import paho.mqtt.client as paho
 from paho.mqtt import MQTTException
@@ -18,7 +16,11 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from bridge.mqtt.events import Acknowledged, Closed, Connected, Received, Refused, SessionEvent, Subscribed
+from bridge.mqtt.settings import MqttSettings as MqttSettings
+from bridge.mqtt.settings import TlsSettings as TlsSettings
 from bridge.publisher import Message
 from protocols.mqtt.messages import CONTENT_TYPE
 
@@ -35,100 +37,20 @@ USER_TIMEOUT_MS = 5_000
 """Unacknowledged TCP data older than this closes the socket (Linux). Without it a black hole is noticed after minutes;
 it is above the PUBACK watchdog, which names the cause better."""
 
-UNSUPPORTED_VERSION = 0x84
-NO_MATCHING_SUBSCRIBERS = 0x10
-FIRST_FAILURE_CODE = 0x80
 DEFAULT_RECEIVE_MAXIMUM = 65_535
 
+MAX_INBOUND_BYTES = 1_114_112
+"""Largest packet that we take (MQTT 5 tells the broker): a signed order of 1 MiB and its envelope. A longer one would
+be held in memory as a whole before anybody can refuse it."""
+
+INBOUND_WINDOW = 100
+"""Messages that the broker may send us without our PUBACK (MQTT 5): what waits in between stays with the broker."""
+
+MAX_READS = 200
+"""Packets read in one turn from what TLS has decrypted already; more would let a flood keep alerts from going out."""
 
 _NOT_MQTT = (ValueError, TypeError, LookupError, AssertionError, struct.error, MQTTException)
 """What paho's parser raises on bytes of another protocol; none of it may end the thread that reads them."""
-
-
-class _ClosingSocket(ssl.SSLSocket):
-    """Closes itself when the handshake fails; paho only forgets it, and it stays open until it is collected."""
-
-    def do_handshake(self, block: bool = False) -> None:
-        try:
-            super().do_handshake(block)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            raise
-        except OSError:
-            self.close()
-            raise
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsSettings:
-    """TLS towards a broker; verification of its certificate and name cannot be turned off."""
-
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
-
-    def context(self) -> ssl.SSLContext:
-        """Build the context; the system's authorities are trusted where no file is named."""
-        context = ssl.create_default_context(cafile=self.ca_file)
-        context.sslsocket_class = _ClosingSocket
-        if self.cert_file is not None:
-            # A passphrase would be asked for at a terminal that a service does not have; an empty one is refused.
-            context.load_cert_chain(self.cert_file, self.key_file, password="")
-        return context
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MqttSettings:
-    """How to reach a broker. ``password`` comes from a file or the environment, never from a command line."""
-
-    host: str
-    port: int
-    client_id: str
-    version: Literal["5", "3.1.1"] = "5"
-    tls: TlsSettings | None = None
-    username: str | None = None
-    password: str | None = None
-    keepalive_s: int = 15
-
-    @property
-    def url(self) -> str:
-        """For messages: no user, no password."""
-        return f"{'mqtt' if self.tls is None else 'mqtts'}://{self.host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connected:
-    """The broker answered CONNECT with success."""
-
-    session_present: bool
-    receive_maximum: int
-    maximum_packet_bytes: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
-    """The broker answered CONNECT with a reason."""
-
-    code: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acknowledged:
-    """PUBACK for a packet id, with its reason code."""
-
-    packet_id: int
-    code: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Closed:
-    """The connection is gone."""
-
-    reason: str
-
-
-SessionEvent = Connected | Refused | Acknowledged | Closed
 
 
 class MqttSession:
@@ -141,6 +63,8 @@ class MqttSession:
         Published by the broker if this connection ends without ``close``.
     tls : ssl.SSLContext or None
         Built once by the owner: loading authorities takes milliseconds.
+    is_wanted : callable
+        Asked once the connection stands and before the broker learns our client id: it would end an earlier one.
 
     Raises
     ------
@@ -150,8 +74,15 @@ class MqttSession:
         The host is not a name that can be looked up. ``UnicodeError`` is one.
     """
 
-    def __init__(self, settings: MqttSettings, will: Message, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        settings: MqttSettings,
+        will: Message,
+        tls: ssl.SSLContext | None,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._is_v5 = settings.version == "5"
+        self._is_wanted = is_wanted
         self._events: list[SessionEvent] = []
         self._client = client = paho.Client(
             CallbackAPIVersion.VERSION2,
@@ -165,15 +96,20 @@ class MqttSession:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
-        client.on_socket_open = _tune_socket
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        client.on_socket_open = self._on_socket_open
         if settings.username is not None:
             client.username_pw_set(settings.username, settings.password)
         if tls is not None:
             client.tls_set_context(tls)
+            client.tls_insecure_set(not tls.check_hostname)
         client.will_set(will.topic, will.body, qos=1, retain=will.retain, properties=self._will_properties(will))
         if self._is_v5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
             properties.SessionExpiryInterval = SESSION_EXPIRY_S
+            properties.MaximumPacketSize = MAX_INBOUND_BYTES
+            properties.ReceiveMaximum = INBOUND_WINDOW
             client.connect(settings.host, settings.port, settings.keepalive_s, clean_start=False, properties=properties)
         else:
             client.connect(settings.host, settings.port, settings.keepalive_s)
@@ -193,12 +129,18 @@ class MqttSession:
         """Read what has come; call when the socket is readable."""
         try:
             self._client.loop_read()
-            sock = self.find_socket
-            while isinstance(sock, ssl.SSLSocket) and sock.pending():
+            reads = 1
+            while reads < MAX_READS and self.has_unread:
                 self._client.loop_read()
-                sock = self.find_socket
+                reads += 1
         except _NOT_MQTT as exc:
             self._events.append(Closed(reason=f"the broker sent what is not MQTT ({type(exc).__name__}: {exc})"))
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether TLS holds what it has decrypted and nobody read: the socket will not tell."""
+        sock = self.find_socket
+        return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
 
     def write(self) -> None:
         """Write what waits; call when the socket is writable."""
@@ -213,6 +155,14 @@ class MqttSession:
         properties = _PublishProperties(message) if self._is_v5 else None
         info = self._client.publish(message.topic, body, qos=1, retain=message.retain, properties=properties)
         return info.mid if info.rc == paho.MQTT_ERR_SUCCESS else None
+
+    def subscribe(self, filters: Sequence[str]) -> int | None:
+        """Ask for topics with QoS 1. Returns the packet id, or None if the connection is gone."""
+        if self._is_v5:
+            result, packet_id = self._client.subscribe([(each, SubscribeOptions(qos=1)) for each in filters])
+        else:
+            result, packet_id = self._client.subscribe([(each, 1) for each in filters])
+        return packet_id if result == paho.MQTT_ERR_SUCCESS else None
 
     def packet_bytes(self, message: Message, body: bytes) -> int:
         """Length of the whole packet that ``publish`` would send."""
@@ -266,7 +216,7 @@ class MqttSession:
         reason_code: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        self._events.append(Closed(reason=str(reason_code)))
+        self._events.append(Closed(reason=str(reason_code), code=reason_code.value))
 
     def _on_publish(
         self,
@@ -277,6 +227,40 @@ class MqttSession:
         _properties: Properties | None,
     ) -> None:
         self._events.append(Acknowledged(packet_id=mid, code=reason_code.value, reason=str(reason_code)))
+
+    def _on_subscribe(
+        self,
+        _client: paho.Client,
+        _userdata: object,
+        mid: int,
+        reason_codes: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        self._events.append(Subscribed(packet_id=mid, codes=tuple(code.value for code in reason_codes)))
+
+    def _on_message(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
+        response_topic = getattr(message.properties, "ResponseTopic", None)
+        correlation = getattr(message.properties, "CorrelationData", None)
+        self._events.append(
+            Received(
+                topic=message.topic,
+                body=bytes(message.payload),
+                is_retained=message.retain,
+                response_topic=response_topic if isinstance(response_topic, str) else None,
+                correlation=correlation if isinstance(correlation, bytes) else None,
+            )
+        )
+
+    def _on_socket_open(self, _client: paho.Client, _userdata: object, sock: object) -> None:
+        """Tune the socket; without TCP_NODELAY three alerts at once cost a round trip each."""
+        if not isinstance(sock, socket.socket):
+            return
+        if not self._is_wanted():
+            sock.close()
+            raise ConnectionAbortedError("the connection came too late")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
 
     def _will_properties(self, will: Message) -> Properties | None:
         if not self._is_v5:
@@ -331,12 +315,3 @@ def _variable_length(number: int) -> bytes:
 
 _FIXED_PROPERTIES = b"\x01\x01" + b"\x03" + _text(CONTENT_TYPE)
 """Payload format 1 (UTF-8) and content type: the CloudEvents binding asks for them in structured mode."""
-
-
-def _tune_socket(_client: paho.Client, _userdata: object, sock: object) -> None:
-    """Without TCP_NODELAY three alerts at once cost a round trip each."""
-    if not isinstance(sock, socket.socket):
-        return
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)

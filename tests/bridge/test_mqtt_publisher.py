@@ -2,71 +2,23 @@
 
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from bridge.embedded_broker import EmbeddedBroker
 from bridge.errors import PublisherClosedError
-from bridge.mqtt.publisher import BrokerState, MqttPublisher
-from bridge.mqtt.session import MqttSettings, TlsSettings
-from bridge.outbox.memory import MemoryOutbox
+from bridge.mqtt.settings import TlsSettings
 from bridge.publisher import Lane, Message
-from devices.clock import SystemClock
+from tests.bridge.mqtt_bench import Bench, Maker, alert, bench, endpoint, position
 from tests.bridge.support import Subscriber, subscriber
 from tests.support import LOOPBACK, Mosquitto, free_port, wait_until
 
+__all__ = ["bench"]
+
 needs_mosquitto = pytest.mark.needs("mosquitto")
-
-
-def status(state: str) -> Message:
-    body = msgspec.json.encode({"state": state})
-    return Message(topic="em/v1/t/bridge/b/status", body=body, lane=Lane.STATE, retain=True)
-
-
-def alert(n: int, tag: str = "t1") -> Message:
-    body = msgspec.json.encode({"n": n})
-    return Message(topic=f"em/v1/t/tag/{tag}/alert", body=body, lane=Lane.ALERT)
-
-
-def position(n: int) -> Message:
-    return Message(topic="em/v1/t/tag/t1/position", body=msgspec.json.encode({"n": n}), lane=Lane.POSITION)
-
-
-class Bench:
-    """A publisher and what it told about its broker."""
-
-    def __init__(self, port: int, version: str, max_positions: int) -> None:
-        self.states: list[BrokerState] = []
-        self.publisher = MqttPublisher(
-            settings=MqttSettings(host=LOOPBACK, port=port, client_id="bridge-t", version=version),  # type: ignore[arg-type]
-            outbox=MemoryOutbox(max_positions=max_positions),
-            clock=SystemClock(),
-            birth=status("online"),
-            will=status("offline by will"),
-            farewell=status("offline"),
-            on_state=self.states.append,
-        )
-
-    def wait_connected(self) -> None:
-        wait_until(lambda: self.publisher.stats().connected, within_s=10, what="connection")
-
-
-@pytest.fixture
-def bench() -> Iterator[Callable[..., Bench]]:
-    made: list[Bench] = []
-
-    def make(port: int, version: str = "5", max_positions: int = 1000) -> Bench:
-        made.append(Bench(port, version, max_positions))
-        made[-1].publisher.start()
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.publisher.close(0.0)
 
 
 def numbers(found: Subscriber, suffix: str = "/alert") -> list[int]:
@@ -79,7 +31,7 @@ def in_order_of_first_arrival(values: list[int]) -> list[int]:
 
 @needs_mosquitto
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
-def test_messages_arrive_in_order(mosquitto: Mosquitto, bench: Callable[..., Bench], version: str) -> None:
+def test_messages_arrive_in_order(mosquitto: Mosquitto, bench: Maker, version: str) -> None:
     with subscriber(mosquitto.host, mosquitto.port) as found:
         publisher = bench(mosquitto.port, version).publisher
         for n in range(1000):
@@ -91,7 +43,7 @@ def test_messages_arrive_in_order(mosquitto: Mosquitto, bench: Callable[..., Ben
         assert [m.json["state"] for m in found.on("/status")] == ["online", "offline"]
 
 
-def test_embedded_nats_gets_messages_in_order(bench: Callable[..., Bench]) -> None:
+def test_embedded_nats_gets_messages_in_order(bench: Maker) -> None:
     broker = EmbeddedBroker("nats")
     broker.start()
     try:
@@ -108,12 +60,12 @@ def test_embedded_nats_gets_messages_in_order(bench: Callable[..., Bench]) -> No
 
 
 @needs_mosquitto
-def test_broker_down_at_start_comes_up_later(mosquitto: Mosquitto, bench: Callable[..., Bench]) -> None:
+def test_broker_down_at_start_comes_up_later(mosquitto: Mosquitto, bench: Maker) -> None:
     mosquitto.stop()
     made = bench(mosquitto.port)
     for n in range(500):
         made.publisher.submit(alert(n))
-    wait_until(lambda: bool(made.states), within_s=5, what="a word about the broker")
+    wait_until(lambda: bool(made.states), within_s=20, what="a word about the broker")
     assert not made.states[0].connected
     assert "refused" in made.states[0].detail.lower()
     mosquitto.start()
@@ -129,19 +81,19 @@ def test_broker_down_at_start_comes_up_later(mosquitto: Mosquitto, bench: Callab
 
 
 @needs_mosquitto
-def test_broker_killed_in_mid_run_loses_and_reorders_nothing(mosquitto: Mosquitto, bench: Callable[..., Bench]) -> None:
+def test_broker_killed_in_mid_run_loses_and_reorders_nothing(mosquitto: Mosquitto, bench: Maker) -> None:
     with subscriber(mosquitto.host, mosquitto.port) as found:
         made = bench(mosquitto.port)
         made.wait_connected()
         for n in range(300):
             made.publisher.submit(alert(n))
-        wait_until(lambda: made.publisher.stats().delivered >= 100, within_s=10, what="100 PUBACKs")
+        wait_until(lambda: made.publisher.stats().delivered >= 100, within_s=20, what="100 PUBACKs")
         mosquitto.kill()
         for n in range(300, 600):
             made.publisher.submit(alert(n))
-        wait_until(lambda: not made.publisher.stats().connected, within_s=10, what="loss of the connection")
+        wait_until(lambda: not made.publisher.stats().connected, within_s=20, what="loss of the connection")
         mosquitto.start()
-        wait_until(lambda: found.connects >= 2, within_s=10, what="the subscriber's return")
+        wait_until(lambda: found.connects >= 2, within_s=20, what="the subscriber's return")
         for n in range(600, 900):
             made.publisher.submit(alert(n))
         assert made.publisher.close(20) == 0
@@ -154,9 +106,7 @@ def test_broker_killed_in_mid_run_loses_and_reorders_nothing(mosquitto: Mosquitt
 
 
 @needs_mosquitto
-def test_flood_of_positions_without_broker_is_bounded_and_alerts_stay(
-    mosquitto: Mosquitto, bench: Callable[..., Bench]
-) -> None:
+def test_flood_of_positions_without_broker_is_bounded_and_alerts_stay(mosquitto: Mosquitto, bench: Maker) -> None:
     with subscriber(mosquitto.host, mosquitto.port) as found:
         # The subscriber's session is known to the broker; then the broker is down.
         mosquitto.stop()
@@ -165,9 +115,9 @@ def test_flood_of_positions_without_broker_is_bounded_and_alerts_stay(
             made.publisher.submit(position(n))
             if n % 100 == 0:
                 made.publisher.submit(alert(n // 100))
+        wait_until(lambda: made.publisher.stats().positions_dropped == 19_900, within_s=20, what="the drops")
         stats = made.publisher.stats()
-        assert (stats.queued_positions, stats.positions_dropped) == (100, 19_900)
-        assert stats.queued_alerts == 200
+        assert (stats.queued_positions, stats.queued_alerts) == (100, 200)
         mosquitto.start()
         assert made.publisher.close(10) == 0
         found.wait_for(lambda: numbers(found, "/position")[-1:] == [19_999], what="the newest position")
@@ -176,34 +126,32 @@ def test_flood_of_positions_without_broker_is_bounded_and_alerts_stay(
 
 
 @needs_mosquitto
-def test_will_is_said_when_the_bridge_dies_and_states_are_said_again(
-    mosquitto: Mosquitto, bench: Callable[..., Bench]
-) -> None:
+def test_will_is_said_when_the_bridge_dies_and_states_are_said_again(mosquitto: Mosquitto, bench: Maker) -> None:
     made = bench(mosquitto.port, "3.1.1")
     made.publisher.submit(Message(topic="em/v1/t/tag/t1/active", body=b'{"n":1}', lane=Lane.STATE, retain=True))
-    wait_until(lambda: made.publisher.stats().delivered == 1, within_s=10, what="PUBACK")
+    wait_until(lambda: made.publisher.stats().delivered == 1, within_s=20, what="PUBACK")
     mosquitto.kill()
     # A broker that lost all it retained.
     for file in Path(mosquitto._folder).glob("mosquitto.db*"):
         file.unlink()
     mosquitto.start()
-    wait_until(lambda: made.publisher.stats().connects == 2, within_s=10, what="reconnection")
+    wait_until(lambda: made.publisher.stats().connects == 2, within_s=20, what="reconnection")
     with subscriber(mosquitto.host, mosquitto.port) as found:
         found.wait_for(lambda: len(found.on("/active")) == 1, what="the retained state again")
         found.wait_for(lambda: len(found.on("/status")) == 1, what="the birth")
         assert found.on("/status")[0].json == {"state": "online"}
 
 
-def test_states_keep_only_the_newest_of_a_topic(bench: Callable[..., Bench]) -> None:
+def test_states_keep_only_the_newest_of_a_topic(bench: Maker) -> None:
     publisher = bench(free_port()).publisher
     for n in range(10):
         publisher.submit(Message(topic="a/active", body=b"%d" % n, lane=Lane.STATE, retain=True))
-    stats = publisher.stats()
-    assert (stats.queued_states, stats.states_superseded) == (1, 9)
+    wait_until(lambda: publisher.stats().states_superseded == 9, within_s=20, what="nine of them superseded")
+    assert publisher.stats().queued_states == 1
     assert publisher.close(0.0) == 1
 
 
-def test_submit_after_close_is_refused(bench: Callable[..., Bench]) -> None:
+def test_submit_after_close_is_refused(bench: Maker) -> None:
     publisher = bench(free_port()).publisher
     publisher.close(0.0)
     with pytest.raises(PublisherClosedError):
@@ -211,23 +159,21 @@ def test_submit_after_close_is_refused(bench: Callable[..., Bench]) -> None:
 
 
 @needs_mosquitto
-def test_broker_that_stops_answering_is_noticed_and_nothing_is_lost(
-    mosquitto: Mosquitto, bench: Callable[..., Bench]
-) -> None:
+def test_broker_that_stops_answering_is_noticed_and_nothing_is_lost(mosquitto: Mosquitto, bench: Maker) -> None:
     """A paused broker keeps its sockets open: only the missing PUBACK tells."""
     with subscriber(mosquitto.host, mosquitto.port) as found:
         made = bench(mosquitto.port)
         made.wait_connected()
         for n in range(50):
             made.publisher.submit(alert(n))
-        wait_until(lambda: made.publisher.stats().delivered >= 50, within_s=10, what="50 PUBACKs")
+        wait_until(lambda: made.publisher.stats().delivered >= 50, within_s=20, what="50 PUBACKs")
         process = mosquitto._process
         assert process is not None
         process.send_signal(signal.SIGSTOP)
         try:
             for n in range(50, 300):
                 made.publisher.submit(alert(n))
-            wait_until(lambda: not made.publisher.stats().connected, within_s=6, what="the watchdog")
+            wait_until(lambda: not made.publisher.stats().connected, within_s=20, what="the watchdog")
             assert "no PUBACK for 3 s" in made.publisher.stats().detail
         finally:
             process.send_signal(signal.SIGCONT)
@@ -259,7 +205,7 @@ def special(folder: Path, *lines: str) -> Iterator[Mosquitto]:
 
 @needs_mosquitto
 def test_refused_alert_is_kept_and_said_refused_position_is_dropped(
-    tmp_path: Path, bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
+    tmp_path: Path, bench: Maker, caplog: pytest.LogCaptureFixture
 ) -> None:
     acl = tmp_path / "acl"
     acl.write_text("topic readwrite em/v1/t/bridge/#\n")
@@ -268,7 +214,7 @@ def test_refused_alert_is_kept_and_said_refused_position_is_dropped(
         made = bench(broker.port)
         made.publisher.submit(alert(1))
         made.publisher.submit(position(1))
-        wait_until(lambda: made.publisher.stats().rejected == 2, within_s=10, what="two refusals")
+        wait_until(lambda: made.publisher.stats().rejected == 2, within_s=20, what="two refusals")
         stats = made.publisher.stats()
         assert (stats.queued_alerts, stats.queued_positions, stats.in_flight) == (1, 0, 0)
         assert made.publisher.close(0.2) == 1
@@ -285,29 +231,13 @@ def test_password_opens_and_a_wrong_one_is_told(tmp_path: Path, version: str) ->
     users.chmod(0o700)
     with special(tmp_path, f"password_file {users}", "allow_anonymous false") as broker:
         for password, connected in (("secret", True), ("wrong", False)):
-            states: list[BrokerState] = []
-            publisher = MqttPublisher(
-                settings=MqttSettings(
-                    host=LOOPBACK,
-                    port=broker.port,
-                    client_id="b",
-                    version=version,  # type: ignore[arg-type]
-                    username="bridge",
-                    password=password,
-                ),
-                outbox=MemoryOutbox(max_positions=1),
-                clock=SystemClock(),
-                birth=status("online"),
-                will=status("will"),
-                farewell=status("offline"),
-                on_state=states.append,
-            )
-            publisher.start()
-            wait_until(lambda states=states: bool(states), within_s=10, what="a word")  # type: ignore[misc]
-            publisher.close(0.0)
-            assert states[0].connected is connected
-            assert connected or "authori" in states[0].detail.lower()
-            assert "wrong" not in repr(states)
+            made = Bench([endpoint(broker.port, version, username="bridge", password=password)])
+            made.publisher.start()
+            wait_until(lambda states=made.states: bool(states), within_s=20, what="a word")  # type: ignore[misc]
+            made.publisher.close(0.0)
+            assert made.states[0].connected is connected
+            assert connected or "authori" in made.states[0].detail.lower()
+            assert "wrong" not in repr(made.states)
 
 
 @needs_mosquitto
@@ -317,18 +247,10 @@ def test_tls_verifies_the_broker_always(tmp_path: Path) -> None:
     lines = [f"certfile {authority / 'server.pem'}", f"keyfile {authority / 'server.key'}"]
     with special(tmp_path, *lines) as broker:
         for ca_file, connected in ((authority / "ca.pem", True), (other / "ca.pem", False), (None, False)):
-            states: list[BrokerState] = []
-            publisher = MqttPublisher(
-                settings=MqttSettings(host=LOOPBACK, port=broker.port, client_id="b", tls=TlsSettings(ca_file=ca_file)),
-                outbox=MemoryOutbox(max_positions=1),
-                clock=SystemClock(),
-                birth=status("online"),
-                will=status("will"),
-                farewell=status("offline"),
-                on_state=states.append,
-            )
+            made = Bench([endpoint(broker.port, tls=TlsSettings(ca_file=ca_file))])
+            publisher, states = made.publisher, made.states
             publisher.start()
-            wait_until(lambda states=states: bool(states), within_s=10, what="a word")  # type: ignore[misc]
+            wait_until(lambda states=states: bool(states), within_s=20, what="a word")  # type: ignore[misc]
             publisher.submit(position(1))
             left = publisher.close(5.0 if connected else 0.0)
             assert states[0].connected is connected, states
