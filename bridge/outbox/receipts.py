@@ -17,6 +17,7 @@ class _Owed:
     sequence: int
     event_id: str
     tries: int = 0
+    acked_mono_ns: int = 0
     is_scheduled: bool = False
 
 
@@ -25,14 +26,12 @@ class OwedReceipts:
 
     Attributes
     ----------
-    timeout_ns : int
-        After the first sending; doubled with each.
     is_complete : bool
         All that are owed are tracked.
     """
 
     def __init__(self) -> None:
-        self.timeout_ns = 15_000_000_000
+        self._timeout_ns = 15_000_000_000
         self._owed: dict[int, _Owed] = {}
         self._due: list[tuple[int, int]] = []
         # Those of earlier starts are loaded when receipts are first asked about.
@@ -55,8 +54,19 @@ class OwedReceipts:
         if owed.is_scheduled:
             return
         owed.is_scheduled = True
-        wait_ns = min(self.timeout_ns << min(owed.tries, 20), RECEIPT_BACKOFF_MAX_NS)
-        heapq.heappush(self._due, (now_mono_ns + wait_ns, number))
+        owed.acked_mono_ns = now_mono_ns
+        heapq.heappush(self._due, (self._due_mono_ns(owed), number))
+
+    def _due_mono_ns(self, owed: _Owed) -> int:
+        return owed.acked_mono_ns + min(self._timeout_ns << min(owed.tries, 20), RECEIPT_BACKOFF_MAX_NS)
+
+    def set_timeout(self, timeout_ns: int) -> None:
+        """Wait so long after the first sending, doubled with each."""
+        if timeout_ns != self._timeout_ns:
+            self._timeout_ns = timeout_ns
+            waits = ((number, owed) for number, owed in self._owed.items() if owed.is_scheduled)
+            self._due = [(self._due_mono_ns(owed), number) for number, owed in waits]
+            heapq.heapify(self._due)
 
     def tracks(self, number: int) -> bool:
         """Whether a receipt is waited for."""

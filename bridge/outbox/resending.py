@@ -96,7 +96,7 @@ class Resender:
 
     def resend_unreceipted(self, now_mono_ns: int, timeout_ns: int) -> int:
         """See ``Outbox.resend_unreceipted``."""
-        self._owed.timeout_ns = timeout_ns
+        self._owed.set_timeout(timeout_ns)
         self._track_more(now_mono_ns)
         most = RESEND_AT_ONCE - len(self._again)
         if most <= 0:
