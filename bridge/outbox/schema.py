@@ -7,8 +7,8 @@
     kept      what parts of the bridge want to know after a restart
     meta      facts about the file itself
 
-A query that must be fast with a million rows names the condition of a partial index word by word: SQLite uses it only
-then.
+A query that must be fast with a million rows names its index, and the condition of a partial one word by word: SQLite
+refuses it else, instead of going through the table.
 """
 
 SCHEMA_VERSION = 1
@@ -88,51 +88,55 @@ ACK = tuple(
 SET_STATE = tuple(f"UPDATE row SET state_{path} = ?, attempts = max(attempts, ?) WHERE number = ?" for path in (0, 1))
 
 _RECEIPT = (
-    f"UPDATE row SET receipt = ?, receipt_utc_ns = ?, state_0 = CASE state_0 WHEN {ACKED} THEN {RECEIPTED} "
-    f"ELSE state_0 END, state_1 = CASE state_1 WHEN {ACKED} THEN {RECEIPTED} ELSE state_1 END "
+    "UPDATE row {index} SET receipt = ?, receipt_utc_ns = ?, state_0 = CASE state_0 WHEN 1 THEN 2 ELSE state_0 END, "
+    "state_1 = CASE state_1 WHEN 1 THEN 2 ELSE state_1 END "
 )
+_BY_SOURCE = _RECEIPT.format(index="INDEXED BY owed_by_source")
 RECEIPT_UPTO = (
-    f"{_RECEIPT} WHERE lane = 0 AND receipt = 0 AND source = ? AND sequence <= ? AND acked_utc_ns IS NOT NULL "
+    f"{_BY_SOURCE} WHERE lane = 0 AND receipt = 0 AND source = ? AND sequence <= ? AND acked_utc_ns IS NOT NULL "
     "RETURNING number"
 )
 RECEIPT_OF_ID = (
-    f"{_RECEIPT} WHERE lane = 0 AND receipt = 0 AND source = ? AND event_id = ? AND acked_utc_ns IS NOT NULL "
+    f"{_BY_SOURCE} WHERE lane = 0 AND receipt = 0 AND source = ? AND event_id = ? AND acked_utc_ns IS NOT NULL "
     "RETURNING number"
 )
-RECEIPT_OF_NUMBER = f"{_RECEIPT} WHERE number = ? AND lane = 0 AND receipt = 0 RETURNING number"
+RECEIPT_OF_NUMBER = f"{_RECEIPT.format(index='')} WHERE number = ? AND lane = 0 AND receipt = 0 RETURNING number"
 
 LOAD_LANE = tuple(
-    f"SELECT {COLUMNS} FROM row WHERE lane = ? AND state_{path} IN (0, 3) AND number >= ? ORDER BY number LIMIT ?"
-    for path in (0, 1)
-)
-LOAD_TOPIC = tuple(
-    f"SELECT {COLUMNS} FROM row WHERE lane = 0 AND state_{path} IN (0, 3) AND topic = ? AND number >= ? "
+    f"SELECT {COLUMNS} FROM row INDEXED BY wait_{path} WHERE lane = ? AND state_{path} IN (0, 3) AND number >= ? "
     "ORDER BY number LIMIT ?"
     for path in (0, 1)
 )
+LOAD_TOPIC = tuple(
+    f"SELECT {COLUMNS} FROM row INDEXED BY wait_topic_{path} "
+    f"WHERE lane = 0 AND state_{path} IN (0, 3) AND topic = ? AND number >= ? ORDER BY number LIMIT ?"
+    for path in (0, 1)
+)
 FIRST_OF_TOPIC = tuple(
-    f"SELECT number FROM row WHERE lane = 0 AND state_{path} IN (0, 3) AND topic = ? ORDER BY number LIMIT 1"
+    f"SELECT number FROM row INDEXED BY wait_topic_{path} "
+    f"WHERE lane = 0 AND state_{path} IN (0, 3) AND topic = ? ORDER BY number LIMIT 1"
     for path in (0, 1)
 )
 NEXT_TOPIC = tuple(
-    f"SELECT topic FROM row WHERE lane = 0 AND state_{path} IN (0, 3) AND topic > ? ORDER BY topic LIMIT 1"
+    f"SELECT topic FROM row INDEXED BY wait_topic_{path} "
+    f"WHERE lane = 0 AND state_{path} IN (0, 3) AND topic > ? ORDER BY topic LIMIT 1"
     for path in (0, 1)
 )
-COUNT_LANE = tuple(f"SELECT count(*) FROM row WHERE lane = ? AND state_{path} IN (0, 3)" for path in (0, 1))
-LOAD_NUMBER = f"SELECT {COLUMNS} FROM row WHERE number = ?"
-LOAD_SEQUENCES = (
-    f"SELECT {COLUMNS} FROM row WHERE source = ? AND sequence >= ? AND sequence <= ? ORDER BY sequence LIMIT ?"
+COUNT_LANE = tuple(
+    f"SELECT count(*) FROM row INDEXED BY wait_{path} WHERE lane = ? AND state_{path} IN (0, 3)" for path in (0, 1)
 )
+LOAD_NUMBER = f"SELECT {COLUMNS} FROM row WHERE number = ?"
+LOAD_SEQUENCES = f"SELECT {COLUMNS} FROM row INDEXED BY by_source WHERE source = ? AND sequence >= ? AND sequence <= ? ORDER BY sequence LIMIT ?"
 LOAD_OWED = (
-    "SELECT acked_utc_ns, number FROM row WHERE lane = 0 AND receipt = 0 AND acked_utc_ns IS NOT NULL "
+    "SELECT acked_utc_ns, number FROM row INDEXED BY owed WHERE lane = 0 AND receipt = 0 AND acked_utc_ns IS NOT NULL "
     "AND (acked_utc_ns, number) > (?, ?) ORDER BY acked_utc_ns, number LIMIT ?"
 )
 RECENTLY_ACKED = (
-    "SELECT number FROM row WHERE lane = 0 AND receipt = 0 AND acked_utc_ns IS NOT NULL AND acked_utc_ns >= ? "
-    "ORDER BY acked_utc_ns DESC LIMIT ?"
+    "SELECT number FROM row INDEXED BY owed WHERE lane = 0 AND receipt = 0 AND acked_utc_ns IS NOT NULL "
+    "AND acked_utc_ns >= ? ORDER BY acked_utc_ns DESC LIMIT ?"
 )
 COUNT_OWED = (
-    "SELECT count(*), min(acked_utc_ns) FROM (SELECT acked_utc_ns FROM row "
+    "SELECT count(*), min(acked_utc_ns) FROM (SELECT acked_utc_ns FROM row INDEXED BY owed "
     "WHERE lane = 0 AND receipt = 0 AND acked_utc_ns IS NOT NULL ORDER BY acked_utc_ns LIMIT ?)"
 )
 OLDEST = "SELECT number, state_0, state_1, t_utc_ns FROM row WHERE number >= ? ORDER BY number LIMIT ?"
