@@ -13,6 +13,10 @@ PATIENCE_NS = 10_000_000_000
 """A canary that is not back by then is lost. A cluster's change of leader took up to 10 s; a live broker needs
 milliseconds. Shorter cries wolf at every restart of a broker; longer hides a denial."""
 
+GONE_MAX = 3
+"""Canaries in a row that went with their connection and count as lost. mosquitto 2.0 with ``max_queued_messages 0`` ends
+the connection right after the PUBACK of a publish that it denies. Fewer cries wolf when a broker is restarted twice."""
+
 EXPIRY_S = 10
 """The broker drops a canary that nobody fetched: after an outage none comes back late and says that all was well."""
 
@@ -44,6 +48,7 @@ class CanaryWatch:
         self._next_mono_ns: int | None = None
         self._out: int | None = None
         self._sent_mono_ns = 0
+        self._gone = 0
         self.state: CanaryState = "never"
         self.is_lost = False
 
@@ -59,10 +64,15 @@ class CanaryWatch:
         self._out = None
         self._next_mono_ns = now_mono_ns
 
-    def disconnected(self) -> None:
-        """Forget the one that is out: it went with the connection and proves nothing."""
+    def disconnected(self) -> bool:
+        """Forget the one that is out: it went with the connection and proves nothing, unless that happens each time.
+
+        True: it has happened too often, for the first time.
+        """
+        self._gone += self._out is not None
         self._out = None
         self._next_mono_ns = None
+        return self._gone >= GONE_MAX and self.give_up()
 
     def make(self, now_mono_ns: int) -> Message | None:
         """Give the canary to send, if one is due."""
@@ -79,6 +89,7 @@ class CanaryWatch:
         if canary.epoch != self._epoch or canary.number != self._out:
             return False
         self._out = None
+        self._gone = 0
         self.state = "ok"
         was_lost, self.is_lost = self.is_lost, False
         self._next_mono_ns = max(self._next_mono_ns or 0, now_mono_ns)

@@ -76,6 +76,7 @@ class Flights:
         self._acks = 0
         self._last_word: Message | None = None
         self.has_failed = False
+        self.was_refused = False
         self._unheard_topics: set[str] = set()
         self.delivered = self.resent = self.without_subscriber = self.positions_unheard = 0
 
@@ -102,6 +103,7 @@ class Flights:
         self._out.clear()
         self._url = url
         self.has_failed = False
+        self.was_refused = False
         self._window = max(1, min(WINDOW, event.receive_maximum))
         self._longest_packet_bytes = event.maximum_packet_bytes
         self._acks = 0
@@ -176,6 +178,7 @@ class Flights:
         self._acks += 1
         needed_ns = max(ACK_MARGIN * (now - flight.sent_mono_ns), self._timeout_ns // 2)
         self._timeout_ns = max(ACK_TIMEOUT_NS, min(ACK_TIMEOUT_MAX_NS, needed_ns))
+        self.was_refused |= event.code >= FIRST_FAILURE_CODE
         if flight.entry is None:
             if event.code >= FIRST_FAILURE_CODE:
                 _log.error("the broker refused a message for %s: %s", flight.topic, event.reason)

@@ -280,8 +280,8 @@ class Link:
         # A stale send time would kill every new connection at once, so this goes before anything else is armed.
         self.flights.clear()
         self._outbox.rewind(self.number)
-        if self._canary is not None:
-            self._canary.disconnected()
+        if self._canary is not None and self._canary.disconnected():
+            self._tell_canary_lost("goes with the connection each time")
         self._drop_session()
         self.detail = detail
         if was_connected or (self.settings.url, detail) not in self._told:
@@ -360,7 +360,9 @@ class Link:
 
     def _was_closed(self, event: Closed) -> None:
         lived_ns = self._clock.mono_ns() - self._connected_mono_ns
-        self._short_lives = self._short_lives + 1 if self.connected and lived_ns < STABLE_NS else 0
+        # A broker may also end a connection because it denies what came by it; that is told by its reason code.
+        is_short = self.connected and lived_ns < STABLE_NS and not self.flights.was_refused
+        self._short_lives = self._short_lives + 1 if is_short else 0
         if event.code == SESSION_TAKEN_OVER or self._short_lives == SHORT_LIVES:
             perhaps = "" if event.code == SESSION_TAKEN_OVER else "perhaps "
             detail = (
