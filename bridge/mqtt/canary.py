@@ -14,8 +14,8 @@ PATIENCE_NS = 10_000_000_000
 milliseconds. Shorter cries wolf at every restart of a broker; longer hides a denial."""
 
 GONE_MAX = 3
-"""Canaries in a row that went with their connection and count as lost. mosquitto 2.0 with ``max_queued_messages 0`` ends
-the connection right after the PUBACK of a publish that it denies. Fewer cries wolf when a broker is restarted twice."""
+"""Canaries in a row that go with their connection and then count as lost. mosquitto 2.0 with ``max_queued_messages 0``
+ends the connection after the PUBACK of a publish that it denies. Fewer cries wolf when a broker is restarted twice."""
 
 EXPIRY_S = 10
 """The broker drops a canary that nobody fetched: after an outage none comes back late and says that all was well."""

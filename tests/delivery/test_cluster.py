@@ -1,0 +1,77 @@
+"""Clause 5: three NATS nodes on loopback, and what can happen to each of them."""
+
+from pathlib import Path
+
+import pytest
+
+from rig.brokers.nats import NatsBroker, NatsCluster
+from tests.delivery.course import Course
+from tests.delivery.worker import Job
+from tests.support import wait_until
+
+RATE_HZ = 200
+
+
+def endpoint(node: NatsBroker) -> str:
+    return f"{node.host}:{node.port}"
+
+
+class ClusterCourse:
+    """A cluster, a publisher that begins at the first node, a subscriber that begins at the second."""
+
+    def __init__(self, course: Course, cluster: NatsCluster) -> None:
+        self.course = course
+        self.cluster = cluster
+        ends = tuple(endpoint(node) for node in cluster.nodes)
+        self.near = cluster.nodes[0]
+        self.course.read(*ends[1:], ends[0], version="3.1.1")
+        self.life = course.publish((ends,), version="3.1.1")
+        self.life.submit(Job(count=100, rate_hz=RATE_HZ))
+        self.life.wait_sent()
+
+    def disturb(self, *nodes: NatsBroker, pause_s: float | None = None) -> str:
+        """Kill (or pause) nodes under load, bring them back, and wait until everything has arrived."""
+        self.life.submit(Job(count=2 * RATE_HZ, rate_hz=RATE_HZ))
+        submitted = self.life.stats()["submitted"]
+        self.life.wait_for("load", lambda s: s["submitted"] > submitted + RATE_HZ // 4)
+        for node in nodes:
+            node.kill() if pause_s is None else node.pause()
+        self.life.wait_for("the end of the job", lambda s: not s["jobs"], within_s=60)
+        if pause_s is not None:
+            wait_until(lambda: self.course.longest_silence_s() >= 0, within_s=pause_s + 30, what="the pause")
+        for node in nodes:
+            node.start() if pause_s is None else node.resume()
+        self.life.wait_sent(within_s=90)
+        self.cluster.wait_healthy()
+        verdict = self.course.verdict(within_s=90)
+        return f"{verdict}, longest silence {self.course.longest_silence_s():.1f} s"
+
+
+def test_clause_5_publishers_node_is_killed(course: Course, tmp_path: Path) -> None:
+    with NatsCluster(tmp_path / "cluster") as cluster:
+        run = ClusterCourse(course, cluster)
+        print(run.disturb(run.near))  # noqa: T201 - shown with -s
+        assert run.life.close(60)["left"] == 0
+        course.verdict().check()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("fault", ["leader", "publisher's node", "subscriber's node", "two of three", "pause"])
+def test_clause_5_each_fault_of_a_cluster(course: Course, tmp_path: Path, fault: str) -> None:
+    with NatsCluster(tmp_path / "cluster") as cluster:
+        run = ClusterCourse(course, cluster)
+        leader = cluster.leader()
+        match fault:
+            case "leader":
+                said = run.disturb(leader)
+            case "publisher's node":
+                said = run.disturb(run.near)
+            case "subscriber's node":
+                said = run.disturb(cluster.nodes[1])
+            case "two of three":
+                said = run.disturb(leader, next(node for node in cluster.nodes if node is not leader))
+            case _:
+                said = run.disturb(run.near, pause_s=8)
+        print(f"{fault}: {said}")  # noqa: T201 - shown with -s
+        assert run.life.close(60)["left"] == 0
+        course.verdict().check()
