@@ -70,6 +70,7 @@ class Disk:
         self._retry_mono_ns = 0
         self._without_ballast = False
         self._last_mono_ns = 0
+        self._copy_again_mono_ns = 0
 
     @property
     def works(self) -> bool:
@@ -212,14 +213,7 @@ class Disk:
         try:
             self._commit(rows)
         except OutboxFullError as exc:
-            self._forget_transaction()
-            if not self.ballast.release():
-                self._fail(exc, now_mono_ns)
-                return False
-            self._without_ballast = True
-            detail = "the disk is full; the ballast was released: room for some thousand alerts"
-            _log.error("%s", detail)
-            self._on_trouble(OutboxTrouble(kind=TroubleKind.BALLAST_RELEASED, detail=detail))
+            return self._commit_on_full_disk(rows, exc, now_mono_ns)
         except OutboxError as exc:
             self._fail(exc, now_mono_ns)
             if not isinstance(exc, OutboxIoError) or not self._open_again(now_mono_ns):
@@ -232,6 +226,45 @@ class Disk:
             self._fail(exc, now_mono_ns)
             return False
         self._end_trouble()
+        return True
+
+    def _commit_on_full_disk(self, rows: Sequence[StoredRow], exc: OutboxError, now_mono_ns: int) -> bool:
+        """Commit with the room that the log takes, else with that of the ballast."""
+        for make_room in (self._copy_log, self._release_ballast):
+            self._forget_transaction()
+            if not make_room():
+                continue
+            try:
+                self._commit(rows)
+            except OutboxFullError as again:
+                exc = again
+            except OutboxError as other:
+                self._fail(other, now_mono_ns)
+                return False
+            else:
+                return True
+        self._fail(exc, now_mono_ns)
+        return False
+
+    def _copy_log(self) -> bool:
+        """Copy the log, so that it is written from its beginning again instead of growing."""
+        if self._store is None:
+            return False
+        try:
+            self._store.checkpoint()
+        except OutboxError as exc:
+            self._copy_again_mono_ns = self._last_mono_ns + RETRY_DISK_NS
+            _log.warning("the log of the outbox cannot be copied: %s", exc)
+            return False
+        return True
+
+    def _release_ballast(self) -> bool:
+        if not self.ballast.release():
+            return False
+        self._without_ballast = True
+        detail = "the disk is full; the ballast was released: room for some thousand alerts"
+        _log.error("%s", detail)
+        self._on_trouble(OutboxTrouble(kind=TroubleKind.BALLAST_RELEASED, detail=detail))
         return True
 
     def _commit(self, rows: Sequence[StoredRow]) -> None:
@@ -258,6 +291,9 @@ class Disk:
         self._saves.clear()
         self._applied.clear()
         self._dirty_since_mono_ns = None
+        if store.needs_checkpoint and self._last_mono_ns >= self._copy_again_mono_ns:
+            # What was committed is safe, whatever becomes of this; the next commit tells a disk that fails.
+            self._copy_log()
 
     def _forget_transaction(self) -> None:
         self._changes[:0] = self._applied
@@ -284,6 +320,7 @@ class Disk:
         """Open the file anew and sync all of it; a full disk needs neither."""
         assert self.trouble is not None
         if self.trouble.kind is TroubleKind.FULL and self._store is not None:
+            self._copy_log()
             return True
         try:
             self._close_store()

@@ -126,7 +126,10 @@ COUNT_LANE = tuple(
     f"SELECT count(*) FROM row INDEXED BY wait_{path} WHERE lane = ? AND state_{path} IN (0, 3)" for path in (0, 1)
 )
 LOAD_NUMBER = f"SELECT {COLUMNS} FROM row WHERE number = ?"
-LOAD_SEQUENCES = f"SELECT {COLUMNS} FROM row INDEXED BY by_source WHERE source = ? AND sequence >= ? AND sequence <= ? ORDER BY sequence LIMIT ?"
+LOAD_SEQUENCES = (
+    f"SELECT {COLUMNS} FROM row INDEXED BY by_source WHERE source = ? AND sequence >= ? AND sequence <= ? "
+    "ORDER BY sequence LIMIT ?"
+)
 LOAD_OWED = (
     "SELECT acked_utc_ns, number FROM row INDEXED BY owed WHERE lane = 0 AND receipt = 0 AND acked_utc_ns IS NOT NULL "
     "AND (acked_utc_ns, number) > (?, ?) ORDER BY acked_utc_ns, number LIMIT ?"

@@ -5,6 +5,7 @@ Write-ahead log with ``synchronous=FULL``: each commit is one sync of the log; `
 goes.
 """
 
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -32,9 +33,13 @@ FILE_NAME = "outbox.sqlite3"
 CHECKPOINT_PAGES = 1_000
 """A log of so many pages (4 MB) is worth copying into the database when nothing else is to be done."""
 
-CHECKPOINT_MUST_PAGES = 16_000
-"""A log of so many pages (64 MB) is copied after the next commit, whatever waits: it would fill the disk. A copy takes
-5 to 25 ms and delays the alert behind it, so it is left to quiet moments before."""
+CHECKPOINT_MUST_PAGES = 4_000
+"""A log of so many pages (16 MB) is copied after the next commit, whatever waits: it would fill the disk. A copy takes
+5 to 25 ms and delays the alert behind it, so it is left to quiet moments before. On a small disk it is an eighth of
+what was free at the start: a log that has taken all the room cannot be copied any more."""
+
+INDEX_BYTES = 32_768
+"""The log's index grows by so much."""
 
 CACHE_KIB = 8_192
 """Pages that SQLite keeps in memory; more does not make a queue faster."""
@@ -92,7 +97,7 @@ class _Seam:
             return
         where = self._where
         match exc:
-            case apsw.FullError():
+            case _ if isinstance(exc, apsw.FullError) or self._lacks_room_for_index(exc):
                 raise OutboxFullError(f"{where}: the disk is full. Next: make room on its file system") from exc
             case apsw.CorruptError() | apsw.NotADBError():
                 raise OutboxCorruptError(
@@ -108,6 +113,15 @@ class _Seam:
             case _:
                 raise OutboxIoError(f"{where}: the disk failed: {exc}. Next: look for its errors in dmesg") from exc
 
+    def _lacks_room_for_index(self, exc: apsw.Error) -> bool:
+        """Whether a full disk is told as a failing one: so it is when the log's index is made."""
+        if exc.extendedresult != apsw.SQLITE_IOERR_SHMSIZE:
+            return False
+        try:
+            return shutil.disk_usage(Path(self._where).parent).free < INDEX_BYTES
+        except OSError:
+            return False
+
 
 class OutboxStore:
     """One database file, or one in memory. All calls from one thread at a time.
@@ -120,6 +134,7 @@ class OutboxStore:
         self._db = connection
         self._seam: AbstractContextManager[None] = _Seam(where)
         self._log_pages = 0
+        self._most_log_pages = CHECKPOINT_MUST_PAGES
 
     @classmethod
     def open(cls, path: Path | None, *, read_only: bool = False) -> "OutboxStore":
@@ -168,6 +183,9 @@ class OutboxStore:
         ):
             db.execute(f"PRAGMA {pragma}")
         db.set_wal_hook(self._note_log)
+        if mode == "wal":
+            room_pages = shutil.disk_usage(Path(where).parent).free // 8 // 4096
+            self._most_log_pages = max(100, min(CHECKPOINT_MUST_PAGES, room_pages))
         if version == 0:
             db.execute(
                 f"BEGIN IMMEDIATE; {sql.CREATE} PRAGMA user_version={sql.SCHEMA_VERSION}; "
@@ -195,8 +213,6 @@ class OutboxStore:
         if self._db.in_transaction:
             with self._seam:
                 self._db.execute("COMMIT")
-        if self._log_pages >= CHECKPOINT_MUST_PAGES:
-            self.checkpoint()
 
     def roll_back(self) -> None:
         """Forget the transaction; SQLite may have done so already."""
@@ -284,18 +300,6 @@ class OutboxStore:
                 )
             )
 
-    def delete_owner(self, owner: str) -> None:
-        """Delete all of an owner, inside the open transaction."""
-        self.change([(f"DELETE FROM {table} WHERE owner = ?", (owner,)) for table in ("row", "sequence", "kept")])
-
-    def has_event(self, source: str, sequence: int, event_id: str) -> bool:
-        """Whether a message is here."""
-        return bool(
-            self.ask(
-                "SELECT 1 FROM row WHERE source = ? AND sequence = ? AND event_id = ?", (source, sequence, event_id)
-            )
-        )
-
     def find_damage(self) -> str | None:
         """Read the whole file for damage: 0.25 s for a million rows."""
         with self._seam:
@@ -306,6 +310,11 @@ class OutboxStore:
     def wants_checkpoint(self) -> bool:
         """Whether a quiet moment should be used to copy the log."""
         return self._log_pages >= CHECKPOINT_PAGES
+
+    @property
+    def needs_checkpoint(self) -> bool:
+        """Whether the log must be copied now."""
+        return self._log_pages >= self._most_log_pages
 
     def checkpoint(self, *, whole: bool = False) -> None:
         """Copy the log into the database; ``whole``: all of it, and sync, and begin a new log."""
