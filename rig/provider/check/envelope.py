@@ -86,8 +86,6 @@ def find_judged(came: Came) -> Judged | None:
 
 def _envelope(event: m.Event, topic: Topic) -> Iterator[str]:
     scope = "" if topic.side is Side.TAG else f"{topic.side}."
-    if event.specversion != "1.0":
-        yield f"specversion: expected 1.0, got {event.specversion!r}"
     if event.subject != f"{topic.side}/{topic.subject}":
         yield f"subject: expected {topic.side}/{topic.subject}, got {event.subject!r}"
     if not event.type.endswith(f".{scope}{topic.stream}.v1"):

@@ -226,8 +226,8 @@ def _subscribed(unheard: list[MadeUp]) -> Iterator[Finding]:
         told=f"nobody is subscribed to {len(must)} topics with alerts, warnings or incidents"
         if must
         else "no alert, warning or incident met nobody (on 3.1.1 a broker does not tell)",
-        next_step="subscribe to tag/+/alert, protected/+/alert, protected/+/warning, control/+/incident: a bridge sends "
-        "again for ever what nobody hears"
+        next_step="subscribe to tag/+/alert, protected/+/alert, protected/+/warning, control/+/incident: a bridge "
+        "sends again for ever what nobody hears"
         if must
         else "",
         examples=tuple(must[:MAX_EXAMPLES]),
