@@ -1,6 +1,6 @@
 """Events: the CloudEvents envelope, and what each topic carries in it."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -16,18 +16,23 @@ from protocols.mqtt.device_data import (
 )
 from protocols.mqtt.incident_data import IncidentData
 
+SequenceNumber = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{20}(?!\n)$")]
+"""Twenty digits: order as text is order as number."""
+
+EventTime = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+
 
 class Event(msgspec.Struct, frozen=True):
     """Envelope without its data: all that routing and counting need."""
 
-    specversion: str
+    specversion: Literal["1.0"]
     id: str
     source: str
     type: str
     subject: str
-    time: str
-    datacontenttype: str
-    sequence: str
+    time: EventTime
+    datacontenttype: Literal["application/json"]
+    sequence: SequenceNumber
     priority: Literal["alert", "state", "position"]
 
 

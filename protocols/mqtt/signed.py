@@ -11,7 +11,7 @@ The signature is judged before anything that it covers is decoded, so that a bod
 """
 
 import binascii
-from base64 import b64decode
+from base64 import b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Literal, TypeVar
@@ -217,8 +217,8 @@ def read_command(
         command=command,
         name=name.command,
         nonce=claims.jti,
-        issued_utc_ns=int(claims.iat * _NS),
-        expires_utc_ns=int(claims.exp * _NS),
+        issued_utc_ns=_utc_ns(claims.iat),
+        expires_utc_ns=_utc_ns(claims.exp),
     )
 
 
@@ -234,6 +234,8 @@ def _signed_content(body: bytes, key: Ed25519PublicKey) -> bytes | Refusal:
         header, signature = _unpack(parts[0]), _unpack(parts[2])
     except binascii.Error as exc:
         return Refusal(reason=RefusalReason.NOT_A_TOKEN, detail=f"expected base64url: {exc}")
+    if urlsafe_b64encode(signature).rstrip(b"=") != parts[2]:
+        return Refusal(reason=RefusalReason.NOT_A_TOKEN, detail="the signature has bits beyond its end")
     try:
         _header_decoder.decode(header)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
@@ -262,20 +264,25 @@ def _unpack(part: bytes) -> bytes:
     return b64decode(part + b"=" * (-len(part) % 4), altchars=b"-_", validate=True)
 
 
+def _utc_ns(numeric_date: float) -> int:
+    """Nanoseconds of a claim, exact to the microsecond: more a 64-bit float does not hold."""
+    return round(numeric_date * 1_000_000) * 1000
+
+
 def _doubt(
     claims: Claims, issuer: str, audience: str, now_utc_ns: int, window_ns: int
 ) -> tuple[RefusalReason | None, str]:
     """Find why a command that is well signed is not for us, or not for now."""
     named = (claims.aud,) if isinstance(claims.aud, str) else claims.aud
-    ahead_ns = int(claims.iat * _NS) - now_utc_ns
+    ahead_ns = _utc_ns(claims.iat) - now_utc_ns
     if claims.iss != issuer:
         return RefusalReason.WRONG_ISSUER, f"expected {issuer!r}, got {claims.iss!r}"
     if audience not in named:
         return RefusalReason.WRONG_AUDIENCE, f"expected {audience!r}, got {', '.join(map(repr, named[:4]))}"
-    if ahead_ns > window_ns or (claims.nbf is not None and int(claims.nbf * _NS) > now_utc_ns + window_ns):
+    if ahead_ns > window_ns or (claims.nbf is not None and _utc_ns(claims.nbf) > now_utc_ns + window_ns):
         return RefusalReason.FROM_THE_FUTURE, f"issued {ahead_ns / _NS:.1f} s ahead of this bridge's clock"
     if -ahead_ns > window_ns:
         return RefusalReason.STALE, f"issued {-ahead_ns / _NS:.1f} s ago; at most {window_ns / _NS:g} s are allowed"
-    if int(claims.exp * _NS) <= now_utc_ns:
-        return RefusalReason.STALE, f"expired {(now_utc_ns - int(claims.exp * _NS)) / _NS:.1f} s ago"
+    if _utc_ns(claims.exp) <= now_utc_ns:
+        return RefusalReason.STALE, f"expired {(now_utc_ns - _utc_ns(claims.exp)) / _NS:.1f} s ago"
     return None, ""

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from protocols.mqtt import messages as m
+from protocols.mqtt.samples import samples
 from protocols.mqtt.severity import gravity_of
 
 
@@ -79,6 +80,32 @@ def test_another_attempt_changes_its_number_and_nothing_else() -> None:
     assert m.with_attempt(m.encode(again), m.AlertEvent, 1) == body
 
 
+def test_word_about_the_disk_changes_nothing_else() -> None:
+    body = m.encode(alert())
+    again = m.decode(m.with_delivery(body, m.AlertEvent, durable=True), m.AlertEvent)
+    assert again.data.delivery == m.Delivery(attempt=1, durable=True, epoch="E")
+    assert m.with_delivery(m.encode(again), m.AlertEvent, durable=False) == body
+    assert m.with_delivery(body, m.AlertEvent) == body
+
+
+@pytest.mark.parametrize("name", sorted(m.DELIVERED))
+def test_every_event_that_is_sent_until_delivered_can_be_counted_up(name: str) -> None:
+    kind = m.DELIVERED[name]
+    sample = next(each for each in samples() if type(each.event) is kind)
+    again = m.decode(m.with_delivery(sample.body, kind, attempt=7, durable=False), kind)
+    assert again.data.delivery.attempt == 7
+    assert not again.data.delivery.durable
+    assert sample.event is not None
+    assert (again.id, again.sequence) == (sample.event.id, sample.event.sequence)
+
+
+def test_body_at_the_limit_goes_out_as_it_is() -> None:
+    room = m.MAX_PAYLOAD_BYTES - len(m.encode(alert(reason="")))
+    body = m.encode(alert(reason="x" * room))
+    assert len(body) == m.MAX_PAYLOAD_BYTES
+    assert m.with_attempt(body, m.AlertEvent, 10) == body, "one digit more would be too long"
+
+
 def test_too_large_a_body_is_refused() -> None:
     with pytest.raises(m.PayloadTooLargeError, match="at most 16384"):
         m.encode(alert(reason="x" * 20_000))
@@ -117,7 +144,7 @@ def names_within(kind: object, seen: set[object]) -> set[str]:
 
 
 def test_no_wearer_side_type_has_a_place_for_distance_or_bearing() -> None:
-    wearer_side = names_within(m.WearerEvent, set())
+    wearer_side = names_within(m.WearerEvent | m.ControlEvent, set())
     assert not {name for name in wearer_side if "distance" in name or "bearing" in name or "separation" in name}
     assert not {"protected_position", "proximity"} & wearer_side
     assert {"distance_m", "bearing_deg"} <= names_within(m.ProtectedEvent, set())
