@@ -14,7 +14,8 @@ import msgspec
 import pytest
 
 from rig.brokers.child import spawn
-from tests.delivery.ledger import Kept, KeptLedger, LineFile, ReaderLedger, Verdict, compare, wait_for_all
+from tests.delivery.ledger import Kept, KeptLedger, ReaderLedger, Verdict, compare, wait_for_all
+from tests.delivery.lines import LineFile
 from tests.delivery.reader import ReaderPlan
 from tests.delivery.traffic import BRIDGE_ID, ROOT
 from tests.delivery.worker import Job, Order, WorkerPlan

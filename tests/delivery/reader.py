@@ -20,7 +20,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from tests.delivery.ledger import LineWriter
+from tests.delivery.lines import LineWriter
 
 WATCH_S = 5.0
 """A broker that answers no ping for this long is left for the next endpoint."""

@@ -14,7 +14,7 @@ import pytest
 from rig.brokers.mosquitto import MosquittoBroker
 from tests.bridge.support import ZONES_JSON, BridgeProcess, Line, epoch_bytes, line
 from tests.delivery.course import Course
-from tests.delivery.ledger import LineWriter
+from tests.delivery.lines import LineWriter
 
 __all__ = ["line"]
 

@@ -7,7 +7,8 @@ import pytest
 from rig.brokers.mosquitto import Keeping, MosquittoBroker
 from rig.brokers.nats import NatsBroker
 from tests.delivery.course import Course
-from tests.delivery.ledger import LineFile, ReaderLedger
+from tests.delivery.ledger import ReaderLedger
+from tests.delivery.lines import LineFile
 from tests.delivery.worker import CLIENT_ID, Job
 
 needs_mosquitto = pytest.mark.needs("mosquitto")

@@ -102,8 +102,7 @@ def test_clause_6_errors_of_the_disk_stop_no_alert(
     assert course.verdict().check().confirmed == 490
 
 
-@pytest.mark.parametrize("days", [10, -10])
-def test_clause_7_clock_jumps_by_ten_days_in_mid_run(course: Course, endpoint: str, tmp_path: Path, days: int) -> None:
+def test_clause_7_clock_jumps_by_ten_days_in_mid_run(course: Course, endpoint: str, tmp_path: Path) -> None:
     library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
     if library is None:
         skip_or_fail("libfaketime is not installed. Next: apt install faketime")
@@ -112,7 +111,6 @@ def test_clause_7_clock_jumps_by_ten_days_in_mid_run(course: Course, endpoint: s
     course.read(endpoint)
     life = course.publish(
         endpoint,
-        Job(count=400, rate_hz=400),
         environment={
             # The wrapper of the same name would fix the offset for the whole run.
             "LD_PRELOAD": str(library),
@@ -121,14 +119,16 @@ def test_clause_7_clock_jumps_by_ten_days_in_mid_run(course: Course, endpoint: s
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         },
     )
-    life.wait_for("half of it", lambda s: s["submitted"] >= 150)
-    said.write_text(f"{days * DAY_S:+d}\n")
+    for days in (0, 10, -10):
+        said.write_text(f"{days * DAY_S:+d}\n")
+        life.submit(Job(count=100, rate_hz=500))
+        life.wait_for("most of it", lambda s: s["jobs"] == 0 or s["queued_alerts"] + s["in_flight"] < 90)
     life.wait_sent()
     life.end()
-    # The next life finds rows of another time, with the machine's own clock again.
-    last = course.publish(endpoint, Job(count=100, rate_hz=400))
+    # The next life finds rows of other times, with the machine's own clock again.
+    last = course.publish(endpoint, Job(count=100, rate_hz=500))
     assert last.close()["left"] == 0
     verdict = course.verdict().check()
-    assert verdict.confirmed == 500
-    days_seen = {each.event_id[:5] for each in course.reader.heard}
-    assert len(days_seen) > 1, "ids of both times: the clock did jump"
+    assert verdict.confirmed == 400
+    # The first five of an id's characters are its time in steps of nine hours.
+    assert len({each.event_id[:5] for each in course.reader.heard}) >= 3, "ids of three times: the clock did jump"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.delivery.ledger import Heard, Kept, LineFile, LineWriter, compare
+from tests.delivery.ledger import Heard, Kept, compare
+from tests.delivery.lines import LineFile, LineWriter
 
 
 def kept(number: int, source: str = "s", event_id: str | None = None) -> Kept:

@@ -25,7 +25,7 @@ from bridge.publisher import Lane, Message, PublisherStats
 from devices.clock import SystemClock
 from protocols.mqtt.ids import epoch_id
 from tests.delivery.assembly import Assembly
-from tests.delivery.ledger import LineWriter
+from tests.delivery.lines import LineWriter
 from tests.delivery.traffic import BRIDGE_ID, ROOT, make_message, source_of
 
 CLIENT_ID = "bridge-acceptance"
@@ -135,7 +135,7 @@ class Worker:
         for n in range(job.count):
             tag = f"t{job.first_tag + n % job.tags}"
             source = source_of(tag, lane)
-            sequence = self._last.get(source, 0) + 1
+            sequence = self._last[source] = self._last.get(source, 0) + 1
             yield make_message(
                 tag,
                 sequence,
@@ -144,7 +144,6 @@ class Worker:
                 t_utc_ns=self.clock.utc_ns(),
                 t_mono_ns=time.monotonic_ns(),
             )
-            self._last[source] = sequence
 
     def run(self) -> None:
         """Submit what is due, answer orders, until told to close."""
