@@ -321,7 +321,7 @@ class Composer:
         *,
         retain: bool = False,
         expiry_s: int | None = None,
-        alert_type: type[m.CountedEvent] | None = None,
+        alert_type: type[m.DeliveredEvent] | None = None,
     ) -> Message:
         body = m.encode(event)
         # Not before: a message that cannot be encoded would leave a gap, which a reader takes for a loss.
