@@ -14,6 +14,7 @@ import msgspec
 from bridge.config.load import LoadedConfig
 from bridge.config.schema import BridgeConfig, OrderSection
 from bridge.errors import ConfigError, Problem
+from protocols.mqtt.ids import instance_id
 from protocols.mqtt.topics import MAX_ID_LENGTH
 
 MAX_PARTS = 256
@@ -35,11 +36,6 @@ class Part:
 
     def __str__(self) -> str:
         return f"{self.number}/{self.of}"
-
-    @property
-    def tag(self) -> str:
-        """As it stands in names: ``2of8``."""
-        return f"{self.number}of{self.of}"
 
 
 def parse_part(text: str) -> Part:
@@ -80,7 +76,7 @@ def find_part(loaded: LoadedConfig) -> Part | None:
 
 def instance_name(bridge_id: str, part: Part | None) -> str:
     """Name of a bridge in its own topics and its client id; its tags' streams keep the bare id."""
-    return bridge_id if part is None else f"{bridge_id}-{part.tag}"
+    return instance_id(bridge_id, str(part) if part is not None else None)
 
 
 def choose(key: str, of: int) -> int:

@@ -5,6 +5,7 @@ import tomllib
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -112,7 +113,7 @@ class _Reader:
         if not isinstance(tree, dict):
             self._problem(key, f"expected a table, got {_kind(tree)}")
             return None
-        fields = {field.name: field for field in msgspec.structs.fields(section)}
+        fields = _fields_of(section)
         for name in tree:
             if name not in fields:
                 self._problem((*key, name), _unknown(name, list(fields)))
@@ -149,6 +150,12 @@ class _Reader:
 
     def _problem(self, key: Key, message: str) -> None:
         self.problems.append(Problem(path=key_text(key), where=self._sources.nearest(key), message=message))
+
+
+@lru_cache
+def _fields_of(section: type[msgspec.Struct]) -> Mapping[str, msgspec.structs.FieldInfo]:
+    """List a section's keys; once, not for each of ten thousand devices."""
+    return {field.name: field for field in msgspec.structs.fields(section)}
 
 
 def _section_of(kind: object) -> type[msgspec.Struct] | None:
