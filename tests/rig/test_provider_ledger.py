@@ -176,6 +176,19 @@ def test_states_that_the_broker_does_not_keep_are_told() -> None:
     assert judge(came(state, retain=False), came(state))["retained"].verdict is Verdict.PASS
 
 
+def test_a_state_that_is_taken_away_is_missed_by_nobody() -> None:
+    state = next(each for each in made_up() if each.topic.endswith("/active"))
+    found = judge(came(state, retain=False), came(state, body=b"", retain=False), online(), came(first_alert()))
+    assert found["retained"].verdict is Verdict.PASS and "1 of 1 states" in found["retained"].told
+    gone = dataclasses.replace(online(), body=b"")
+    assert "no bridge told of itself" in judge(online(), beat(5), gone)["heartbeat"].told
+
+
+def test_without_mqtt_5_nothing_is_said_of_its_properties() -> None:
+    plain = dataclasses.replace(came(first_alert()), properties=None, content_type=None)
+    assert judge(plain)["properties"].verdict is Verdict.UNSET
+
+
 def beat(t_s: float, **changes: object) -> Came:
     message = next(each for each in made_up() if each.topic.endswith("/heartbeat"))
     tree = msgspec.json.decode(message.body)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from protocols.mqtt import messages as m
 from protocols.mqtt.times import utc_ns
-from protocols.mqtt.topics import Side, Stream
+from protocols.mqtt.topics import Side, Stream, find_topic
 from rig.provider.check.client import Came
 from rig.provider.check.envelope import DELIVERED, RETAINED, Judged, find_judged
 from rig.provider.streams import Arrival, StreamCheck
@@ -76,7 +76,8 @@ class Ledger:
 
     def take(self, came: Came) -> Judged | None:
         """Enter one message."""
-        if not came.body and came.retain:
+        if not came.body:
+            self._forget(came.topic)
             return None
         judged = find_judged(came)
         if judged is None:
@@ -89,7 +90,8 @@ class Ledger:
         if event is None:
             return judged
         self.envelope.note(judged.envelope_faults)
-        self.properties.note(judged.property_faults)
+        if came.properties is not None:
+            self.properties.note(judged.property_faults)
         self.privacy.note(judged.privacy_faults)
         if judged.envelope_faults:
             return judged
@@ -115,6 +117,13 @@ class Ledger:
     def retained_count(self) -> int:
         """Topics of states that the broker keeps."""
         return sum(self._states.values())
+
+    def _forget(self, topic: str) -> None:
+        """An empty body takes a retained state away: its device, or its bridge, is no more."""
+        self._states.pop(topic, None)
+        parts = find_topic(topic)
+        if parts is not None and parts.side is Side.BRIDGE and parts.stream is Stream.STATUS:
+            self.bridges.pop(parts.subject, None)
 
     def _take_delivered(self, judged: Judged, event: m.Event, came: Came) -> None:
         arrival = self.delivered.take(event.source, "", int(event.sequence))

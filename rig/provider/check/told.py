@@ -157,8 +157,10 @@ def _heartbeat(name: str, seen: BridgeSeen, heartbeat_s: float, now_mono_ns: int
     stamps = [stamp for stamp, _ in seen.beats]
     limit_s = SILENCE_FACTOR * heartbeat_s
     longest_s = max(((b - a) / 1e9 for a, b in pairwise([*stamps, now_mono_ns])), default=0.0)
-    if seen.state == "offline":
-        told, verdict = "its status says offline", Verdict.PASS if not stamps else Verdict.FAIL
+    if seen.state == "offline" and stamps:
+        told, verdict = "went offline while we listened", Verdict.FAIL
+    elif seen.state == "offline":
+        told, verdict = "its status says offline, as a bridge that was stopped does", Verdict.PASS
     elif not stamps:
         told, verdict = "its status says online, and no heartbeat came", Verdict.FAIL
     elif longest_s > limit_s:
