@@ -5,6 +5,8 @@ number on; it is loaded further as its line gets short. So neither a long backlo
 reads delays another's alerts. Positions are one queue, loaded in order.
 """
 
+from itertools import islice
+
 from bridge.outbox import schema as sql
 from bridge.outbox.alert_lane import Entry
 from bridge.outbox.disk import Disk
@@ -22,8 +24,15 @@ ALERTS_MAX = 10_000
 POSITIONS_MAX = 2_000
 """Positions in memory, 3 MB, and loads of a tenth: a load takes about 2 ms, which an alert may have to wait for."""
 
-TOPICS_AT_ONCE = 50
-"""Topics that one turn discovers or loads, 2 ms."""
+DISCOVER_AT_ONCE = 50
+"""Topics that are looked for at a time, 1 ms."""
+
+LOAD_AT_ONCE = 4
+"""Topics that are loaded at a time: 256 rows, 2 to 5 ms."""
+
+REFILL_EVERY_NS = 10_000_000
+"""How often more is loaded while something can be sent; when nothing can, at once. More often, and the loads for many
+topics would hold up the reading of PUBACKs."""
 
 
 class Backlog:
@@ -53,6 +62,7 @@ class Backlog:
         self._unread: dict[str, None] = {}
         self._positions_from: int | None = None
         self._unread_positions_from: int | None = None
+        self._refill_mono_ns = 0
 
     def begin(self, first_own_number: int) -> None:
         """Begin with what an earlier start left: everything below a number."""
@@ -121,14 +131,17 @@ class Backlog:
         """Whether positions are on disk only."""
         return self._positions_from is not None
 
-    def refill(self) -> None:
+    def refill(self, now_mono_ns: int) -> None:
         """Load a little of what there is room for."""
+        if self._queue.alerts.can_send and now_mono_ns < self._refill_mono_ns:
+            return
+        self._refill_mono_ns = now_mono_ns + REFILL_EVERY_NS
         if self._discover_after is not None and self._disk.can_read and not self._is_full:
             self._discover(self._discover_after)
         if self._unread and self._disk.can_read:
             self._hungry.update(self._unread)
             self._unread.clear()
-        for topic in list(self._hungry)[:TOPICS_AT_ONCE] if self._hungry else ():
+        for topic in list(islice(self._hungry, LOAD_AT_ONCE)):
             if self._is_full:
                 break
             del self._hungry[topic]
@@ -136,7 +149,7 @@ class Backlog:
 
     def _discover(self, after: str) -> None:
         """Find the next topics of which something waits; each costs one step in an index, however much waits."""
-        for _ in range(TOPICS_AT_ONCE):
+        for _ in range(DISCOVER_AT_ONCE):
             topic = self._disk.find_text(sql.NEXT_TOPIC[self._path], (after,))
             if topic is None:
                 if self._disk.can_read:

@@ -134,6 +134,10 @@ class Disk:
             return None
         try:
             self._apply(store)
+        except OutboxFullError:
+            # The next commit finds room for it, or tells.
+            self._forget_transaction()
+            return None
         except OutboxError as exc:
             self._fail(exc, now_mono_ns)
             return None
@@ -156,6 +160,9 @@ class Disk:
                 self._applied.append((statement, values))
                 self._soil(now_mono_ns)
                 return store.change_numbers(statement, values)
+            except OutboxFullError:
+                self._forget_transaction()
+                return []
             except OutboxError as exc:
                 self._fail(exc, now_mono_ns)
                 return []
@@ -200,31 +207,22 @@ class Disk:
     def _commit_somehow(self, rows: Sequence[StoredRow], now_mono_ns: int) -> bool:
         """Commit; on an error do what may help, and try once more."""
         self._last_mono_ns = now_mono_ns
-        if self.trouble is not None:
-            if now_mono_ns < self._retry_mono_ns or not self._open_again(now_mono_ns):
-                return False
-            try:
-                self._commit(rows)
-            except OutboxError as exc:
-                self._fail(exc, now_mono_ns)
-                return False
-            self._end_trouble()
-            return True
+        if self.trouble is not None and (now_mono_ns < self._retry_mono_ns or not self._open_again(now_mono_ns)):
+            return False
         try:
             self._commit(rows)
         except OutboxFullError as exc:
-            return self._commit_on_full_disk(rows, exc, now_mono_ns)
+            if not self._commit_on_full_disk(rows, exc, now_mono_ns):
+                return False
         except OutboxError as exc:
             self._fail(exc, now_mono_ns)
             if not isinstance(exc, OutboxIoError) or not self._open_again(now_mono_ns):
                 return False
-        else:
-            return True
-        try:
-            self._commit(rows)
-        except OutboxError as exc:
-            self._fail(exc, now_mono_ns)
-            return False
+            try:
+                self._commit(rows)
+            except OutboxError as again:
+                self._fail(again, now_mono_ns)
+                return False
         self._end_trouble()
         return True
 

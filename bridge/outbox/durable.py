@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from bridge.errors import OutboxCorruptError, OutboxFullError
 from bridge.outbox import schema as sql
 from bridge.outbox.alert_lane import Entry
 from bridge.outbox.backlog import Backlog
 from bridge.outbox.ballast import Ballast
 from bridge.outbox.disk import Disk
 from bridge.outbox.lock import OutboxLock
+from bridge.outbox.opening import open_store
 from bridge.outbox.path_queue import PathQueue
 from bridge.outbox.port import (
     Leftover,
@@ -43,8 +43,6 @@ BALLAST_BYTES = 64 * 1_048_576
 
 MEMORY_POSITIONS_MAX = 10_000
 """Positions that are only in memory while the disk does not work: 15 MB."""
-
-BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 
 
 class DurableOutbox:
@@ -135,7 +133,7 @@ class DurableOutbox:
             on_error.callback(lock.release)
             path = folder / FILE_NAME
             ballast = Ballast(folder, ballast_bytes)
-            store, meta = _open_store(path, ballast)
+            store, meta = open_store(path, ballast)
             on_error.callback(store.close)
             was_clean = meta.get("clean", "1") == "1"
             sequences = {
@@ -231,7 +229,7 @@ class DurableOutbox:
         """See ``Outbox.find_next``."""
         queue, backlog = self._queues[path], self._backlogs[path]
         if backlog.has_work:
-            backlog.refill()
+            backlog.refill(now_mono_ns)
         if backlog.has_positions:
             backlog.refill_positions()
         entry = queue.find_next(now_mono_ns)
@@ -381,32 +379,3 @@ class DurableOutbox:
             positions=max(queue.positions_waiting for queue in self._queues),
             lost=lost,
         )
-
-
-def _open_store(path: Path, ballast: Ballast) -> tuple[OutboxStore, dict[str, str]]:
-    """Open the file for this start; on a full disk with the room that was kept for that."""
-    try:
-        return _begin_store(path)
-    except OutboxFullError:
-        if not ballast.release():
-            raise
-        return _begin_store(path)
-
-
-def _begin_store(path: Path) -> tuple[OutboxStore, dict[str, str]]:
-    store = OutboxStore.open(path)
-    with contextlib.ExitStack() as on_error:
-        on_error.callback(store.close)
-        meta = store.meta()
-        boot_id = BOOT_ID_FILE.read_text().strip() if BOOT_ID_FILE.exists() else ""
-        # A killed process leaves a sound file. Only a machine that went down may have torn it.
-        if meta.get("clean", "1") != "1" and meta.get("boot_id") != boot_id and (damage := store.find_damage()):
-            raise OutboxCorruptError(
-                f"{path}: is damaged: {damage}. Next: move it and its -wal file away, keep them as evidence, check the "
-                "disk, start again; what waited in it is not sent, and streams begin anew with 1"
-            )
-        store.begin()
-        store.change([(sql.SET_META, ("clean", "0")), (sql.SET_META, ("boot_id", boot_id))])
-        store.commit()
-        on_error.pop_all()
-    return store, meta

@@ -218,7 +218,7 @@ def test_damage_is_looked_for_after_the_machine_went_down(bench: OutboxBench, mo
             file.write(b"\xa5" * 4096)
     boot_id = bench.folder / "boot_id"
     boot_id.write_text("another boot")
-    monkeypatch.setattr("bridge.outbox.durable.BOOT_ID_FILE", boot_id)
+    monkeypatch.setattr("bridge.outbox.opening.BOOT_ID_FILE", boot_id)
     with pytest.raises(OutboxCorruptError, match="is damaged"):
         bench.open()
 
