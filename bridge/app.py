@@ -4,31 +4,38 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from enum import Enum, unique
+from pathlib import Path
 from typing import Any
 
 from bridge import life
 from bridge.batcher import Batcher
-from bridge.broker_access import embedded_broker_of, is_plain_off_loopback, mqtt_settings
+from bridge.broker_access import embedded_broker_of
+from bridge.clock_state import read_clock_state
+from bridge.commands.room import CommandRoom, make_command_room
 from bridge.compose import Composer
 from bridge.config.load import LoadedConfig
+from bridge.delivery import Delivery
 from bridge.drivers import Drivers
 from bridge.embedded_broker import EmbeddedBroker
-from bridge.errors import BrokerStartError
+from bridge.embedded_guard import guard
 from bridge.heartbeat import heartbeat_data
 from bridge.identity import config_hash, make_identity
-from bridge.mqtt.publisher import BrokerState, MqttPublisher
-from bridge.mqtt.settings import MqttSettings, PathSettings
-from bridge.outbox.memory import MemoryOutbox
+from bridge.incident_data import find_cap
+from bridge.mqtt.policy import BrokerState
+from bridge.orders.batch import Orders, restore_orders
+from bridge.outbox.port import Recovered
 from bridge.pipeline import Pipeline
 from bridge.plan import Plan
-from bridge.publisher import Message
+from bridge.publisher import Inbound, Lane, Message
 from bridge.silence import DeadlineWheel, watch
+from bridge.supervisor import beat_in_loop
 from bridge.telling import tell_link, tell_published
 from bridge.warning.lane import WarningLane
 from bridge.warning.records import Ask, Delivered
+from devices.ankle_tag import AnkleTag
 from devices.clock import Clock
 from devices.events import DeviceEvent
 from protocols.mqtt.messages import CountedEvent
@@ -37,11 +44,6 @@ _log = logging.getLogger(__name__)
 
 FIRST_WORD_S = 3.0
 """How long "ready" waits for the first word about the broker, so that it can say whether there is one."""
-
-RESTART_FIRST_S = 0.5
-RESTART_LAST_S = 30.0
-"""Bounds of the wait between attempts to start an embedded broker again: what took its port often lets go at once; a
-person who mends the cause should not wait for minutes."""
 
 
 @unique
@@ -56,10 +58,10 @@ class Ending(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a run ended. ``undelivered`` counts messages that no broker has."""
+    """How a run ended. ``lost`` counts messages that no broker has and no disk either."""
 
     ending: Ending
-    undelivered: int
+    lost: int
 
 
 class BridgeApp:
@@ -78,6 +80,8 @@ class BridgeApp:
         How long stopping may take to deliver what waits.
     epoch : str or None
         Name of this start; None: made of the time and random bits. Given, ids are those of an earlier run.
+    outbox_folder : Path or None
+        Where its outbox is; None: as configured. The caller knows better where several bridges share it out.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class BridgeApp:
         exit_when_done: bool = False,
         flush_timeout_s: float = 10.0,
         epoch: str | None = None,
+        outbox_folder: Path | None = None,
         environment: Mapping[str, str] = os.environ,
     ) -> None:
         self._loaded = loaded
@@ -98,30 +103,20 @@ class BridgeApp:
         self._observe = observe
         self._exit_when_done = exit_when_done
         self._flush_timeout_s = flush_timeout_s
+        self._epoch = epoch
+        self._outbox_folder = outbox_folder
         self._environment = environment
         self._stop = asyncio.Event()
         self._first_word = asyncio.Event()
         self._ending = Ending.ASKED
         self._started_mono_ns = clock.mono_ns()
-        self._composer = Composer(
-            make_identity(loaded, clock, epoch), {device.id: device.kind for device in plan.devices}
-        )
         self._wheel = DeadlineWheel()
         self._failure: Exception | None = None
         self._batcher = Batcher(self._process, self._fail)
-        self._pipeline = Pipeline(
-            plan=plan,
-            composer=self._composer,
-            clock=clock,
-            wheel=self._wheel,
-            publish=self._submit,
-            on_alert=self._note_published,
-            ask=self._ask,
-        )
+        self._delivery: Delivery | None = None
         self._drivers: Drivers | None = None
         self._lane: WarningLane | None = None
-        self._publisher: MqttPublisher | None = None
-        self._settings: MqttSettings | None = None
+        self._room: CommandRoom | None = None
 
     def request_stop(self) -> None:
         """Stop in order; safe to call from a signal handler of the loop."""
@@ -137,53 +132,99 @@ class BridgeApp:
         BrokerStartError
             The embedded broker did not start.
         """
-        drivers = Drivers(
-            self._loaded,
-            self._plan,
-            clock=self._clock,
-            take_event=self._take_event,
-            version=self._composer.identity.version,
-            config_hash=config_hash(self._loaded),
-        )
-        self._drivers = drivers
-        embedded = embedded_broker_of(self._loaded)
-        if embedded is not None:
-            embedded.start()
-        try:
-            return await self._run_with_broker(drivers, embedded)
-        finally:
+        self._loop = loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._internal_error)
+        folder = self._outbox_folder or self._loaded.path_of(self._loaded.config.outbox.folder)
+        with ExitStack() as stack:
+            self._delivery = Delivery(
+                self._loaded, folder, clock=self._clock, warn=self._warn, hop=loop.call_soon_threadsafe
+            )
+            stack.callback(self._delivery.close)
+            orders = self._make_pipeline(self._delivery.recovered)
+            self._drivers = Drivers(
+                self._loaded,
+                self._plan,
+                clock=self._clock,
+                take_event=self._take_event,
+                version=self._composer.identity.version,
+                config_hash=config_hash(self._loaded),
+            )
+            embedded = embedded_broker_of(self._loaded)
             if embedded is not None:
-                embedded.stop()
+                # Before it starts: one that failed halfway has a process to end, too.
+                stack.callback(embedded.stop)
+                embedded.start()
+            return await self._run_with_broker(self._drivers, embedded, orders)
 
-    async def _run_with_broker(self, drivers: Drivers, embedded: EmbeddedBroker | None) -> Outcome:
-        broker = self._loaded.config.broker
-        url = embedded.url if embedded is not None else broker.url
+    def _make_pipeline(self, recovered: Recovered) -> Orders:
+        """Go on from where an earlier start ended: numbers, raised alerts, the provider's orders."""
+        self._composer = Composer(
+            make_identity(self._loaded, self._clock, self._epoch),
+            {device.id: device.kind for device in self._plan.devices},
+            sequences=recovered.sequences,
+        )
+        orders, unusable = restore_orders(self._plan, recovered.kept, self._clock.utc_ns())
+        self._unusable = unusable
+        self._pipeline = Pipeline(
+            plan=orders.plan,
+            composer=self._composer,
+            clock=self._clock,
+            wheel=self._wheel,
+            publish=self._submit,
+            on_alert=self._note_published,
+            ask=self._ask,
+        )
+        self._pipeline.restore(recovered.kept)
+        return orders
+
+    async def _run_with_broker(self, drivers: Drivers, embedded: EmbeddedBroker | None, orders: Orders) -> Outcome:
+        assert self._delivery is not None
+        url = embedded.url if embedded is not None else self._loaded.config.broker.url
         assert url is not None
-        newest = embedded.mqtt_version if embedded is not None else "5"
-        self._settings = mqtt_settings(self._loaded, url, self._environment, newest=newest)
-        if is_plain_off_loopback(self._settings):
-            self._warn(f"{url} is not encrypted: positions are readable on the way. Next: use mqtts://")
-        asyncio.get_running_loop().set_exception_handler(self._internal_error)
-        self._publisher = self._make_publisher(self._settings)
+        self._publisher = self._delivery.make_publisher(
+            self._composer,
+            environment=self._environment,
+            embedded_url=embedded.url if embedded is not None else None,
+            on_state=self._hop_state,
+            on_committed=self._hop_committed,
+            on_inbound=self._hop_inbound,
+        )
+        self._room = make_command_room(
+            self._loaded,
+            orders=orders,
+            kept=self._delivery.recovered.kept,
+            composer=self._composer,
+            clock=self._clock,
+            pipeline=self._pipeline,
+            wheel=self._wheel,
+            tags={driver.device_id: driver for driver in drivers.all if isinstance(driver, AnkleTag)},
+            submit=self._submit,
+            replay=self._publisher.replay,
+            find_cap=lambda id_: find_cap(self._pipeline.incidents, id_, self._composer.identity),
+        )
         self._publisher.start()
-        for caution in self._plan.cautions:
+        for caution in (*orders.plan.cautions, *self._unusable):
             self._warn(caution)
         async with AsyncExitStack() as stack:
             if drivers.radio is not None:
                 await stack.enter_async_context(drivers.radio)
             self._lane = WarningLane(drivers.smart_tags, self._take_delivered, self._fail)
-            return await self._run_devices(drivers, embedded, url)
+            return await self._run_devices(drivers, embedded, url, orders.plan)
 
-    async def _run_devices(self, drivers: Drivers, embedded: EmbeddedBroker | None, url: str) -> Outcome:
+    async def _run_devices(self, drivers: Drivers, embedded: EmbeddedBroker | None, url: str, plan: Plan) -> Outcome:
+        assert self._delivery is not None
+        assert self._room is not None
         self._pipeline.start(self._clock.mono_ns(), self._clock.utc_ns())
         tasks = [asyncio.create_task(driver.run(), name=f"device {driver.device_id}") for driver in drivers.all]
         tasks.append(asyncio.create_task(watch(self._wheel, self._clock, self._pipeline.on_due), name="watchdog"))
         tasks.append(asyncio.create_task(self._beat(), name="heartbeat"))
+        tasks.append(asyncio.create_task(self._room.desk.run(), name="commands"))
+        tasks.append(asyncio.create_task(beat_in_loop(self._delivery.watch_loop()), name="pulse"))
         if embedded is not None:
-            tasks.append(asyncio.create_task(self._guard(embedded), name="embedded broker"))
+            tasks.append(asyncio.create_task(guard(embedded, self._clock, self._warn), name="embedded broker"))
         stopper = asyncio.create_task(self._stop.wait(), name="stop")
         try:
-            await self._say_ready(url, self._loaded.config.broker.embedded if embedded is not None else None)
+            await self._say_ready(url, self._loaded.config.broker.embedded if embedded is not None else None, plan)
             await self._wait_for_end(tasks, stopper)
         finally:
             # Before the drivers: what they give up at their end is no news about anybody.
@@ -192,45 +233,21 @@ class BridgeApp:
             for task in (*tasks, stopper):
                 task.cancel()
             results = await asyncio.gather(*tasks, stopper, return_exceptions=True)
-            undelivered = await self._finish()
+            self._delivery.stop_watching()
+            lost = await self._finish()
         for result in results:
             if isinstance(result, Exception):
                 raise result
         if self._failure is not None:
             raise self._failure
-        return Outcome(ending=self._ending, undelivered=undelivered)
+        return Outcome(ending=self._ending, lost=lost)
 
-    async def _guard(self, embedded: EmbeddedBroker) -> None:
-        """Start the embedded broker again, on its port and its store, whenever it ends by itself."""
-        while True:
-            await embedded.ended()
-            self._warn("the embedded broker ended by itself; it is started again")
-            await self._restart(embedded)
-
-    async def _restart(self, embedded: EmbeddedBroker) -> None:
-        """Try until it runs, off the loop: devices are read and judged meanwhile, and alerts are kept."""
-        attempts = 0
-        while True:
-            try:
-                await asyncio.to_thread(embedded.restart)
-            except BrokerStartError as exc:
-                attempts += 1
-                delay_s = min(RESTART_LAST_S, RESTART_FIRST_S * 2.0 ** min(attempts - 1, 10))
-                self._warn(
-                    f"the embedded broker cannot be started again (attempt {attempts}): {exc}; "
-                    f"alerts are kept, the next attempt is in {delay_s:g} s"
-                )
-                await self._clock.sleep_until(self._clock.mono_ns() + int(delay_s * 1e9))
-            else:
-                return
-
-    async def _say_ready(self, url: str, engine: str | None) -> None:
+    async def _say_ready(self, url: str, engine: str | None, plan: Plan) -> None:
         try:
             async with asyncio.timeout(FIRST_WORD_S):
                 await self._first_word.wait()
         except TimeoutError:
             _log.warning("no word from %s yet", url)
-        assert self._publisher is not None
         identity = self._composer.identity
         self._observe(
             life.Ready(
@@ -240,10 +257,11 @@ class BridgeApp:
                 root=identity.root,
                 epoch=identity.epoch,
                 devices=tuple(device.id for device in self._plan.devices),
-                zones=len(self._plan.zone_refs),
-                pairs=len(self._plan.pairs),
-                smart_tags=tuple(charge.smart_tag for charge in self._plan.charges),
-                without_smart_tag=self._plan.unwarnable,
+                zones=plan.zones_count,
+                pairs=len(plan.pairs),
+                smart_tags=tuple(charge.smart_tag for charge in plan.charges),
+                without_smart_tag=plan.unwarnable,
+                durable=self._composer.identity.durable,
             )
         )
 
@@ -260,18 +278,17 @@ class BridgeApp:
                 return
 
     async def _finish(self) -> int:
-        """Judge what is pending, deliver what waits, report."""
+        """Judge what is pending, deliver what waits, report; give how many messages are lost."""
         self._batcher.flush()
         self._pipeline.finish(self._clock.mono_ns())
         assert self._drivers is not None
         self._drivers.close_captures()
-        assert self._publisher is not None
-        before = self._publisher.stats()
         undelivered = await asyncio.to_thread(self._publisher.close, self._flush_timeout_s)
         stats = self._publisher.stats()
         if stats.is_dead:
             self._ending = Ending.PUBLISHER_DIED
         counts = [view.counts for view in self._pipeline.views]
+        lost = 0 if stats.durable and not stats.is_dead else undelivered
         self._observe(
             life.Stopped(
                 reason=self._ending.value,
@@ -281,16 +298,18 @@ class BridgeApp:
                 submitted=stats.submitted,
                 delivered=stats.delivered,
                 undelivered=undelivered,
+                lost=lost,
                 positions_dropped=stats.positions_dropped,
                 resent=stats.resent,
             )
         )
         if undelivered:
+            fate = "are lost" if lost else "wait on disk for the next start"
             _log.error(
-                "%d messages could not be delivered within %g s and are lost (%d alerts waited before the flush): %s",
+                "%d messages could not be delivered within %g s and %s: %s",
                 undelivered,
                 self._flush_timeout_s,
-                before.queued_alerts,
+                fate,
                 stats.detail,
             )
         if stats.unheard_alerts:
@@ -298,47 +317,51 @@ class BridgeApp:
                 "%d alerts acknowledged by the broker but nobody was subscribed; they count as not delivered",
                 stats.unheard_alerts,
             )
-        return undelivered
+        return lost
 
     async def _beat(self) -> None:
         """Publish a heartbeat every interval."""
         interval_ns = int(self._plan.config.policy.heartbeat_interval_s * 1e9)
         due_mono_ns = self._clock.mono_ns()
         while True:
-            assert self._publisher is not None
+            assert self._room is not None
+            self._composer.clock = read_clock_state()
             data = heartbeat_data(
                 self._composer,
                 self._pipeline.views,
                 self._publisher.stats(),
                 now_mono_ns=self._clock.mono_ns(),
                 started_mono_ns=self._started_mono_ns,
+                commands_refused=self._room.desk.refused,
             )
             self._submit(self._composer.heartbeat(data, self._clock.utc_ns()))
             # Never behind: a loop that catches up on missed beats would give no other task its turn.
             due_mono_ns = max(due_mono_ns + interval_ns, self._clock.mono_ns())
             await self._clock.sleep_until(due_mono_ns)
 
-    def _make_publisher(self, settings: MqttSettings) -> MqttPublisher:
-        loop = asyncio.get_running_loop()
-        now_utc_ns = self._clock.utc_ns()
-
-        def on_state(state: BrokerState) -> None:
-            """Hop from the publisher's thread to the loop."""
-            loop.call_soon_threadsafe(self._broker_changed, state)
-
-        return MqttPublisher(
-            paths=[PathSettings(endpoints=(settings,))],
-            outbox=MemoryOutbox(max_positions=self._plan.config.policy.max_queued_positions),
-            clock=self._clock,
-            birth=self._composer.bridge_status("online", "started", now_utc_ns),
-            will=self._composer.bridge_status("offline", "connection lost", now_utc_ns),
-            farewell=self._composer.bridge_status("offline", "stopped", now_utc_ns),
-            on_state=on_state,
-        )
-
     def _submit(self, message: Message) -> None:
-        assert self._publisher is not None
         self._publisher.submit(message)
+
+    # Told in the publisher's thread; each hops to the loop.
+
+    def _hop_state(self, state: BrokerState) -> None:
+        self._loop.call_soon_threadsafe(self._broker_changed, state)
+
+    def _hop_inbound(self, inbound: Inbound) -> None:
+        assert self._room is not None
+        self._loop.call_soon_threadsafe(self._room.desk.take, inbound)
+
+    def _hop_committed(self, messages: Sequence[Message], durable: bool) -> None:
+        assert self._room is not None
+        if self._room.is_waited_for(messages):
+            self._loop.call_soon_threadsafe(self._room.commits.take, messages, durable)
+        alerts = [message for message in messages if message.lane is Lane.ALERT]
+        if alerts:
+            self._loop.call_soon_threadsafe(self._tell_kept, alerts, durable)
+
+    def _tell_kept(self, alerts: Sequence[Message], durable: bool) -> None:
+        for each in alerts:
+            self._observe(life.AlertKept(source=each.source, sequence=each.sequence, id=each.event_id, durable=durable))
 
     def _ask(self, ask: Ask) -> None:
         assert self._lane is not None
@@ -365,16 +388,16 @@ class BridgeApp:
         tell_published(event, self._observe)
 
     def _broker_changed(self, state: BrokerState) -> None:
-        assert self._settings is not None
         self._first_word.set()
-        url = self._settings.url
+        where = state.url or state.path
         if state.connected:
-            _log.info("connected to %s (%s)", url, state.detail)
+            _log.info("connected to %s (%s)", where, state.detail)
         else:
+            kept = "on disk" if self._composer.identity.durable else "in memory"
             _log.warning(
-                "broker %s: %s; messages wait in memory and are sent in order once it is back", url, state.detail
+                "broker %s: %s; messages wait %s and are sent in order once it is back", where, state.detail, kept
             )
-        self._observe(life.BrokerChanged(broker=url, connected=state.connected, detail=state.detail))
+        self._observe(life.BrokerChanged(broker=where, connected=state.connected, detail=state.detail, path=state.path))
         if state.is_over and not self._stop.is_set():
             _log.critical("the publisher's thread died")
             self._ending = Ending.PUBLISHER_DIED

@@ -21,6 +21,7 @@ class Ready(msgspec.Struct, frozen=True, tag_field="event", tag="ready"):
     pairs: int
     smart_tags: tuple[str, ...] = ()
     without_smart_tag: tuple[str, ...] = ()
+    durable: bool = False
 
 
 class BrokerChanged(msgspec.Struct, frozen=True, tag_field="event", tag="broker"):
@@ -29,6 +30,7 @@ class BrokerChanged(msgspec.Struct, frozen=True, tag_field="event", tag="broker"
     broker: str
     connected: bool
     detail: str
+    path: str = ""
 
 
 class LinkChanged(msgspec.Struct, frozen=True, tag_field="event", tag="link"):
@@ -51,6 +53,15 @@ class AlertPublished(msgspec.Struct, frozen=True, tag_field="event", tag="alert"
     late: bool
 
 
+class AlertKept(msgspec.Struct, frozen=True, tag_field="event", tag="kept"):
+    """An alert, or another message that must arrive, was kept before it is sent; ``durable``: on disk."""
+
+    source: str
+    sequence: int
+    id: str
+    durable: bool
+
+
 class WarningTold(msgspec.Struct, frozen=True, tag_field="event", tag="smart_tag"):
     """A step in the life of a warning to a protected person was handed to the publisher."""
 
@@ -70,7 +81,7 @@ class Warned(msgspec.Struct, frozen=True, tag_field="event", tag="warning"):
 
 
 class Stopped(msgspec.Struct, frozen=True, tag_field="event", tag="stopped"):
-    """The last event. ``undelivered`` messages were lost with the process."""
+    """The last event. Of the ``undelivered`` messages, ``lost`` are on no disk either."""
 
     reason: str
     fixes: int
@@ -79,9 +90,10 @@ class Stopped(msgspec.Struct, frozen=True, tag_field="event", tag="stopped"):
     submitted: int
     delivered: int
     undelivered: int
+    lost: int
     positions_dropped: int
     resent: int
 
 
-LifeEvent = Ready | BrokerChanged | LinkChanged | AlertPublished | WarningTold | Warned | Stopped
+LifeEvent = Ready | BrokerChanged | LinkChanged | AlertPublished | AlertKept | WarningTold | Warned | Stopped
 LifeObserver = Callable[[LifeEvent], None]

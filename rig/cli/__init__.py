@@ -9,15 +9,20 @@ import click
 from rig.cli.exit_codes import ExitCode
 
 VERBS: dict[str, str] = {
+    "acl": "access lists of the contract's roles for mosquitto and NATS",
+    "audit": "verify the log of disclosures, export the court pack of a tag",
     "backtest": "run a history of fixes through the zones: crossings and dwell as files",
     "bridge": "read devices, judge them, publish to the provider's broker",
     "broker": "start the embedded broker alone",
     "calibrate": "fit signal strength to distance for one tag and one receiver",
+    "certs": "certificates for tests: an authority, a broker, one client per role",
     "check-config": "print each value of a bridge configuration and where it came from",
+    "contract": "JSON Schemas and the AsyncAPI document of the contract",
     "demo": "the main job on embedded defaults, judged against the truth",
     "emulate": "an emulated device that any program can open",
     "flash": "firmware onto a tag over MCUmgr SMP, by wire or by Bluetooth",
     "nmea": "decode a file of NMEA sentences, one JSON object a line",
+    "provider-check": "what a provider runs against its broker and its subscriber",
     "scan": "list serial ports and what speaks on them, and Bluetooth tags in range",
     "watch": "the provider's view: print alerts as a subscriber gets them",
 }
@@ -29,7 +34,9 @@ _EXTRA_OF = {
     "bumble": "rig",
     "cbor2": "rig",
     "geographiclib": "rig",
+    "jsonschema": "rig",
     "pyproj": "rig",
+    "trustme": "rig",
     "aioesphomeapi": "esphome",
     "distributed": "dask",
     "pyarrow": "backtest",

@@ -1,6 +1,7 @@
 """``tagrig bridge``: read devices, judge them, publish to the provider's broker."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -11,9 +12,8 @@ import msgspec
 
 from bridge import life
 from bridge.app import BridgeApp, Ending, Outcome
-from bridge.config.load import LoadedConfig
 from bridge.errors import BridgeError
-from bridge.plan import Plan, make_plan
+from bridge.opening import OpenedBridge, open_bridge
 from devices.clock import SystemClock
 from devices.errors import DevicesError
 from rig.cli.bridge_options import config_options, load_from_options, refuse
@@ -32,6 +32,7 @@ _log = logging.getLogger(__name__)
     "--flush-timeout-s", type=click.FloatRange(min=0), default=10.0, show_default=True, help="Limit for stopping."
 )
 @click.option("--epoch", help="Name of this start; given, a replay makes the ids of an earlier run.")
+@click.option("--partition", metavar="K/N", help="Serve the K-th of N parts of the devices, e.g. 2/8.")
 @click.option("-v", "--verbose", count=True, help="More on stderr: -v debug.")
 @click.option("-q", "--quiet", is_flag=True, help="Warnings and errors only.")
 def command(
@@ -44,6 +45,7 @@ def command(
     exit_when_done: bool,
     flush_timeout_s: float,
     epoch: str | None,
+    partition: str | None,
     verbose: int,
     quiet: bool,
 ) -> None:
@@ -52,42 +54,49 @@ def command(
     Without a configured broker it starts one on loopback. Stop it with Ctrl-C, SIGTERM or by closing the
     terminal: what waits is delivered first.
 
-    Exit codes: 0 stopped in order and everything was delivered, 2 the configuration cannot be used, 3 the embedded
-    broker did not start, or messages could not be delivered.
+    Exit codes: 0 stopped in order, and what was not delivered waits on disk for the next start; 2 the configuration
+    cannot be used; 3 the embedded broker did not start, the outbox is in use, or messages are lost; 70 a loop hung and
+    the process ended itself: start it again.
     """
     _start_logging(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
     observe = _JsonLines() if as_json else _ignore
     try:
-        loaded = load_from_options(config, devices, zones, broker, sets)
-        plan = make_plan(loaded)
-        for mend in plan.mends:
-            _log.warning("%s: %s", loaded.config.zones.file, mend)
-        outcome = asyncio.run(_run(loaded, plan, observe, exit_when_done, flush_timeout_s, epoch))
+        part = (f'bridge.partition="{partition}"',) if partition is not None else ()
+        loaded = load_from_options(config, devices, zones, broker, (*sets, *part))
+        with contextlib.closing(open_bridge(loaded, SystemClock())) as opened:
+            for mend in opened.plan.mends:
+                _log.warning("%s: %s", opened.loaded.config.zones.file, mend)
+            if config is None and not opened.loaded.config.outbox.durable:
+                _log.warning(
+                    "without a configuration file messages wait in memory, and nothing is written about what is "
+                    "disclosed. Next: --config, or --set outbox.durable=true --set disclosure.enabled=true"
+                )
+            outcome = asyncio.run(_run(opened, observe, exit_when_done, flush_timeout_s, epoch))
     except BridgeError as exc:
         sys.exit(refuse(exc))
     except DevicesError as exc:
         click.echo(f"tagrig: {exc}", err=True)
         sys.exit(ExitCode.BENCH_BROKEN)
-    if outcome.undelivered or outcome.ending is Ending.PUBLISHER_DIED:
+    if outcome.lost or outcome.ending is Ending.PUBLISHER_DIED:
         sys.exit(ExitCode.BENCH_BROKEN)
 
 
 async def _run(
-    loaded: LoadedConfig,
-    plan: Plan,
+    opened: OpenedBridge,
     observe: life.LifeObserver,
     exit_when_done: bool,
     flush_timeout_s: float,
     epoch: str | None,
 ) -> Outcome:
     app = BridgeApp(
-        loaded,
-        plan,
+        opened.loaded,
+        opened.plan,
         clock=SystemClock(),
         observe=observe,
         exit_when_done=exit_when_done,
         flush_timeout_s=flush_timeout_s,
         epoch=epoch,
+        outbox_folder=opened.outbox_folder,
     )
     loop = asyncio.get_running_loop()
     for number in STOP_SIGNALS:

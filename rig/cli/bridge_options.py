@@ -58,8 +58,11 @@ def load_from_options(
         options.append(f'zones.file="{zones.absolute()}"')
     overrides += [override_from_option(option) for option in (*options, *sets)]
     base: dict[str, object] | None = None
+    if config is None and not any(option.startswith(("outbox.", "disclosure.")) for option in sets):
+        # Nobody said where: a bridge that is tried out leaves nothing behind.
+        base = {"outbox": {"durable": False}, "disclosure": {"enabled": False}}
     if devices:
-        base = {"device": [_device(text, index) for index, text in enumerate(devices, start=1)]}
+        base = {**(base or {}), "device": [_device(text, index) for index, text in enumerate(devices, start=1)]}
     loaded = load_config(config, overrides=overrides, base=base)
     if broker in {"nats", "mosquitto"} and loaded.config.broker.url is not None:
         where = loaded.sources.nearest(("broker", "url"))

@@ -1,0 +1,169 @@
+"""What delivers a bridge's messages, from its configuration: outbox, disclosure log, publisher, supervisor."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from bridge.broker_access import path_settings, plain_endpoints
+from bridge.compose import Composer
+from bridge.config.load import LoadedConfig
+from bridge.disclosure import DisclosureLog
+from bridge.mqtt.canary import CanarySettings
+from bridge.mqtt.policy import BrokerState, ReceiptPolicy
+from bridge.mqtt.publisher import MqttPublisher
+from bridge.outbox.durable import DurableOutbox
+from bridge.outbox.memory import MemoryOutbox
+from bridge.outbox.port import Outbox, OutboxTrouble, Recovered
+from bridge.publisher import DeliveryTrouble, Inbound, Message
+from bridge.supervisor import Pulse, Supervisor
+from devices.clock import Clock
+
+_log = logging.getLogger(__name__)
+
+DAY_NS = 86_400_000_000_000
+MIB = 1 << 20
+
+Hop = Callable[..., object]
+"""Calls a function with arguments in the event loop's thread, from any thread."""
+
+
+class Delivery:
+    """Opened before anything is judged, for it knows what earlier starts left; connected once a broker is known.
+
+    Parameters
+    ----------
+    loaded : LoadedConfig
+    folder : Path
+        Of the outbox.
+    clock : Clock
+    warn : callable
+        Told of trouble and of its end, in the event loop's thread.
+    hop : callable
+        See ``Hop``.
+
+    Raises
+    ------
+    OutboxError
+        The outbox is in use or cannot be used.
+    """
+
+    def __init__(
+        self, loaded: LoadedConfig, folder: Path, *, clock: Clock, warn: Callable[[str], None], hop: Hop
+    ) -> None:
+        self._loaded = loaded
+        self._clock = clock
+        self._warn = warn
+        self._hop = hop
+        self._disclosures: DisclosureLog | None = None
+        self.publisher: MqttPublisher | None = None
+        self.supervisor = Supervisor()
+        self._pulses: list[Pulse] = []
+        config = loaded.config.outbox
+        paths = 2 if loaded.config.broker.second_urls else 1
+        most = loaded.config.policy.max_queued_positions
+        self._outbox: Outbox
+        if config.durable:
+            self._outbox, self.recovered = DurableOutbox.open(
+                folder,
+                paths=paths,
+                clock=clock,
+                max_positions=most,
+                keep_ns=int(config.retention_days * DAY_NS),
+                ballast_bytes=config.ballast_mib * MIB,
+                on_trouble=self._tell_disk,
+            )
+        else:
+            self._outbox = MemoryOutbox(max_positions=most, paths=paths, clock=clock, on_trouble=self._tell_disk)
+            self.recovered = Recovered(sequences={}, kept=(), waiting_alerts=0, waiting_positions=0)
+
+    def make_publisher(
+        self,
+        composer: Composer,
+        *,
+        environment: Mapping[str, str],
+        embedded_url: str | None,
+        on_state: Callable[[BrokerState], None],
+        on_committed: Callable[[Sequence[Message], bool], None],
+        on_inbound: Callable[[Inbound], None],
+    ) -> MqttPublisher:
+        """Make the publisher; not started.
+
+        Raises
+        ------
+        ConfigError
+            A certificate, key or password cannot be used.
+        DisclosureError
+            The disclosure log cannot be written.
+        """
+        config = self._loaded.config
+        identity = composer.identity
+        now_utc_ns = self._clock.utc_ns()
+        paths = path_settings(self._loaded, environment, embedded_url)
+        for url in plain_endpoints(paths):
+            self._warn(f"{url} is not encrypted: positions are readable on the way. Next: use mqtts://")
+        if config.disclosure.enabled and embedded_url is None:
+            folder = self._loaded.path_of(config.disclosure.folder)
+            self._disclosures = DisclosureLog(
+                # One writer a chain.
+                folder if identity.bridge_id == config.bridge.id else folder / identity.bridge_id,
+                bridge_id=identity.bridge_id,
+                client_id=paths[0].endpoints[0].client_id,
+                version=identity.version,
+                epoch=identity.epoch,
+                purpose=config.disclosure.purpose,
+                clock=self._clock,
+                on_trouble=self._tell_log,
+            )
+        pulse = self.supervisor.watch("the publisher's loop")
+        self._pulses.append(pulse)
+        self.publisher = MqttPublisher(
+            paths=paths,
+            outbox=self._outbox,
+            clock=self._clock,
+            birth=composer.bridge_status("online", "started", now_utc_ns),
+            will=composer.bridge_status("offline", "connection lost", now_utc_ns),
+            farewell=composer.bridge_status("offline", "stopped", now_utc_ns),
+            on_state=on_state,
+            on_committed=on_committed,
+            on_inbound=on_inbound,
+            on_trouble=self._tell_delivery,
+            common_name=config.bridge.id if identity.bridge_id != config.bridge.id else None,
+            canary=CanarySettings(interval_s=config.policy.canary_interval_s, epoch=identity.epoch),
+            receipts=ReceiptPolicy(mode=config.outbox.receipts, timeout_s=config.outbox.receipt_timeout_s),
+            disclosures=self._disclosures,
+            beat=pulse.beat,
+        )
+        return self.publisher
+
+    def watch_loop(self) -> Pulse:
+        """Begin to watch the event loop, and start the supervisor."""
+        pulse = self.supervisor.watch("the event loop")
+        self._pulses.append(pulse)
+        self.supervisor.start()
+        return pulse
+
+    def stop_watching(self) -> None:
+        """Stop the supervisor: what follows ends in its own time."""
+        for pulse in self._pulses:
+            pulse.stop()
+        self.supervisor.close()
+
+    def close(self) -> None:
+        """Release what was opened and never handed to a publisher."""
+        self.stop_watching()
+        if self.publisher is None:
+            self._outbox.close()
+            if self._disclosures is not None:
+                self._disclosures.close()
+
+    def _tell_disk(self, trouble: OutboxTrouble) -> None:
+        began = "" if not trouble.is_over else "over: "
+        self._hop(self._warn, f"outbox: {began}{trouble.detail}")
+
+    def _tell_delivery(self, trouble: DeliveryTrouble) -> None:
+        where = f" ({trouble.path} path)" if trouble.path and self._loaded.config.broker.second_urls else ""
+        began = "" if not trouble.is_over else "over: "
+        self._hop(self._warn, f"delivery{where}: {began}{trouble.detail}")
+
+    def _tell_log(self, trouble: str) -> None:
+        self._hop(self._warn, f"disclosure log: {trouble or 'over: lines are written again'}")
