@@ -73,7 +73,7 @@ def rows_of(outbox: Path) -> list[tuple[str, int, str, bytes]]:
 
 
 @pytest.mark.needs("mosquitto")
-@pytest.mark.parametrize("kills", [2, pytest.param(200, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("kills", [1, pytest.param(200, marks=pytest.mark.soak)])
 def test_clause_1_kills_of_tagrig_bridge_lose_nothing(
     course: Course, line: Line, tmp_path: Path, dice: random.Random, kills: int
 ) -> None:

@@ -7,7 +7,6 @@ import pytest
 from rig.brokers.nats import NatsBroker, NatsCluster
 from tests.delivery.course import Course
 from tests.delivery.worker import Job
-from tests.support import wait_until
 
 RATE_HZ = 200
 
@@ -29,18 +28,16 @@ class ClusterCourse:
         self.life.submit(Job(count=100, rate_hz=RATE_HZ))
         self.life.wait_sent()
 
-    def disturb(self, *nodes: NatsBroker, pause_s: float | None = None) -> str:
-        """Kill (or pause) nodes under load, bring them back, and wait until everything has arrived."""
-        self.life.submit(Job(count=2 * RATE_HZ, rate_hz=RATE_HZ))
+    def disturb(self, *nodes: NatsBroker, for_s: int, pause: bool = False) -> str:
+        """Kill (or pause) nodes for some seconds of load, bring them back, and wait until everything has arrived."""
         submitted = self.life.stats()["submitted"]
-        self.life.wait_for("load", lambda s: s["submitted"] > submitted + RATE_HZ // 4)
+        self.life.submit(Job(count=for_s * RATE_HZ, rate_hz=RATE_HZ))
+        self.life.wait_for("load", lambda s: s["submitted"] > submitted + RATE_HZ // 10)
         for node in nodes:
-            node.kill() if pause_s is None else node.pause()
+            node.pause() if pause else node.kill()
         self.life.wait_for("the end of the job", lambda s: not s["jobs"], within_s=60)
-        if pause_s is not None:
-            wait_until(lambda: self.course.longest_silence_s() >= 0, within_s=pause_s + 30, what="the pause")
         for node in nodes:
-            node.start() if pause_s is None else node.resume()
+            node.resume() if pause else node.start()
         self.life.wait_sent(within_s=90)
         self.cluster.wait_healthy()
         verdict = self.course.verdict(within_s=90)
@@ -50,7 +47,7 @@ class ClusterCourse:
 def test_clause_5_publishers_node_is_killed(course: Course, tmp_path: Path) -> None:
     with NatsCluster(tmp_path / "cluster") as cluster:
         run = ClusterCourse(course, cluster)
-        print(run.disturb(run.near))  # noqa: T201 - shown with -s
+        print(run.disturb(run.near, for_s=1))  # noqa: T201 - shown with -s
         assert run.life.close(60)["left"] == 0
         course.verdict().check()
 
@@ -63,15 +60,16 @@ def test_clause_5_each_fault_of_a_cluster(course: Course, tmp_path: Path, fault:
         leader = cluster.leader()
         match fault:
             case "leader":
-                said = run.disturb(leader)
+                said = run.disturb(leader, for_s=8)
             case "publisher's node":
-                said = run.disturb(run.near)
+                said = run.disturb(run.near, for_s=8)
             case "subscriber's node":
-                said = run.disturb(cluster.nodes[1])
+                said = run.disturb(cluster.nodes[1], for_s=8)
             case "two of three":
-                said = run.disturb(leader, next(node for node in cluster.nodes if node is not leader))
+                other = next(node for node in cluster.nodes if node is not leader)
+                said = run.disturb(leader, other, for_s=8)
             case _:
-                said = run.disturb(run.near, pause_s=8)
+                said = run.disturb(run.near, for_s=8, pause=True)
         print(f"{fault}: {said}")  # noqa: T201 - shown with -s
         assert run.life.close(60)["left"] == 0
         course.verdict().check()

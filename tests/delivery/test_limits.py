@@ -90,6 +90,7 @@ def test_clause_12_exception_in_each_callback_is_told_and_loses_nothing(
                 broker.kill()
                 broker.start()
             elif name == "on_inbound":
+                life.wait_for("its subscriptions", lambda s: s["receipts_seen"] > 0)
                 publish.single(f"{ROOT}/bridge/{BRIDGE_ID}/cmd", b"{}", qos=1, hostname=broker.host, port=broker.port)
             life.wait_for(f"the failure of {name}", lambda s: f"raised {name}" in s["happened"])  # noqa: B023
             life.wait_for(
