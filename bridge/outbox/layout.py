@@ -148,6 +148,19 @@ def take_home(base: Path, config: BridgeConfig, part: Part | None, *, clock: Clo
         moved = _move(base, config, of, clock) or moved
 
 
+def find_stores(base: Path) -> tuple[Path, ...]:
+    """Folders of all stores that count now, for who reads them from outside; empty: there is none yet.
+
+    Raises
+    ------
+    OutboxError
+        The layout cannot be read.
+    """
+    layout = _read(base)
+    folders = (layout.folder(base, number) for number in layout.numbers)
+    return tuple(folder for folder in folders if (folder / FILE_NAME).exists())
+
+
 def _move(base: Path, config: BridgeConfig, of: int, clock: Clock) -> Moved | None:
     """Make the next layout; None: somebody else did."""
     try:

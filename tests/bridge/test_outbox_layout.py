@@ -20,7 +20,7 @@ from bridge.config.schema import BridgeConfig, DeviceSection, OrderSection, Prot
 from bridge.errors import LayoutBusyError, OutboxError
 from bridge.outbox import layout as layout_module
 from bridge.outbox import schema as sql
-from bridge.outbox.layout import Layout, take_home
+from bridge.outbox.layout import Layout, find_stores, take_home
 from bridge.outbox.lock import OutboxLock
 from bridge.outbox.store import FILE_NAME, OutboxStore, StoredRow, row_values
 from bridge.partition import Networks, Part
@@ -134,9 +134,11 @@ def test_one_bridge_has_its_store_in_the_folder_itself(tmp_path: Path) -> None:
 def test_everything_goes_along_from_one_to_four_to_five_to_one(tmp_path: Path) -> None:
     base = tmp_path / "outbox"
     fill(base)
+    assert find_stores(tmp_path / "none") == ()
     for of in (4, 5, 2, 0, 3):
         folders = take(base, of)
         assert_whole(folders, of)
+        assert find_stores(base) == tuple(folders.values())
         for folder in folders.values():
             with opened(folder) as store:
                 assert any(saved.key == "nonce/1" for saved in store.kept())

@@ -119,7 +119,7 @@ class Ledger:
         return sum(self._states.values())
 
     def _forget(self, topic: str) -> None:
-        """An empty body takes a retained state away: its device, or its bridge, is no more."""
+        """Take a state away as an empty retained body does: its device, or its bridge, is no more."""
         self._states.pop(topic, None)
         parts = find_topic(topic)
         if parts is not None and parts.side is Side.BRIDGE and parts.stream is Stream.STATUS:
