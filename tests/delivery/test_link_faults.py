@@ -43,7 +43,7 @@ def pass_time(seconds: float) -> None:
 @pytest.mark.parametrize("dark_s", [3.5, pytest.param(30.0, marks=pytest.mark.soak)])
 @pytest.mark.usefixtures("broker")
 def test_clause_3_black_hole_without_a_word(course: Course, link: TunLink, dark_s: float) -> None:
-    life = begin(course, link, Job(count=100_000, rate_hz=200))
+    life = begin(course, link, Job(count=100_000, rate_hz=200, tags=100))
     link.set(blocked=True)
     pass_time(dark_s)
     delivered = life.stats()["delivered"]
@@ -63,7 +63,9 @@ def test_clause_3_black_hole_without_a_word(course: Course, link: TunLink, dark_
 )
 @pytest.mark.usefixtures("broker")
 def test_clause_4_flapping_link(course: Course, link: TunLink, phases: int, on_s: float, off_s: float) -> None:
-    life = begin(course, link, Job(count=100_000, rate_hz=200), Job(count=100_000, rate_hz=100, lane="position"))
+    life = begin(
+        course, link, Job(count=100_000, rate_hz=200, tags=100), Job(count=100_000, rate_hz=100, lane="position")
+    )
     for _ in range(phases):
         link.set(blocked=True)
         pass_time(off_s)
@@ -81,7 +83,7 @@ def test_clause_4_flapping_link(course: Course, link: TunLink, phases: int, on_s
 @pytest.mark.parametrize("loss_pct", [5, 20])
 @pytest.mark.usefixtures("broker")
 def test_clause_4_lossy_link(course: Course, link: TunLink, loss_pct: float) -> None:
-    life = begin(course, link, Job(count=3000, rate_hz=200))
+    life = begin(course, link, Job(count=3000, rate_hz=200, tags=100))
     link.set(delay_ms=5, loss_pct=loss_pct)
     life.wait_for("the end of the job", lambda s: not s["jobs"], within_s=60)
     link.set(delay_ms=5)
