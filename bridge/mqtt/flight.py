@@ -1,5 +1,6 @@
 """What is with a broker and not acknowledged yet: the window, the watch over it, and what an answer means."""
 
+import contextlib
 import logging
 from dataclasses import dataclass
 
@@ -156,18 +157,23 @@ class Flights:
                     each.message, each.body, self._url, 1 if each.entry is None else each.entry.attempts
                 )
             self._disclosures.flush()
-        for each in parcels:
-            packet_id = session.publish(each.message, each.body)
-            if packet_id is None:
-                # What was handed out and not sent goes back with what is in flight.
-                self.has_failed = True
-                return
+        with session.gathered() if len(parcels) > 1 else contextlib.nullcontext():
+            for each in parcels:
+                if not self._send(session, each):
+                    # What was handed out and not sent goes back with what is in flight.
+                    self.has_failed = True
+                    return
+
+    def _send(self, session: MqttSession, parcel: "_Parcel") -> bool:
+        packet_id = session.publish(parcel.message, parcel.body)
+        if packet_id is not None:
             self._out[packet_id] = _Flight(
-                entry=each.entry,
-                topic=each.message.topic,
+                entry=parcel.entry,
+                topic=parcel.message.topic,
                 sent_mono_ns=self._clock.mono_ns(),
-                is_canary=each.is_canary,
+                is_canary=parcel.is_canary,
             )
+        return packet_id is not None
 
     def acknowledge(self, event: Acknowledged) -> bool:
         """Tell the outbox what a PUBACK means. True: it says that the canary will not come back."""

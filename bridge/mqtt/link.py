@@ -27,9 +27,10 @@ from bridge.mqtt.events import (
 from bridge.mqtt.flight import Flights
 from bridge.mqtt.session import MqttSession
 from bridge.mqtt.settings import MqttSettings, PathSettings
+from bridge.mqtt.troubles import Troubles
 from bridge.mqtt.waiter import READ, WRITE, Interest
 from bridge.outbox.port import RESEND_WINDOW_NS, Outbox
-from bridge.publisher import DeliveryTroubleKind, Message, PathStats
+from bridge.publisher import DeliveryTrouble, Message, PathStats
 from devices.clock import Clock
 from protocols.mqtt.inbound import Canary
 
@@ -57,8 +58,8 @@ class LinkObserver(Protocol):
         """Take a change of ``connected`` or ``detail``."""
         ...
 
-    def trouble_changed(self, link: "Link", kind: DeliveryTroubleKind, detail: str, *, is_over: bool) -> None:
-        """Take a trouble of this path that began or is over."""
+    def trouble_changed(self, trouble: DeliveryTrouble) -> None:
+        """Take a trouble of a path that began or is over."""
         ...
 
     def received(self, link: "Link", event: Received) -> None:
@@ -122,7 +123,7 @@ class Link:
         self._next_attempt_mono_ns = 0
         self._subscription: int | None = None
         self._forgot_mono_ns: int | None = None
-        self._troubles: set[DeliveryTroubleKind] = set()
+        self._troubles = Troubles(settings.name, observer.trouble_changed)
         self._told: set[tuple[str, str]] = set()
         self._short_lives = 0
         self._is_ending = False
@@ -228,7 +229,7 @@ class Link:
                 self.lose(f"no CONNACK for {CONNACK_TIMEOUT_NS / 1e9:g} s")
             return
         if now - self._connected_mono_ns >= STABLE_NS:
-            self._end(DeliveryTroubleKind.TAKEN_OVER, f"our client id is ours alone at {self.settings.url}")
+            self._troubles.left_alone(self.settings.url)
         silent_s = self.flights.find_silence_s(now)
         if silent_s is not None:
             self.lose(f"no PUBACK for {silent_s:g} s")
@@ -239,7 +240,7 @@ class Link:
         """Take a canary that came back, perhaps another's."""
         if self._canary is None or not self._canary.has_returned(canary, self._clock.mono_ns()):
             return
-        self._end(DeliveryTroubleKind.CANARY_LOST, f"{self.settings.url} hands on what we send again")
+        self._troubles.canary_back(self.settings.url)
         self._doubt("it dropped what we sent it")
 
     def provider_returned(self) -> None:
@@ -281,7 +282,7 @@ class Link:
         self.flights.clear()
         self._outbox.rewind(self.number)
         if self._canary is not None and self._canary.disconnected():
-            self._tell_canary_lost("goes with the connection each time")
+            self._troubles.canary_lost(self.settings.url, "goes with the connection each time")
         self._drop_session()
         self.detail = detail
         if was_connected or (self.settings.url, detail) not in self._told:
@@ -318,7 +319,7 @@ class Link:
         self.flights.begin(event, self.settings.url)
         self._outbox.rewind(self.number)
         if event.session_present:
-            self._end(DeliveryTroubleKind.AMNESIA, f"{self.settings.url} has kept our session")
+            self._troubles.has_remembered(self.settings.url)
         else:
             self._was_forgotten(now)
         self._outbox.restate(self.number, now)
@@ -336,12 +337,7 @@ class Link:
         if not again and self.connects == 1:
             return
         self._forgot_mono_ns = now_mono_ns
-        detail = (
-            f"{self.settings.url} kept nothing of the session before: what it had acknowledged and not handed on may "
-            f"be lost there; {again} alerts, the states and what was not acknowledged are sent again"
-        )
-        _log.warning("%s", detail)
-        self._begin(DeliveryTroubleKind.AMNESIA, detail)
+        self._troubles.has_forgotten(self.settings.url, again)
 
     def _doubt(self, why: str) -> None:
         again = self._outbox.forget_session(self.number, self._clock.mono_ns())
@@ -364,53 +360,28 @@ class Link:
         is_short = self.connected and lived_ns < STABLE_NS and not self.flights.was_refused
         self._short_lives = self._short_lives + 1 if is_short else 0
         if event.code == SESSION_TAKEN_OVER or self._short_lives == SHORT_LIVES:
-            perhaps = "" if event.code == SESSION_TAKEN_OVER else "perhaps "
-            detail = (
-                f"{self.settings.url} ends our connections as soon as they stand: {perhaps}another client uses our "
-                f"client id {self.settings.client_id!r}. Next: give each bridge an id of its own"
-            )
-            if DeliveryTroubleKind.TAKEN_OVER not in self._troubles:
-                _log.error("%s", detail)
-                self._begin(DeliveryTroubleKind.TAKEN_OVER, detail)
+            is_sure = event.code == SESSION_TAKEN_OVER
+            self._troubles.taken_over(self.settings.url, self.settings.client_id, is_sure=is_sure)
         self.lose(f"connection lost: {event.reason}")
 
     def _was_subscribed(self, event: Subscribed) -> None:
         if event.packet_id != self._subscription:
             return
         refused = [each for each, code in zip(self._filters, event.codes, strict=False) if code >= FIRST_FAILURE_CODE]
-        if not refused:
-            self._end(DeliveryTroubleKind.SUBSCRIPTION_REFUSED, f"{self.settings.url} grants all that we subscribe to")
+        if refused:
+            self._troubles.subscription_refused(self.settings.url, refused)
         else:
-            detail = f"{self.settings.url} refuses us {', '.join(refused)}: nothing comes in from there"
-            _log.error("%s. Next: allow them in the broker's access list", detail)
-            self._begin(DeliveryTroubleKind.SUBSCRIPTION_REFUSED, detail)
+            self._troubles.subscription_granted(self.settings.url)
 
     def _tend_canary(self, session: MqttSession, canary: CanaryWatch, now_mono_ns: int) -> None:
         if canary.has_lost(now_mono_ns):
-            self._tell_canary_lost("does not come back")
+            self._troubles.canary_lost(self.settings.url, "does not come back")
         if self.flights.has_room and (message := canary.make(now_mono_ns)) is not None:
             self.flights.send(session, message, is_canary=True)
 
     def _canary_refused(self, event: Acknowledged) -> None:
         if self._canary is not None and self._canary.give_up():
-            self._tell_canary_lost(f"is answered by: {event.reason}")
-
-    def _tell_canary_lost(self, what: str) -> None:
-        detail = (
-            f"a message to ourselves by {self.settings.url} {what}: alerts may be dropped there. Next: check what the "
-            "broker's access list lets this bridge write and read"
-        )
-        _log.error("%s", detail)
-        self._begin(DeliveryTroubleKind.CANARY_LOST, detail)
-
-    def _begin(self, kind: DeliveryTroubleKind, detail: str) -> None:
-        self._troubles.add(kind)
-        self._observer.trouble_changed(self, kind, detail, is_over=False)
-
-    def _end(self, kind: DeliveryTroubleKind, detail: str) -> None:
-        if kind in self._troubles:
-            self._troubles.discard(kind)
-            self._observer.trouble_changed(self, kind, detail, is_over=True)
+            self._troubles.canary_lost(self.settings.url, f"is answered by: {event.reason}")
 
     def _drop_session(self) -> None:
         session, self._session = self._session, None

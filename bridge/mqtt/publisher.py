@@ -44,10 +44,13 @@ RECEIPT_CHECK_NS = 1_000_000_000
 """How often unreceipted alerts are looked for. Their timeouts are seconds; more often only costs queries."""
 
 PURGE_EVERY_NS = 60_000_000_000
-PURGE_AGAIN_NS = 500_000_000
+PURGE_AGAIN_NS = 100_000_000
 PURGE_ROWS = 500
 """Old rows are deleted in batches this large, this often while more are found, and only with nothing in flight. A batch
 takes milliseconds; more would be felt by an alert that comes meanwhile."""
+
+PURGE_OVERDUE_NS = 600_000_000_000
+"""With something in flight for so long they are deleted all the same: ceaseless traffic must not fill the disk."""
 
 MAX_QUEUED_POSITIONS = 10_000
 """Positions between ``submit`` and the outbox. They pile up only while the disk hangs; at 700 bytes, 7 MB."""
@@ -147,7 +150,8 @@ class MqttPublisher:
         self._left = 0
         self._receipts_count = 0
         self._receipt_check_mono_ns = 0
-        self._purge_mono_ns = clock.mono_ns() + PURGE_EVERY_NS
+        self._purged_mono_ns = clock.mono_ns()
+        self._purge_mono_ns = self._purged_mono_ns + PURGE_EVERY_NS
         self._is_running = False
         self._dead_detail: str | None = None
         self._thread = threading.Thread(target=self._run, name="mqtt-publisher", daemon=True)
@@ -164,6 +168,8 @@ class MqttPublisher:
 
     def submit_durably(self, messages: Sequence[Message], timeout_s: float) -> bool:
         """See ``Publisher.submit_durably``."""
+        if not messages:
+            return True
         commit = Commit()
         self._intake.put(messages, commit)
         self._waiter.wake()
@@ -218,9 +224,10 @@ class MqttPublisher:
         """See ``LinkObserver``."""
         self._on_state(BrokerState(connected=link.connected, detail=link.detail, path=link.name, url=link.settings.url))
 
-    def trouble_changed(self, link: Link, kind: DeliveryTroubleKind, detail: str, *, is_over: bool) -> None:
+    def trouble_changed(self, trouble: DeliveryTrouble) -> None:
         """See ``LinkObserver``."""
-        self._tell_trouble(DeliveryTrouble(kind=kind, is_over=is_over, detail=detail, path=link.name))
+        if self._on_trouble is not None:
+            self._on_trouble(trouble)
 
     def received(self, link: Link, event: Received) -> None:
         """See ``LinkObserver``."""
@@ -333,9 +340,12 @@ class MqttPublisher:
             again = self._outbox.resend_unreceipted(now, self._receipts.timeout_ns)
             if again:
                 _log.warning("%d alerts were not confirmed by the provider in time; they are sent again", again)
-        if now >= self._purge_mono_ns and all_sent and not any(len(link.flights) for link in self._links):
-            purged = self._outbox.purge(now, PURGE_ROWS)
-            self._purge_mono_ns = now + (PURGE_AGAIN_NS if purged >= PURGE_ROWS else PURGE_EVERY_NS)
+        is_idle = all_sent and not any(len(link.flights) for link in self._links)
+        if now >= self._purge_mono_ns and (is_idle or now - self._purged_mono_ns >= PURGE_OVERDUE_NS):
+            has_more = self._outbox.purge(now, PURGE_ROWS) >= PURGE_ROWS
+            self._purge_mono_ns = now + (PURGE_AGAIN_NS if has_more else PURGE_EVERY_NS)
+            if not has_more:
+                self._purged_mono_ns = now
 
     def _say_farewell(self) -> None:
         """Publish the last status, before disconnecting in order: the will stays unsaid."""
@@ -373,11 +383,7 @@ class MqttPublisher:
         detail = "the provider listens again" if is_listening else "every consumer of the provider is gone"
         _log.warning("%s", detail)
         kind = DeliveryTroubleKind.NOBODY_LISTENS
-        self._tell_trouble(DeliveryTrouble(kind=kind, is_over=is_listening, detail=detail))
-
-    def _tell_trouble(self, trouble: DeliveryTrouble) -> None:
-        if self._on_trouble is not None:
-            self._on_trouble(trouble)
+        self.trouble_changed(DeliveryTrouble(kind=kind, is_over=is_listening, detail=detail))
 
     def _depths(self) -> OutboxDepths:
         return self._last_depths or self._outbox.depths()

@@ -5,10 +5,12 @@ a new one has a new client, so that nothing of paho's can outlive it, and order 
 to a plain list and do nothing else: an exception in one, or a lock taken in one, would stop paho without a sign.
 """
 
+import contextlib
+import functools
 import socket
 import ssl
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import paho.mqtt.client as paho
 from paho.mqtt import MQTTException
@@ -25,7 +27,7 @@ from bridge.publisher import Message
 from protocols.mqtt.messages import CONTENT_TYPE
 
 CONNECT_TIMEOUT_S = 2.0
-"""TCP and TLS together. A broker that takes longer is down for our purpose; more delays the next attempt."""
+"""For TCP and TLS each. A broker that takes longer is down for our purpose; more delays the next attempt."""
 
 SESSION_EXPIRY_S = 604_800
 """Seven days: the broker keeps our session over a weekend's outage, so that its own view of order survives."""
@@ -156,6 +158,22 @@ class MqttSession:
         info = self._client.publish(message.topic, body, qos=1, retain=message.retain, properties=properties)
         return info.mid if info.rc == paho.MQTT_ERR_SUCCESS else None
 
+    @contextlib.contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Let what is sent inside leave together: a segment per packet wakes the broker as often."""
+        sock = self.find_socket
+        if sock is None or not hasattr(socket, "TCP_CORK"):
+            yield
+            return
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        try:
+            yield
+        finally:
+            # Closed meanwhile: the next read tells.
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+
     def subscribe(self, filters: Sequence[str]) -> int | None:
         """Ask for topics with QoS 1. Returns the packet id, or None if the connection is gone."""
         if self._is_v5:
@@ -285,16 +303,23 @@ class _PublishProperties(Properties):
 
     def __init__(self, message: Message) -> None:
         # Not the base class's: that builds the tables.
-        fields = bytearray(_FIXED_PROPERTIES)
+        parts = [_FIXED_PROPERTIES]
         if message.expiry_s is not None:
-            fields += b"\x02" + message.expiry_s.to_bytes(4)
+            parts.append(b"\x02" + message.expiry_s.to_bytes(4))
         for name, value in message.properties:
-            fields += b"\x26" + _text(name) + _text(value)
-        object.__setattr__(self, "_packed", _variable_length(len(fields)) + bytes(fields))
+            parts += (_user_property(name), _text(value))
+        fields = b"".join(parts)
+        object.__setattr__(self, "_packed", _variable_length(len(fields)) + fields)
 
     def pack(self) -> bytes:
         """Return what goes on the wire."""
         return self._packed
+
+
+@functools.lru_cache(maxsize=256)
+def _user_property(name: str) -> bytes:
+    """Encode the identifier and the name; there are few names and many messages."""
+    return b"\x26" + _text(name)
 
 
 def _text(value: str) -> bytes:

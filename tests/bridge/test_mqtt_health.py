@@ -115,7 +115,7 @@ def test_denial_is_found_by_the_canary_and_nothing_is_lost_by_it(
     """MQTT 3.1.1 has no other sign: the broker acknowledges what it denies, and drops it."""
     monkeypatch.setattr(canary_module, "PATIENCE_NS", 300_000_000)
     acl = tmp_path / "acl"
-    # Its status it may write: mosquitto 2.0.11 ends a connection of MQTT 5 by which a retained message was denied.
+    # Its status it may write: mosquitto 2.0 may end a connection of MQTT 5 by which a publish was denied.
     acl.write_text("topic read #\ntopic readwrite em/v1/t/bridge/b/status\n")
     acl.chmod(0o700)
     with special(tmp_path, f"acl_file {acl}") as real, subscriber(real.host, real.port) as found:

@@ -102,20 +102,20 @@ def test_everything_goes_to_both_paths_whatever_happens_to_one(
         assert process is not None
         process.send_signal(signal.SIGSTOP)
         try:
-            for n in range(300):
+            for n in range(100):
                 made.publisher.submit(alert(n))
                 made.publisher.submit(position(n))
-            wait_until(lambda: len(numbers(at_second)) == 300, within_s=20, what="300 alerts at the second")
+            wait_until(lambda: len(numbers(at_second)) == 100, within_s=20, what="100 alerts at the second")
             wait_until(
-                lambda: len(numbers(at_second, "/position")) == 300, within_s=20, what="300 positions at the second"
+                lambda: len(numbers(at_second, "/position")) == 100, within_s=20, what="100 positions at the second"
             )
-            assert numbers(at_second) == list(range(300))
+            assert numbers(at_second) == list(range(100))
             assert len(numbers(at_first)) == 0
         finally:
             process.send_signal(signal.SIGCONT)
-        wait_until(lambda: 299 in numbers(at_first), within_s=30, what="the last alert at the first")
+        wait_until(lambda: 99 in numbers(at_first), within_s=30, what="the last alert at the first")
         assert made.publisher.close(20) == 0
-        assert in_order_of_first_arrival(numbers(at_first)) == list(range(300))
+        assert in_order_of_first_arrival(numbers(at_first)) == list(range(100))
         assert [path.name for path in made.publisher.stats().paths] == ["main", "second"]
         for found in (at_first, at_second):
             wait_until(lambda f=found: f.on("/status")[-1].json == {"state": "offline"}, within_s=20, what="farewell")  # type: ignore[misc]
