@@ -65,9 +65,9 @@ class Bench:
         self.inbound: list[Inbound] = []
         names = ("main", "second")
         rest.setdefault("on_committed", lambda messages, is_durable: self.commits.append((list(messages), is_durable)))
+        rest.setdefault("outbox", MemoryOutbox(max_positions=max_positions, paths=len(paths)))
         self.publisher = MqttPublisher(
             paths=[PathSettings(endpoints=tuple(each), name=name) for each, name in zip(paths, names, strict=False)],
-            outbox=MemoryOutbox(max_positions=max_positions, paths=len(paths)),
             clock=SystemClock(),
             birth=status("online"),
             will=status("offline by will"),
