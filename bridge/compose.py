@@ -27,12 +27,10 @@ from bridge.warning.told import warning_data
 from protocols.mqtt import messages as m
 from protocols.mqtt.ids import event_id, sequence_text
 from protocols.mqtt.severity import gravity_of
+from protocols.mqtt.table import HEARTBEAT_EXPIRY_S
 from protocols.mqtt.times import utc_text
 from protocols.mqtt.topics import Side, Stream, Topic
 from protocols.reports import Fix
-
-HEARTBEAT_EXPIRY_S = 30
-"""A heartbeat older than this says nothing about now (MQTT 5 brokers drop it)."""
 
 MAX_REASON = 1024
 """Characters of an alert's reason. It may quote an operating system or a device, and a body has a size limit."""
