@@ -199,7 +199,7 @@ class PairJudge:
     """
 
     def __init__(self, plan: Plan, views: Sequence[DeviceView]) -> None:
-        self._index = PairIndex.of(plan.pairs)
+        self._index = PairIndex(plan.pairs)
         self._views = views
         self._bands = plan.pairs.unknown()
         self._max_age_ns = int(plan.config.policy.max_position_age_s * 1e9)
@@ -243,7 +243,7 @@ class PairJudge:
     def judge(self, mover: DeviceView, now_mono_ns: int, *, stamps: Stamps) -> list[BandTransition]:
         """Evaluate the pairs of one device as of now."""
         tracks = TrackColumns(t_ns=self._t_ns, lat_deg=self._lat_deg, lon_deg=self._lon_deg)
-        own_idx, own = self._index.of_device[mover.device_idx]
+        own_idx, own = self._index.part(mover.device_idx)
         self._bands[own_idx], found = evaluate_pairs(
             own,
             self._bands[own_idx],

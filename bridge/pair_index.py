@@ -1,38 +1,42 @@
 """Pairs by the devices that are in them."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from geofence_core.arrays import I64
 from geofence_core.pairs import PairTable
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PairIndex:
-    """The pairs of a plan, and for each device in any of them the rows of its own and a table of these alone."""
+    """The pairs of a plan, and for each device in any of them the rows of its own.
 
-    table: PairTable
-    names: tuple[tuple[int, int], ...]
-    of_device: dict[int, tuple[I64, PairTable]]
+    Parameters
+    ----------
+    table : PairTable
+    """
 
-    @classmethod
-    def of(cls, table: PairTable) -> "PairIndex":
-        """Index a table."""
-        names = tuple(zip(table.wearer_idx.tolist(), table.protected_idx.tolist(), strict=True))
-        rows: dict[int, list[int]] = {}
-        for row, pair in enumerate(names):
+    def __init__(self, table: PairTable) -> None:
+        self.table = table
+        self.names = tuple(zip(table.wearer_idx.tolist(), table.protected_idx.tolist(), strict=True))
+        self.of_device: dict[int, list[int]] = {}
+        for row, pair in enumerate(self.names):
             for device_idx in dict.fromkeys(pair):
-                rows.setdefault(device_idx, []).append(row)
-        return cls(table=table, names=names, of_device={idx: _part(table, own) for idx, own in rows.items()})
+                self.of_device.setdefault(device_idx, []).append(row)
+        self._parts: dict[int, tuple[I64, PairTable]] = {}
 
-
-def _part(table: PairTable, rows: list[int]) -> tuple[I64, PairTable]:
-    idx = np.array(rows, dtype=np.int64)
-    return idx, PairTable.of(
-        table.wearer_idx[idx],
-        table.protected_idx[idx],
-        table.contact_m[idx],
-        table.alarm_m[idx],
-        table.pre_alert_m[idx],
-    )
+    def part(self, device_idx: int) -> tuple[I64, PairTable]:
+        """Rows of a device's pairs, and a table of these alone; made when it first moves."""
+        part = self._parts.get(device_idx)
+        if part is None:
+            idx = np.array(self.of_device[device_idx], dtype=np.int64)
+            table = self.table
+            part = self._parts[device_idx] = (
+                idx,
+                PairTable.of(
+                    table.wearer_idx[idx],
+                    table.protected_idx[idx],
+                    table.contact_m[idx],
+                    table.alarm_m[idx],
+                    table.pre_alert_m[idx],
+                ),
+            )
+        return part

@@ -9,6 +9,7 @@ from bridge.orders.book import (
     OrderBook,
     OrderCommand,
     read_order,
+    read_orders,
     read_saved,
     saved_change,
 )
@@ -97,14 +98,18 @@ def restore_orders(base: Plan, kept: Iterable[Saved], now_utc_ns: int) -> tuple[
     configured = {order.id for order in base.config.order}
     loaded: dict[str, LoadedOrder] = {}
     problems: list[str] = []
-    for saved in kept:
-        if not saved.key.startswith(ROOM) or saved.value is None:
-            continue
-        name = saved.key.removeprefix(ROOM)
-        order = read_saved(saved)
-        each = order if isinstance(order, Refusal) else _read(order, checker)
-        if isinstance(each, Refusal) or name in configured:
-            why = each.detail if isinstance(each, Refusal) else "the configuration has an order of this id now"
+    found = {
+        saved.key.removeprefix(ROOM): read_saved(saved)
+        for saved in kept
+        if saved.key.startswith(ROOM) and saved.value is not None
+    }
+    orders = [order for order in found.values() if not isinstance(order, Refusal)]
+    read = iter(read_orders(orders))
+    for name, order in found.items():
+        each = order if isinstance(order, Refusal) else next(read)
+        refusal = each if isinstance(each, Refusal) else checker.find_conflict(each)
+        if isinstance(each, Refusal) or refusal is not None or name in configured:
+            why = refusal.detail if refusal is not None else "the configuration has an order of this id now"
             problems.append(f"order {name!r} of the provider is not judged by any more: {why}")
             continue
         checker.put(each)

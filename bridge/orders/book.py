@@ -1,12 +1,14 @@
 """The book of loaded orders: a value; each change makes a new one, or a refusal."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from bridge.orders.zones import OrderZones, read_zones
+from bridge.config.schema import OrderSection
+from bridge.orders.section import as_section
+from bridge.orders.zones import OrderZones, read_many, read_zones
 from bridge.publisher import Saved
 from protocols.mqtt.commands import LoadOrder, Order, ReplaceOrder, WithdrawOrder
 from protocols.mqtt.refusal import Refusal, RefusalReason
@@ -25,9 +27,13 @@ _decoder = msgspec.json.Decoder(Order)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LoadedOrder:
-    """An order with its zones read, and when it is in force; None: without that end."""
+    """An order with its zones read, and when it is in force; None: without that end.
+
+    ``section`` is the same in the words of a configuration, without its zones.
+    """
 
     order: Order
+    section: OrderSection
     zones: OrderZones
     from_utc_ns: int | None
     until_utc_ns: int | None
@@ -47,16 +53,24 @@ class LoadedOrder:
 
 def read_order(order: Order) -> LoadedOrder | Refusal:
     """Read an order's zones and times. Costs as much as its zones: not in the loop."""
+    return _with_zones(order, read_zones(order))
+
+
+def read_orders(orders: Sequence[Order]) -> list[LoadedOrder | Refusal]:
+    """Read orders that were read before, when they came."""
+    return [_with_zones(order, zones) for order, zones in zip(orders, read_many(orders), strict=True)]
+
+
+def _with_zones(order: Order, zones: OrderZones | Refusal) -> LoadedOrder | Refusal:
     start, end = _utc_ns(order.valid_from), _utc_ns(order.valid_until)
     if start is not None and end is not None and start >= end:
         detail = f"valid_from {order.valid_from} is not before valid_until {order.valid_until}"
         return Refusal(reason=RefusalReason.INVALID_ORDER, detail=detail)
-    zones = read_zones(order)
     if isinstance(zones, Refusal):
         return zones
     if not zones.shapes and not order.protected:
         return Refusal(reason=RefusalReason.INVALID_ORDER, detail="it has neither zones nor protected persons")
-    return LoadedOrder(order=order, zones=zones, from_utc_ns=start, until_utc_ns=end)
+    return LoadedOrder(order=order, section=as_section(order), zones=zones, from_utc_ns=start, until_utc_ns=end)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -10,7 +10,7 @@ from bridge.config.schema import BridgeConfig, OrderSection
 from bridge.config.sources import Sources
 from bridge.errors import Problem
 from bridge.orders.book import LoadedOrder
-from bridge.orders.section import as_section, devices_of
+from bridge.orders.section import devices_of
 from bridge.plan import Plan
 from protocols.mqtt.refusal import Refusal, RefusalReason, clip_detail
 
@@ -39,17 +39,17 @@ class OrderChecker:
 
     def put(self, loaded: LoadedOrder) -> None:
         """Note an order that is loaded."""
-        for name in devices_of(as_section(loaded.order)):
+        for name in devices_of(loaded.section):
             self._loaded.setdefault(name, {})[loaded.order.id] = loaded
 
     def drop(self, loaded: LoadedOrder) -> None:
         """Forget an order."""
-        for name in devices_of(as_section(loaded.order)):
+        for name in devices_of(loaded.section):
             self._loaded.get(name, {}).pop(loaded.order.id, None)
 
     def find_conflict(self, loaded: LoadedOrder) -> Refusal | None:
         """Say what in an order contradicts itself, the configuration, or an order that is in force with it."""
-        own = as_section(loaded.order)
+        own = loaded.section
         related = {
             key: each
             for name in devices_of(own)
@@ -57,7 +57,7 @@ class OrderChecker:
             if key != own.id and each.overlaps(loaded)
         }
         configured = {each.id: each for name in devices_of(own) for each in self._configured.get(name, ())}
-        sections = (*configured.values(), *(as_section(each.order) for each in related.values()), own)
+        sections = (*configured.values(), *(each.section for each in related.values()), own)
         problem = self._find_problem(sections)
         if problem is not None:
             return _refused(problem)

@@ -42,8 +42,8 @@ def hand_over(before: Plan, plan: Plan) -> Handover:
     for layer in layers:
         # The place of each id is worked out when it is first asked for: not in the loop.
         layer.assigned.zones.ids and layer.assigned.zones.idx(layer.assigned.zones.ids[0])
-    index = PairIndex.of(plan.pairs)
-    old = PairIndex.of(before.pairs)
+    index = PairIndex(plan.pairs)
+    old = PairIndex(before.pairs)
     there = {name: row for row, name in enumerate(old.names)}
     both = [(row, there[name]) for row, name in enumerate(index.names) if name in there]
     same = {row for row, other in both if _rings(index, row) == _rings(old, other)}

@@ -9,7 +9,6 @@ import numpy as np
 from bridge.config.schema import BridgeConfig
 from bridge.orders.book import LoadedOrder
 from bridge.orders.layer import ZoneLayer
-from bridge.orders.section import as_section
 from bridge.plan import Plan, find_charges, make_pairs
 from geofence_core.assigned import AssignedZones
 from geofence_core.zones import ZoneTable
@@ -44,7 +43,7 @@ def plan_with(base: Plan, orders: Sequence[LoadedOrder], before: Plan) -> Plan:
 
 
 def _with_orders(config: BridgeConfig, orders: Sequence[LoadedOrder]) -> BridgeConfig:
-    return msgspec.structs.replace(config, order=(*config.order, *(as_section(each.order) for each in orders)))
+    return msgspec.structs.replace(config, order=(*config.order, *(each.section for each in orders)))
 
 
 def make_layers(

@@ -160,7 +160,7 @@ def test_in_a_batch_each_command_stands_for_itself(driver: OrderDriver) -> None:
 
 
 def test_no_book_grows_without_end(driver: OrderDriver) -> None:
-    each = LoadedOrder(order=an_order(), zones=None, from_utc_ns=None, until_utc_ns=None)  # type: ignore[arg-type]
+    each = LoadedOrder(order=an_order(), section=None, zones=None, from_utc_ns=None, until_utc_ns=None)  # type: ignore[arg-type]
     book = OrderBook(orders=dict.fromkeys(map(str, range(MAX_ORDERS)), each))
     refusal = book.find_refusal(LoadOrder(order=an_order()), (), 0)
     assert refusal is not None and refusal.reason is RefusalReason.BUSY
