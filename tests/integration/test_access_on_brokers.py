@@ -7,6 +7,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -309,3 +310,32 @@ def test_a_name_that_is_not_listed_gets_nothing(connect: Connect, request: pytes
     wait_until(lambda: len(admin.heard) >= len(TOPICS), within_s=LIMIT_S, what="the admin's own messages")
     assert {body for _, body in admin.heard} == {b"end"}
     assert not stranger.heard
+
+
+def log_in(port: int, name: str, password: str) -> ReasonCode:
+    """Answer of the broker to a user name and a password."""
+    answers: list[ReasonCode] = []
+    mqtt = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTProtocolVersion.MQTTv311)
+    mqtt.username_pw_set(name, password)
+    mqtt.on_connect = lambda _c, _u, _f, code, _p: answers.append(code)
+    mqtt.connect(LOOPBACK, port)
+    deadline = time.monotonic() + LIMIT_S
+    while not answers and time.monotonic() < deadline:
+        mqtt.loop(0.1)
+    mqtt.disconnect()
+    mqtt._reset_sockets()
+    assert answers, "no answer"
+    return answers[0]
+
+
+def test_nats_takes_passwords_from_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for party in PARTIES:
+        monkeypatch.setenv(f"TAGRIG_PASSWORD_{party.name.upper().replace('-', '_')}", f"word-of-{party.name}")
+    broker = NatsBroker(tmp_path, lines=[render_nats(PARTIES, ROOT, by_password=True)], sync_always=False)
+    broker.start()
+    try:
+        assert not log_in(broker.port, "wearer-reader", "word-of-wearer-reader").is_failure
+        assert log_in(broker.port, "wearer-reader", "word-of-provider").is_failure
+        assert log_in(broker.port, "stranger", "word-of-provider").is_failure
+    finally:
+        broker.stop()
