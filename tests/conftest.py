@@ -26,6 +26,9 @@ settings.register_profile(
 )
 settings.load_profile("house")
 
+# Each bridge of a test would take 64 MiB of disk for its ballast, and keep it as long as pytest keeps the folder.
+os.environ.setdefault("TAGRIG_OUTBOX__BALLAST_MIB", "0")
+
 
 @pytest.fixture(autouse=True)
 def _needs_parts(request: pytest.FixtureRequest) -> None:

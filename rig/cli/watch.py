@@ -15,6 +15,7 @@ from protocols.mqtt.messages import (
     ActiveEvent,
     AlertEvent,
     BridgeStatusEvent,
+    IncidentEvent,
     MsgType,
     ProtectedAlertEvent,
     WarningEvent,
@@ -65,8 +66,8 @@ def command(
 ) -> None:
     """Subscribe to a bridge's alerts as a provider does and print them, with the latency of each hop.
 
-    The steps of warnings to protected persons are printed too, each with the time since the fix. It knows nothing of
-    the bridge but its topics and payloads. It begins with what is raised already; sequence gaps and
+    Incidents and the steps of warnings to protected persons are printed too, a step with the time since the fix. It
+    knows nothing of the bridge but its topics and payloads. It begins with what is raised already; sequence gaps and
     duplicates are told as they appear.
 
     Exit codes: 0 ended as asked and no alert was missing, 1 alerts are missing from a sequence, 2 usage, 3 it could
@@ -77,7 +78,7 @@ def command(
     if not is_topic_root(top):
         raise click.UsageError(f"{top!r} is not a topic root; expected levels of letters, digits, '-', '_'")
     per_device = ("tag/+/active", "protected/+/active", "tag/+/alert", "protected/+/alert", "protected/+/warning")
-    filters = tuple(f"{top}/{stream}" for stream in (*per_device, "bridge/+/status"))
+    filters = tuple(f"{top}/{stream}" for stream in (*per_device, "control/+/incident", "bridge/+/status"))
     try:
         subscriber = Subscriber(
             broker,
@@ -142,13 +143,15 @@ class _View:
             if topic.stream is Stream.ACTIVE:
                 if heard.retain:
                     self._active(decode(heard.body, ActiveEvent))
-            elif topic.stream is Stream.STATUS:
+            elif topic.stream is Stream.STATUS and topic.side is Side.BRIDGE:
                 self._bridge(decode(heard.body, BridgeStatusEvent))
+            elif topic.stream is Stream.INCIDENT:
+                self._incident(decode(heard.body, IncidentEvent), heard)
             elif topic.stream is Stream.WARNING:
                 self._warning(decode(heard.body, WarningEvent), heard)
-            elif topic.side is Side.PROTECTED:
+            elif topic.stream is Stream.ALERT and topic.side is Side.PROTECTED:
                 self._alert(decode(heard.body, ProtectedAlertEvent), heard)
-            else:
+            elif topic.stream is Stream.ALERT:
                 self._alert(decode(heard.body, AlertEvent), heard)
         except msgspec.MsgspecError as exc:
             self._unreadable += 1
@@ -191,6 +194,20 @@ class _View:
             click.echo(msgspec.json.encode(line))
         else:
             click.echo(_warning_line(event, arrival))
+
+    def _incident(self, event: IncidentEvent, heard: Heard) -> None:
+        arrival = self.check.take(event.source, event.data.delivery.epoch, int(event.sequence))
+        if self._as_json:
+            line = {
+                "type": "incident",
+                "topic": heard.topic,
+                "arrival": arrival.value,
+                "t_received_mono_ns": heard.t_mono_ns,
+                "event": msgspec.Raw(heard.body),
+            }
+            click.echo(msgspec.json.encode(line))
+        else:
+            click.echo(_incident_line(event, arrival))
 
     def _alert(self, event: AlertEvent | ProtectedAlertEvent, heard: Heard) -> None:
         self.alerts += 1
@@ -269,6 +286,21 @@ def _warning_line(event: WarningEvent, arrival: Arrival) -> str:
     if data.warn_id is not None:
         text += f" #{data.warn_id}"
     return f"{text} {parts}" + (f" ({', '.join(marks)})" if marks else "")
+
+
+def _incident_line(event: IncidentEvent, arrival: Arrival) -> str:
+    """One line for a person: which incident, what of it."""
+    data = event.data
+    about = data.zone.name or data.zone.id if data.zone is not None else ""
+    if data.protected_party is not None:
+        about = f"{data.protected_party.ref} {data.protected_party.band}"
+    marks = [f"{data.occurrences} times"] if data.occurrences > 1 else []
+    if arrival is not Arrival.IN_ORDER:
+        marks.append(arrival.value.upper())
+    colour = "green" if data.state == "closed" else _COLOURS[data.severity]
+    state = click.style(f"incident {data.state}", fg=colour, bold=True)
+    text = f"{event.time[11:23]}  {data.tag:12} {state} {data.cause} {about}".rstrip()
+    return text + (f" ({', '.join(marks)})" if marks else "")
 
 
 def _line(event: AlertEvent | ProtectedAlertEvent, arrival: Arrival, hops: HopTimes | None) -> str:

@@ -32,8 +32,8 @@ async def test_publisher_that_dies_ends_the_bridge_with_what_is_lost(
     told: list[life.LifeEvent] = []
     outcome = await run(tmp_path, told)
     assert outcome.ending is Ending.PUBLISHER_DIED
-    assert outcome.undelivered >= 1
-    assert f"{outcome.undelivered} messages could not be delivered" in caplog.text
+    assert outcome.lost >= 1
+    assert f"{outcome.lost} messages could not be delivered" in caplog.text
     assert "ZeroDivisionError" in caplog.text
     stopped = told[-1]
     assert isinstance(stopped, life.Stopped)

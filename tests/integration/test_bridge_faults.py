@@ -82,7 +82,7 @@ def test_broker_that_comes_up_later_gets_everything_in_order(
         bridge.wait_for(lambda: len(bridge.named("alert")) == 39, what="39 alerts judged")
         assert bridge.named("broker")[0]["connected"] is False
         assert "refused" in bridge.named("broker")[0]["detail"].lower()
-        assert "wait in memory" in bridge.log
+        assert "wait on disk" in bridge.log
         mosquitto.start()
         provider.wait_for(lambda: len(steps(provider)) == 39, within_s=20, what="39 alerts at the provider")
         assert steps(provider) == zigzag_events(200)
@@ -260,7 +260,7 @@ def test_birth_heartbeat_farewell_and_will(
             again.kill()
             provider.wait_for(lambda: states(provider)[-1] == ("offline", "connection lost"), what="the will")
             beat = provider.on("/heartbeat")[0].json["data"]
-            assert (beat["devices"], beat["durable"]) == (1, False)
+            assert (beat["devices"], beat["durable"], beat["disk"]) == (1, True, "ok")
             epochs = {m.json["data"]["epoch"] for m in provider.on("/bridge/bridge-1/status")}
             assert len(epochs) == 2
     finally:
@@ -287,18 +287,43 @@ def test_embedded_broker_that_dies_is_started_again(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_undelivered_messages_are_said_and_end_with_an_error(
+def test_undelivered_messages_of_memory_are_said_and_end_with_an_error(
     number: int, line: Line, start_bridge: Starter, config: Callable[..., str]
 ) -> None:
     url = f"mqtt://{LOOPBACK}:{free_port()}"
-    bridge = start_bridge("--config", config(url, DEVICE.format(spec=line.spec)), "--flush-timeout-s", "0.2")
+    path = config(url, DEVICE.format(spec=line.spec), "[outbox]\ndurable = false\n")
+    bridge = start_bridge("--config", path, "--flush-timeout-s", "0.2")
+    assert bridge.wait_ready()["durable"] is False
     bridge.wait_link("t", "up")
     line.write(zigzag(0, 20))
     bridge.wait_for(lambda: len(bridge.named("alert")) == 3, what="alerts")
     bridge.process.send_signal(number)
-    assert bridge.wait_end(within_s=10) == ExitCode.BENCH_BROKEN
-    assert bridge.named("stopped")[0]["undelivered"] >= 3
+    assert bridge.wait_end(within_s=30) == ExitCode.BENCH_BROKEN
+    assert bridge.named("stopped")[0]["lost"] >= 3
     assert "could not be delivered" in bridge.log
+
+
+@needs_mosquitto
+def test_undelivered_messages_on_disk_go_out_at_the_next_start(
+    mosquitto: Mosquitto, line: Line, start_bridge: Starter, config: Callable[..., str]
+) -> None:
+    with subscriber(mosquitto.host, mosquitto.port) as provider:
+        mosquitto.stop()
+        path = config(mosquitto.url, DEVICE.format(spec=line.spec))
+        bridge = start_bridge("--config", path, "--flush-timeout-s", "0.2")
+        bridge.wait_link("t", "up")
+        line.write(zigzag(0, 20))
+        bridge.wait_for(lambda: len(bridge.named("alert")) == 3, what="alerts")
+        assert bridge.stop(within_s=30) == 0
+        stopped = bridge.named("stopped")[0]
+        assert (stopped["undelivered"] >= 3, stopped["lost"]) == (True, 0)
+        assert "wait on disk for the next start" in bridge.log
+        mosquitto.start()
+        again = start_bridge("--config", path)
+        again.wait_ready()
+        provider.wait_for(lambda: len(steps(provider)) == 3, what="the alerts of the first start", within_s=20)
+        assert_gapless(provider)
+        assert again.stop() == 0
 
 
 def test_replays_end_the_bridge_when_asked(tmp_path: Path, start_bridge: Starter, config: Callable[..., str]) -> None:
