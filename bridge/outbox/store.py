@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, get_args
+from typing import Any
 
 import apsw
 import msgspec
@@ -26,7 +26,7 @@ from bridge.errors import (
 )
 from bridge.outbox import schema as sql
 from bridge.publisher import Lane, Message, Saved
-from protocols.mqtt.messages import CountedEvent
+from protocols.mqtt.messages import DELIVERED
 
 FILE_NAME = "outbox.sqlite3"
 
@@ -48,7 +48,6 @@ BUSY_MS = 1_000
 """How long another reader of the file may keep us waiting at the end or at a repair; commits never wait for one."""
 
 _MISUSE = (apsw.SQLError, apsw.ConstraintError, apsw.MismatchError, apsw.MisuseError, apsw.BindingsError)
-_TYPES: dict[str, type[CountedEvent]] = {kind.__name__: kind for kind in get_args(CountedEvent)}
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 
@@ -378,7 +377,7 @@ def _stored(values: tuple[Any, ...]) -> StoredRow:  # what SQLite gives back has
             retain=bool(retain),
             expiry_s=expiry_s,
             properties=_decoder.decode(properties),
-            alert_type=_TYPES.get(alert_type),
+            alert_type=DELIVERED.get(alert_type),
             owner=owner,
             event_id=event_id,
             source=source,

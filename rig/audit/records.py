@@ -7,11 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from bridge.disclosure_files import find_files
 from bridge.disclosure_line import Sent
 from bridge.errors import OutboxError
 from bridge.orders.book import ROOM as ORDER_ROOM
 from bridge.orders.book import read_saved
+from bridge.outbox.layout import find_stores
 from bridge.outbox.store import FILE_NAME, OutboxStore, StoredRow
 from devices.capture import SUFFIX, read_capture
 from devices.errors import CaptureError
@@ -22,7 +22,7 @@ from protocols.mqtt.topics import Side, Stream, find_topic
 from protocols.nmea import NmeaDecoder
 from protocols.reports import Fix, FixState, TagStatus
 from rig.audit.errors import AuditError
-from rig.audit.verify import Chain, read_chain
+from rig.audit.verify import Chain, find_logs, read_chain
 
 _HASH_BYTES = 1 << 20
 
@@ -90,7 +90,7 @@ def read_records(device: str, *, outboxes: list[Path], disclosures: list[Path], 
     device : str
     outboxes, disclosures, captures : list of Path
         Folders. An outbox may be that of a bridge that is running: it is read in one transaction, which holds up
-        nobody. Several instances' outboxes may lie below one folder.
+        nobody; or ``outbox.folder`` of several bridges that share it out.
 
     Raises
     ------
@@ -103,11 +103,14 @@ def read_records(device: str, *, outboxes: list[Path], disclosures: list[Path], 
     records = Records(device=device)
     seen: set[str] = set()
     for folder in outboxes:
-        stores = sorted(folder.rglob(FILE_NAME))
+        try:
+            stores = find_stores(folder)
+        except OutboxError as exc:
+            raise AuditError(str(exc)) from exc
         if not stores:
             raise AuditError(f"{folder}: holds no outbox; expected {FILE_NAME} in it")
-        for path in stores:
-            _read_outbox(path, records, seen)
+        for store in stores:
+            _read_outbox(store / FILE_NAME, records, seen)
     for folder in captures:
         for path in sorted(folder.glob(f"*{SUFFIX}")):
             _read_capture(path, records)
@@ -216,10 +219,10 @@ def _reports(found: Sequence[object], t_rx_utc_ns: int) -> Iterator[Captured]:
 
 
 def _read_disclosures(folder: Path, records: Records) -> None:
-    files = find_files(folder)
-    for bridge in dict.fromkeys(file.bridge for file in files):
+    logs = find_logs(folder)
+    for bridge, files in logs:
         chain = Chain(bridge=bridge)
-        for place in read_chain([file for file in files if file.bridge == bridge], chain):
+        for place in read_chain(files, chain):
             if isinstance(place.line, Sent):
                 topic = find_topic(place.line.topic)
                 if topic is not None and topic.subject == records.device and topic.side is not Side.BRIDGE:
@@ -227,7 +230,7 @@ def _read_disclosures(folder: Path, records: Records) -> None:
         records.chains.append(chain)
         if chain.broken is not None:
             records.notes.append(f"the disclosure log of {bridge} is broken at {chain.broken}; it is used up to there")
-    if not files:
+    if not logs:
         records.notes.append(f"{folder} holds no disclosure log")
 
 

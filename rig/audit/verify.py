@@ -73,27 +73,42 @@ class _BrokenChainError(Exception):
 
 
 def verify_folder(folder: Path, *, noted_head: str | None = None) -> list[Chain]:
-    """Verify the logs of all bridges in a folder; ``noted_head``: a hash that must stand in one of them.
+    """Verify the logs of all bridges in a folder and below it; ``noted_head``: a hash that must stand in one of them.
 
     Raises
     ------
     AuditError
         There is no log, or it cannot be read.
     """
-    try:
-        files = find_files(folder)
-    except OSError as exc:
-        raise AuditError(f"{folder}: cannot be read: {exc.strerror}") from exc
-    if not files:
-        example = "bridge-1_000000000001_2026-11-23.jsonl"
-        raise AuditError(f"{folder}: holds no disclosure log; expected files such as {example}")
     chains = []
-    for bridge in dict.fromkeys(file.bridge for file in files):
+    for bridge, files in find_logs(folder):
         chain = Chain(bridge=bridge)
-        for _ in read_chain([file for file in files if file.bridge == bridge], chain, noted_head=noted_head):
+        for _ in read_chain(files, chain, noted_head=noted_head):
             pass
         chains.append(chain)
+    if not chains:
+        example = "bridge-1_000000000001_2026-11-23.jsonl"
+        raise AuditError(f"{folder}: holds no disclosure log; expected files such as {example}")
     return chains
+
+
+def find_logs(folder: Path) -> list[tuple[str, list[LogFile]]]:
+    """List the logs in a folder and below it: bridges that share a configuration have a folder each.
+
+    Raises
+    ------
+    AuditError
+        A folder cannot be read.
+    """
+    logs = []
+    try:
+        for each in (folder, *sorted(path for path in folder.rglob("*") if path.is_dir())):
+            files = find_files(each)
+            for bridge in dict.fromkeys(file.bridge for file in files):
+                logs.append((bridge, [file for file in files if file.bridge == bridge]))  # noqa: PERF401 - two loops
+    except OSError as exc:
+        raise AuditError(f"{folder}: cannot be read: {exc.strerror}") from exc
+    return logs
 
 
 def read_chain(files: list[LogFile], chain: Chain, *, noted_head: str | None = None) -> Iterator[Place]:

@@ -159,6 +159,12 @@ def test_the_command_names_the_first_broken_line(folder: Path) -> None:
     assert f"{path}:5" in plain.output
 
 
+def test_logs_of_bridges_that_share_a_configuration_lie_below(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "all" / "b-1of2")
+    shutil.copytree(folder, tmp_path / "all" / "b-2of2")
+    assert [chain.is_whole for chain in verify_folder(tmp_path / "all")] == [True, True]
+
+
 def test_a_folder_without_a_log_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(AuditError, match="holds no disclosure log"):
         verify_folder(tmp_path)
