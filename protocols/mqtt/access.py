@@ -12,13 +12,16 @@ wearer_reader      tag; bridges' status                                  -
 protected_reader   protected; bridges' status                            -
 =================  ====================================================  ==========================================
 
-What is not granted is refused. A client is known by its name: the common name of its certificate, or its user name.
+One of several bridges that divide the devices (``bridge-1-2of8``) also reads the receipts and commands of the whole
+(``bridge-1``). What is not granted is refused. A client is known by its name: the common name of its certificate, or its
+user name.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, unique
 
+from protocols.mqtt.ids import find_common_name
 from protocols.mqtt.table import CHANNELS, Channel, Direction
 from protocols.mqtt.topics import Side, Stream
 
@@ -67,6 +70,10 @@ def _readable(party: Party, channel: Channel, root: str) -> Iterator[str]:
         case Role.BRIDGE:
             if channel.side is Side.BRIDGE and channel.direction is not Direction.OUT:
                 yield channel.topic(root, party.name)
+                common = find_common_name(party.name)
+                # The streams of devices name the bridge as a whole, and so do receipts of them.
+                if common is not None and channel.direction is Direction.IN:
+                    yield channel.topic(root, common)
             elif channel.side is Side.PROVIDER:
                 yield channel.topic(root, ANY)
         case Role.PROVIDER:

@@ -1,11 +1,14 @@
 """Ids and numbers of messages: a replay with the same inputs gives the same ones."""
 
+import re
 from hashlib import blake2b
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [high + low for high in _CROCKFORD for low in _CROCKFORD]
 _TIME_BITS = 48
 _HASH_BITS = 80
+
+_INSTANCE = re.compile(r"(.+)-[1-9][0-9]{0,3}of[1-9][0-9]{0,3}")
 
 SEQUENCE_DIGITS = 20
 """Digits of a sequence number: the CloudEvents extension orders them as text, and 2**64 has 20."""
@@ -54,3 +57,9 @@ def sequence_text(sequence: int) -> str:
 def instance_id(name: str, partition: str | None) -> str:
     """Name of one of several bridges that divide the devices: ``bridge-1`` and ``2/8`` give ``bridge-1-2of8``."""
     return name if partition is None else f"{name}-{partition.replace('/', 'of')}"
+
+
+def find_common_name(instance: str) -> str | None:
+    """Name that one of several bridges shares with the others: ``bridge-1`` of ``bridge-1-2of8``; None: it has none."""
+    match = _INSTANCE.fullmatch(instance)
+    return match[1] if match is not None else None

@@ -35,6 +35,8 @@ def test_each_bridge_and_each_consumer_speaks_for_itself_only() -> None:
     bridge = grant_of(Party(role=Role.BRIDGE, name="bridge-1-2of8"), ROOT)
     assert f"{ROOT}/bridge/bridge-1-2of8/cmd" in bridge.read
     assert not any("/bridge/+" in each for each in (*bridge.read, *bridge.write))
+    of_others = [each for each in (*bridge.read, *bridge.write) if "/bridge/" in each and "2of8" not in each]
+    assert of_others == [f"{ROOT}/bridge/bridge-1/receipt", f"{ROOT}/bridge/bridge-1/cmd"], "those of the whole"
     provider = grant_of(Party(role=Role.PROVIDER, name="desk-2"), ROOT)
     assert [each for each in provider.write if "/provider/" in each] == [f"{ROOT}/provider/desk-2/status"]
 

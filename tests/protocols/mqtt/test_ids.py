@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.mqtt.ids import epoch_id, event_id, sequence_text
+from protocols.mqtt.ids import epoch_id, event_id, find_common_name, instance_id, sequence_text
 from protocols.mqtt.times import utc_ns, utc_text
 
 NOW_NS = 1_780_000_000_123_456_789
@@ -56,3 +56,16 @@ def test_times_there_and_back(t_utc_ms: int) -> None:
 def test_time_without_offset_is_refused() -> None:
     with pytest.raises(ValueError, match="no offset"):
         utc_ns("2026-01-01T00:00:00")
+
+
+@pytest.mark.parametrize(
+    ("partition", "name"), [(None, "bridge-1"), ("2/8", "bridge-1-2of8"), ("10/16", "bridge-1-10of16")]
+)
+def test_names_of_parts_and_of_the_whole(partition: str | None, name: str) -> None:
+    assert instance_id("bridge-1", partition) == name
+    assert find_common_name(name) == (None if partition is None else "bridge-1")
+
+
+@pytest.mark.parametrize("name", ["2of8", "b-0of8", "b-2of", "b-2of8x", "b-2/8"])
+def test_names_that_are_no_parts(name: str) -> None:
+    assert find_common_name(name) is None
