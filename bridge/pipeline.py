@@ -207,7 +207,7 @@ class Pipeline:
         stamps = self._stamps_of(now_mono_ns)
         turn = Turn()
         with turn.failures:
-            self._warning.change_orders(handover.plan, stamps, turn)
+            self._warning.change_orders(handover, stamps, turn)
         with turn.failures:
             self._pairs.hand_over(handover, stamps, turn)
             arm_places(handover, self.views, self._wheel, now_mono_ns)

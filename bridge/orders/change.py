@@ -22,15 +22,8 @@ def withdraw(
     turn: Turn,
     alert: Callable[[Change], None],
 ) -> None:
-    """Cancel the alerts about zones and pairs that a plan does not judge."""
-    names = {view.device_idx: view.id for view in views.values()}
-    pairs = {
-        (names[wearer], names[protected])
-        for wearer, protected in zip(plan.pairs.wearer_idx.tolist(), plan.pairs.protected_idx.tolist(), strict=True)
-    }
-    charges = {charge.person: {"", charge.beacon_wearer, *charge.wearers} for charge in plan.charges}
-    placed = {name for pair in pairs for name in pair}
-    receiverless = {device.id for device in plan.devices if device.kind == "smart_tag"} - placed
+    """Cancel the alerts about zones and pairs that a plan does not judge; the views know its pairs already."""
+    about: dict[str, set[str]] = {}
     for raised in ledger.all():
         key, last = raised.last.key, raised.last
         view = views.get(key.device_id)
@@ -39,12 +32,14 @@ def withdraw(
         if key.kind in ZONE_KINDS:
             stays = last.zone is not None and plan.has_zone(view.device_idx, last.zone)
         elif key.kind is AlertKind.PROXIMITY_BREACH:
-            stays = (key.device_id, key.about) in pairs or (key.about, key.device_id) in pairs
+            stays = key.about in view.wearer_pairs or key.about in view.protected_pairs
         elif key.kind in WEARER_KINDS:
-            stays = key.about in charges.get(key.device_id, ())
+            about = about or {each.person: {"", each.beacon_wearer, *each.wearers} for each in plan.charges}
+            stays = key.about in about.get(key.device_id, ())
         else:
             # A smart tag that tells nobody's place may well have no receiver.
-            stays = not (key.kind is AlertKind.LOCATION_LOST and key.device_id in receiverless)
+            placeless = view.is_smart_tag and not view.wearer_pairs and not view.protected_pairs
+            stays = not (key.kind is AlertKind.LOCATION_LOST and placeless)
         if not stays:
             with turn.failures:
                 alert(withdrawn_change(last, stamps))

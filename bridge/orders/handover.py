@@ -25,6 +25,8 @@ class Handover:
         Pairs that go on, by their rows in the plan and in the one before.
     new_pairs_idx : int64 (Q,)
         Pairs that are new or have other rings.
+    unwarnable_before, unwarnable : frozenset of str
+        Protected persons for whom no smart tag was issued.
     """
 
     before: Plan
@@ -34,6 +36,8 @@ class Handover:
     pairs_here_idx: I64
     pairs_there_idx: I64
     new_pairs_idx: I64
+    unwarnable_before: frozenset[str]
+    unwarnable: frozenset[str]
 
 
 def hand_over(before: Plan, plan: Plan) -> Handover:
@@ -56,6 +60,8 @@ def hand_over(before: Plan, plan: Plan) -> Handover:
         pairs_here_idx=rows[:, 0],
         pairs_there_idx=rows[:, 1],
         new_pairs_idx=np.array([row for row in range(len(index.names)) if row not in same], dtype=np.int64),
+        unwarnable_before=frozenset(before.unwarnable),
+        unwarnable=frozenset(plan.unwarnable),
     )
 
 

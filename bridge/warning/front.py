@@ -6,6 +6,7 @@ from dataclasses import replace
 from bridge.alerts.change import AlertKey, Change
 from bridge.alerts.kept import KeptAlert
 from bridge.emitter import Emitter
+from bridge.orders.handover import Handover
 from bridge.plan import Plan
 from bridge.silence import Deadline, DeadlineWheel, Due
 from bridge.turn import Turn
@@ -105,16 +106,16 @@ class WarningFront:
                 if self._views[person.smart_tag].comms == "lost":
                     self._views[person.person].smart_tag = "absent"
 
-    def change_orders(self, plan: Plan, stamps: Stamps, turn: Turn) -> None:
+    def change_orders(self, handover: Handover, stamps: Stamps, turn: Turn) -> None:
         """Go on with another plan's protected persons: whose order is gone is stood down, before all else."""
         on = self._on(stamps, "")
-        found = self._desk.change_orders(plan.charges, on)
+        found = self._desk.change_orders(handover.plan.charges, on)
         for person, _ in found:
             self._name(self._views[person], self._desk.find(person), "unknown")
-        for view in self._views.values():
-            if view.smart_tag == "none_issued" and self._desk.find(view.id) is None:
-                view.smart_tag = None
-        for person in plan.unwarnable:
+        for person in handover.unwarnable_before - handover.unwarnable:
+            if self._desk.find(person) is None:
+                self._views[person].smart_tag = None
+        for person in handover.unwarnable:
             self._views[person].smart_tag = "none_issued"
         for person, outcomes in found:
             self._run(person, outcomes, turn, replace(on, shown_by=person))
