@@ -13,8 +13,8 @@ protected_reader   protected; bridges' status                            -
 =================  ====================================================  ==========================================
 
 One of several bridges that divide the devices (``bridge-1-2of8``) also reads the receipts and commands of the whole
-(``bridge-1``). What is not granted is refused. A client is known by its name: the common name of its certificate, or its
-user name.
+(``bridge-1``). What is not granted is refused. A client is known by its name: the common name of its certificate, or
+its user name.
 """
 
 from collections.abc import Iterator, Sequence
