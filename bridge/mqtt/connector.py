@@ -56,8 +56,10 @@ class _Attempt(threading.Thread):
             return MqttSession(self._settings, self._will, self._tls, self._is_wanted)
         except OSError as exc:
             return Failed(detail=f"cannot connect: {exc.strerror or exc}")
-        except ValueError as exc:
+        except UnicodeError as exc:
             return Failed(detail=f"cannot connect: {self._settings.host!r} is not a host name: {exc}")
+        except ValueError as exc:
+            return Failed(detail=f"cannot connect: {exc}")
 
     def _is_wanted(self) -> bool:
         with self._lock:

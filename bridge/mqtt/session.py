@@ -73,7 +73,7 @@ class MqttSession:
     OSError
         The broker cannot be reached. ``ssl.SSLError`` is one.
     ValueError
-        The host is not a name that can be looked up. ``UnicodeError`` is one.
+        The settings cannot be used; ``UnicodeError``: the host is not a name that can be looked up.
     """
 
     def __init__(
