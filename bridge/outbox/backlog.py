@@ -173,7 +173,7 @@ class Backlog:
             ),
         )
         for row in rows[:limit]:
-            if not self._queue.holds(row.number):
+            if self._is_news(row.number):
                 self._queue.add_alert(self._entry(row))
         if on_disk is None:
             # What is in memory goes out without what the disk does not give; that comes once it does.
@@ -201,7 +201,9 @@ class Backlog:
             on_disk, self._disk.memory.select(self._path, start, limit, lambda row: row.message.lane is Lane.POSITION)
         )
         with self._queue.lock:
-            self._queue.positions.extend(self._entry(row) for row in rows[:limit] if row.number not in known)
+            self._queue.positions.extend(
+                self._entry(row) for row in rows[:limit] if row.number not in known and self._is_news(row.number)
+            )
         if rows[limit - 1 :]:
             self._positions_from = rows[limit - 1].number + 1
         elif on_disk is not None:
@@ -214,6 +216,9 @@ class Backlog:
         if not more:
             return rows
         return sorted({row.number: row for row in (*more, *rows)}.values(), key=lambda row: row.number)
+
+    def _is_news(self, number: int) -> bool:
+        return not (self._queue.holds(number) or self._disk.is_settled(self._path, number))
 
     def _entry(self, row: StoredRow) -> Entry:
         now_ns = self._clock.mono_ns()

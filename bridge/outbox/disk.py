@@ -66,6 +66,7 @@ class Disk:
         self._applied: list[Change] = []
         self._sequences: dict[str, StoredSequence] = {}
         self._saves: dict[tuple[str, str], Saved] = {}
+        self._settled: set[tuple[int, int]] = set()
         self._dirty_since_mono_ns: int | None = None
         self._retry_mono_ns = 0
         self._without_ballast = False
@@ -105,6 +106,16 @@ class Disk:
         if self.trouble is not None and len(self._changes) > MAX_CHANGES:
             del self._changes[: MAX_CHANGES // 10]
         self._soil(now_mono_ns)
+
+    def settle(self, path: int, number: int, change: Change, now_mono_ns: int) -> None:
+        """Note that a broker has a message, or does not get it; the change says so on disk with the next commit."""
+        self.memory.settle(path, number)
+        self._settled.add((path, number))
+        self.note(change, now_mono_ns)
+
+    def is_settled(self, path: int, number: int) -> bool:
+        """Whether a broker has a message, or does not get it, although its row may not say so yet."""
+        return (path, number) in self._settled
 
     def _soil(self, now_mono_ns: int) -> None:
         self._last_mono_ns = now_mono_ns
@@ -288,6 +299,7 @@ class Disk:
         self._sequences.clear()
         self._saves.clear()
         self._applied.clear()
+        self._settled.clear()
         self._dirty_since_mono_ns = None
         if store.needs_checkpoint and self._last_mono_ns >= self._copy_again_mono_ns:
             # What was committed is safe, whatever becomes of this; the next commit tells a disk that fails.

@@ -222,8 +222,8 @@ class DurableOutbox:
         return True
 
     def _give_up(self, path: int, entry: Entry, now_mono_ns: int) -> None:
-        self._disk.note((sql.SET_STATE[path], (sql.DROPPED, entry.attempts, entry.number)), now_mono_ns)
-        self._disk.memory.settle(path, entry.number)
+        change = (sql.SET_STATE[path], (sql.DROPPED, entry.attempts, entry.number))
+        self._disk.settle(path, entry.number, change, now_mono_ns)
 
     def find_next(self, path: int, now_mono_ns: int) -> Entry | None:
         """See ``Outbox.find_next``."""
@@ -242,8 +242,8 @@ class DurableOutbox:
         entry = self._queues[path].settle(number)
         if entry is None or entry.message.lane is Lane.STATE:
             return
-        self._disk.note((sql.ACK[path], (entry.attempts, self._clock.utc_ns(), number)), now_mono_ns)
-        self._disk.memory.settle(path, number)
+        change = (sql.ACK[path], (entry.attempts, self._clock.utc_ns(), number))
+        self._disk.settle(path, number, change, now_mono_ns)
         if entry.message.lane is Lane.ALERT:
             self._backlogs[path].settled(entry.message.topic)
             self._resender.note_acked(path, entry, now_mono_ns)
