@@ -127,7 +127,7 @@ class Delivery:
             on_committed=on_committed,
             on_inbound=on_inbound,
             on_trouble=self._tell_delivery,
-            common_name=config.bridge.id if identity.bridge_id != config.bridge.id else None,
+            common_name=config.bridge.id,
             canary=CanarySettings(interval_s=config.policy.canary_interval_s, epoch=identity.epoch),
             receipts=ReceiptPolicy(mode=config.outbox.receipts, timeout_s=config.outbox.receipt_timeout_s),
             disclosures=self._disclosures,

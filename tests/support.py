@@ -18,6 +18,12 @@ PART_HINTS = {
     "openssl": "apt install openssl",
     "bluetoothctl": "apt install bluez",
     "dbus-daemon": "apt install dbus-daemon",
+    "ip": "apt install iproute2",
+    "nft": "apt install nftables",
+    "nsenter": "apt install util-linux",
+    "strace": "apt install strace",
+    "fiu-run": "apt install fiu-utils",
+    "faketime": "apt install faketime",
 }
 """Where each system part comes from; a test names the part with ``@pytest.mark.needs``."""
 

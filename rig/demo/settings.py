@@ -119,6 +119,8 @@ def write_bridge_files(scenario: Scenario, settings: DemoSettings) -> Path:
         'file = "zones.geojson"',
         "[capture]",
         'folder = "captures"',
+        "[outbox]",
+        "ballast_mib = 0  # a folder to look at, not to run from for years",
         "[policy]",
         f"exit_margin_m = {EXIT_MARGIN_M}",
     ]
