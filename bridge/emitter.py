@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from bridge.alerts.change import Change, Ledger
-from bridge.alerts.kept import save_alert
+from bridge.alerts.kept import save_alert, save_progress
 from bridge.compose import Composer, StageStamps
 from bridge.incident import Incident, save_incident
 from bridge.incidents import IncidentBook
@@ -18,6 +18,10 @@ from devices.events import Stamps
 from protocols.mqtt.messages import CountedEvent
 
 AlertObserver = Callable[[CountedEvent], None]
+
+KEEP_PROGRESS_NS = 60_000_000_000
+"""ns of a receiver's time between two words to the disk about how far it has come. After a restart, memory of this last
+while may be told twice as live; less writes more."""
 
 INCIDENT_DEADLINE = Deadline(Due.INCIDENT, 0)
 """One for all incidents: the earliest that may be closed."""
@@ -136,8 +140,13 @@ class Emitter:
         self._on_alert(event)
 
     def position(self, row: FixRow, *, late: bool) -> None:
-        """Publish a position."""
-        self._publish(self._composer.position(row.view, row.fix, row.stamps.t_rx_utc_ns, late=late))
+        """Publish a position, and keep now and then how far a device has come."""
+        message = self._composer.position(row.view, row.fix, row.stamps.t_rx_utc_ns, late=late)
+        newest_ns, kept_ns = row.view.order.newest_utc_ns, row.view.kept_until_utc_ns
+        if newest_ns is not None and (kept_ns is None or abs(newest_ns - kept_ns) >= KEEP_PROGRESS_NS):
+            row.view.kept_until_utc_ns = newest_ns
+            message = replace(message, saves=(save_progress(row.view.id, newest_ns),))
+        self._publish(message)
 
     def state(self, view: DeviceView, stamps: Stamps) -> None:
         """Publish a device's state and snapshot of alerts, each when something in it changed."""

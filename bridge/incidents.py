@@ -11,6 +11,7 @@ closed after a quiet time: who comes back sooner is the same incident. What is t
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import takewhile
 
 from msgspec.structs import replace
 
@@ -48,7 +49,9 @@ class IncidentBook:
     def __init__(self, renotify_ns: int) -> None:
         self._renotify_ns = renotify_ns
         self._open: dict[IncidentKey, Incident] = {}
+        self._key_of: dict[str, IncidentKey] = {}
         self._quiet_mono_ns: dict[IncidentKey, int] = {}
+        """When they may be closed, soonest first: all wait equally long from when they fell quiet."""
         self._closed: OrderedDict[str, Incident] = OrderedDict()
 
     def open(self) -> tuple[Incident, ...]:
@@ -61,9 +64,8 @@ class IncidentBook:
 
     def find(self, incident_id: str) -> Incident | None:
         """Look up an incident, open or among the newest closed ones."""
-        return next((each for each in self._open.values() if each.incident_id == incident_id), None) or (
-            self._closed.get(incident_id)
-        )
+        key = self._key_of.get(incident_id)
+        return self._open[key] if key is not None else self._closed.get(incident_id)
 
     def take(
         self, change: Change, step: MsgType, event: AlertEvent | ProtectedAlertEvent, now_mono_ns: int
@@ -109,12 +111,12 @@ class IncidentBook:
 
     def next_due_mono_ns(self) -> int | None:
         """When ``take_due`` has something to close."""
-        return min(self._quiet_mono_ns.values(), default=None)
+        return next(iter(self._quiet_mono_ns.values()), None)
 
     def take_due(self, now_mono_ns: int, now_utc_ns: int) -> list[Incident]:
         """Close what was quiet long enough."""
-        due = [key for key, due_mono_ns in self._quiet_mono_ns.items() if due_mono_ns <= now_mono_ns]
-        return [self._close(key, now_utc_ns) for key in due]
+        due = takewhile(lambda item: item[1] <= now_mono_ns, self._quiet_mono_ns.items())
+        return [self._close(key, now_utc_ns) for key, _ in list(due)]
 
     def acknowledge(self, event_id: str, by: str, at_utc_ns: int) -> Incident | None:
         """Note that somebody has taken up an alert; None: it is in no open incident, or was taken up before."""
@@ -134,10 +136,10 @@ class IncidentBook:
 
     def note(self, incident_id: str, event: IncidentEvent) -> list[Saved]:
         """Note the newest message about an incident; return what is to be kept with it."""
-        for key, known in self._open.items():
-            if known.incident_id == incident_id:
-                self._open[key] = _with_event(known, event)
-                return [save_incident(self._open[key])]
+        key = self._key_of.get(incident_id)
+        if key is not None:
+            self._open[key] = _with_event(self._open[key], event)
+            return [save_incident(self._open[key])]
         known = self._closed[incident_id]
         self._closed[incident_id] = _with_event(known, event)
         saved = [save_incident(self._closed[incident_id])]
@@ -152,9 +154,11 @@ class IncidentBook:
             self._closed[incident.incident_id] = incident
             return
         self._open[incident.key] = incident
+        self._key_of[incident.incident_id] = incident.key
         if incident.quiet_utc_ns is not None:
             left_ns = self._renotify_ns - max(0, now_utc_ns - incident.quiet_utc_ns)
             self._quiet_mono_ns[incident.key] = now_mono_ns + max(0, left_ns)
+            self._quiet_mono_ns = dict(sorted(self._quiet_mono_ns.items(), key=lambda item: item[1]))
 
     def drop_alerts(self, raised_ids: frozenset[str], now_mono_ns: int, now_utc_ns: int) -> list[Incident]:
         """Settle incidents whose alerts are not raised any more; ``raised_ids``: all alerts that are."""
@@ -174,6 +178,7 @@ class IncidentBook:
         if known is not None and is_news:
             after = replace(after, state="updated", updated_utc_ns=now_utc_ns)
         self._open[after.key] = after
+        self._key_of[after.incident_id] = after.key
         if after.raised:
             self._quiet_mono_ns.pop(after.key, None)
         elif known is None or known.quiet_utc_ns is None:
@@ -185,6 +190,7 @@ class IncidentBook:
     def _close(self, key: IncidentKey, now_utc_ns: int) -> Incident:
         self._quiet_mono_ns.pop(key, None)
         closed = replace(self._open.pop(key), state="closed", updated_utc_ns=now_utc_ns)
+        del self._key_of[closed.incident_id]
         self._closed[closed.incident_id] = closed
         return closed
 

@@ -67,6 +67,16 @@ class FixOrder:
         self._batch_judged_ns: dict[int, int] = {}
         self._back: _Run | None = None
         self._ahead: _Run | None = None
+        self._known_until_utc_ns: int | None = None
+
+    @property
+    def newest_utc_ns(self) -> int | None:
+        """Time of the newest live fix so far."""
+        return self._batch_newest_utc_ns
+
+    def restore(self, known_until_utc_ns: int) -> None:
+        """Take up how far an earlier start had come: memory of before is late. What is live is believed as ever."""
+        self._known_until_utc_ns = known_until_utc_ns
 
     def place(
         self, t_fix_utc_ns: int | None, t_rx_mono_ns: int, *, t_rx_utc_ns: int, stored: bool
@@ -86,6 +96,8 @@ class FixOrder:
             stored or not self._is_believed(t_fix_utc_ns, t_rx_mono_ns)
         ):
             return self._undated(t_fix_utc_ns, stored=stored)
+        if stored and self._known_until_utc_ns is not None and t_fix_utc_ns <= self._known_until_utc_ns:
+            return Placement.LATE, t_fix_utc_ns
         newest = self._newest_utc_ns
         if newest is None or t_fix_utc_ns > newest or (t_fix_utc_ns == newest and not stored):
             self._back = self._ahead = None

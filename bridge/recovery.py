@@ -50,6 +50,7 @@ class Kept:
 
     alerts: tuple[KeptAlert, ...]
     incidents: tuple[Incident, ...]
+    progress: Mapping[str, int]
 
 
 def read_kept(saved: Iterable[Saved]) -> Kept:
@@ -59,6 +60,7 @@ def read_kept(saved: Iterable[Saved]) -> Kept:
     """
     alerts: list[KeptAlert] = []
     incidents: list[Incident] = []
+    progress: dict[str, int] = {}
     for each in saved:
         if each.value is None:
             continue
@@ -67,11 +69,13 @@ def read_kept(saved: Iterable[Saved]) -> Kept:
                 alerts.append(read_alert(each.value))
             elif each.key.startswith(INCIDENT_ROOM):
                 incidents.append(read_incident(each.value))
-        except msgspec.MsgspecError as exc:
+            elif each.key == alerts_room.PROGRESS:
+                progress[each.owner] = int(each.value)
+        except (msgspec.MsgspecError, ValueError) as exc:
             _log.error("%s: what was kept as %s cannot be read and is left out: %s", each.owner, each.key, exc)
     alerts.sort(key=lambda alert: (alert.raised_utc_ns, alert.alert_id))
     incidents.sort(key=lambda incident: incident.updated_utc_ns)
-    return Kept(alerts=tuple(alerts), incidents=tuple(incidents))
+    return Kept(alerts=tuple(alerts), incidents=tuple(incidents), progress=progress)
 
 
 class Recovery:
@@ -124,6 +128,11 @@ class Recovery:
             self._emitter.ledger.put(alert.key, alert.as_raised(stamps))
         for incident in self._kept.incidents:
             self._emitter.incidents.restore(incident, now_mono_ns, stamps.t_rx_utc_ns)
+        for device_id, newest_utc_ns in self._kept.progress.items():
+            if device_id in self._views:
+                view = self._views[device_id]
+                view.order.restore(newest_utc_ns)
+                view.status_utc_ns = newest_utc_ns
         known = [alert for alert in self._kept.alerts if alert.device_id in self._views and not alert.late]
         for alert in known:
             with turn.failures:

@@ -55,6 +55,8 @@ class DeviceView:
     smart_tag_id: str | None = None
     sos: bool | None = None
     standing: StandingWarning | None = None
+    kept_until_utc_ns: int | None = None
+    """How far the receiver's time had come when that was last kept."""
     published: tuple[object, ...] | None = None
     """Fields of the last status message that matter; the rest goes out with them or after ``status_interval_s``."""
     status_due_mono_ns: int = 0

@@ -53,6 +53,15 @@ class KeptAlert(msgspec.Struct, frozen=True, kw_only=True):
         return Raised(alert_id=self.alert_id, last_id=self.last_id, raised_utc_ns=self.raised_utc_ns, last=last)
 
 
+PROGRESS = "progress/newest"
+"""Key under which a device's newest live fix is kept: what its memory tells of before is late."""
+
+
+def save_progress(device_id: str, newest_utc_ns: int) -> Saved:
+    """Keep how far a device has come."""
+    return Saved(owner=device_id, key=PROGRESS, value=str(newest_utc_ns).encode())
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(KeptAlert)
 

@@ -142,6 +142,36 @@ def test_a_late_run_that_was_open_is_closed(tmp_path: Path) -> None:
     assert ids(after, "exclusion_zone_entered") == ids(before, "exclusion_zone_entered")
 
 
+def test_memory_of_before_the_restart_is_late_and_ends_nothing(tmp_path: Path) -> None:
+    before = Bench(tmp_path, zones='zones = ["z-ex"]')
+    before.fix("tag", 0, t_s=100)
+    after = Bench(tmp_path, zones='zones = ["z-ex"]', epoch="SECOND", after=before, down_s=300)
+    after.fix("tag", 500, t_s=50, stored=True)
+    after.status("tag", strap=Closure.OPEN, t_s=50, stored=True)
+    assert after.told() == [("Alert", "strap_tamper")]
+    assert after.of_kind("strap_tamper")[0]["late"]
+    after.fix("tag", 500, t_s=200, stored=True)
+    assert after.told()[-1] == ("Cancel", "exclusion_zone_entered")
+
+
+def test_a_receiver_that_begins_anew_in_the_past_is_live(tmp_path: Path) -> None:
+    """A log that is replayed again must be judged again."""
+    before = Bench(tmp_path, zones='zones = ["z-ex"]')
+    before.fix("tag", 500, t_s=1000)
+    after = Bench(tmp_path, zones='zones = ["z-ex"]', epoch="SECOND", after=before)
+    after.fix("tag", 0, t_s=10)
+    assert after.told() == [("Alert", "exclusion_zone_entered")]
+    assert not after.of_kind("exclusion_zone_entered")[0]["late"]
+
+
+def test_how_far_a_receiver_has_come_is_kept_once_a_minute(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    for second in range(0, 181, 5):
+        bench.fix("tag", 500, t_s=second)
+    kept = [saved for message in bench.messages for saved in message.saves if saved.key == "progress/newest"]
+    assert len(kept) == 4
+
+
 def test_what_is_not_ordered_any_more_is_cancelled_as_withdrawn(tmp_path: Path) -> None:
     before = Bench(tmp_path)
     before.fix("her", 0)
@@ -171,10 +201,11 @@ def test_what_was_kept_and_cannot_be_read_is_told_and_left_out(caplog: pytest.Lo
             Saved(owner="tag", key="incident/x", value=b"\x00"),
             Saved(owner="", key="order/1", value=b"not ours"),
             Saved(owner="tag", key="ledger/gone", value=None),
+            Saved(owner="tag", key="progress/newest", value=b"soon"),
         ]
     )
-    assert (kept.alerts, kept.incidents) == ((), ())
-    assert caplog.text.count("cannot be read") == 2
+    assert (kept.alerts, kept.incidents, kept.progress) == ((), (), {})
+    assert caplog.text.count("cannot be read") == 3
 
 
 @pytest.mark.parametrize("crash_after", range(8))
