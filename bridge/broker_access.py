@@ -11,9 +11,7 @@ from bridge.config.load import LoadedConfig
 from bridge.embedded_broker import NEWEST_VERSION, EmbeddedBroker
 from bridge.errors import ConfigError, Problem
 from bridge.mqtt.settings import MqttSettings, PathSettings, TlsSettings, is_loopback
-from protocols.errors import KeyFormatError
 from protocols.mqtt.ids import instance_id
-from protocols.mqtt.signed import public_key
 
 PASSWORD_VARIABLE = "TAGRIG_BROKER_PASSWORD"
 
@@ -112,30 +110,6 @@ def is_plain_off_loopback(settings: MqttSettings) -> bool:
     return settings.tls is None and not is_loopback(settings.host)
 
 
-def read_provider_key(loaded: LoadedConfig) -> bytes | None:
-    """Public key of the provider whose commands are obeyed, in PEM; None: nobody's are.
-
-    Raises
-    ------
-    ConfigError
-        The file cannot be read, or holds no Ed25519 public key.
-    """
-    name = loaded.config.commands.provider_key_file
-    if name is None:
-        return None
-    path = loaded.path_of(name)
-    try:
-        pem = path.read_bytes()
-        public_key(pem)
-    except OSError as exc:
-        message = f"{path} cannot be read: {exc.strerror}"
-        raise _problem(loaded, "provider_key_file", message, section="commands") from exc
-    except KeyFormatError as exc:
-        message = f"{path}: {exc}. Next: tagrig certs makes such a pair"
-        raise _problem(loaded, "provider_key_file", message, section="commands") from exc
-    return pem
-
-
 def _client_id(loaded: LoadedConfig, path: str) -> str:
     """Name a session: the same at every start, another for each path and each part of a divided bridge.
 
@@ -185,6 +159,6 @@ def _try_tls(loaded: LoadedConfig, tls: TlsSettings) -> None:
         raise _problem(loaded, "cert_file", message) from exc
 
 
-def _problem(loaded: LoadedConfig, key: str, message: str, *, section: str = "broker") -> ConfigError:
-    where = loaded.sources.nearest((section, key))
-    return ConfigError([Problem(path=f"{section}.{key}", where=where, message=message)])
+def _problem(loaded: LoadedConfig, key: str, message: str) -> ConfigError:
+    where = loaded.sources.nearest(("broker", key))
+    return ConfigError([Problem(path=f"broker.{key}", where=where, message=message)])

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from bridge.broker_access import path_settings, read_provider_key
+from bridge.broker_access import path_settings
+from bridge.commands.room import find_provider_key
 from bridge.config.load import LoadedConfig
 from bridge.config.sources import Key, key_text
 from bridge.drivers import check_drivers
@@ -43,7 +44,7 @@ def command(
         plan = make_plan(loaded, write_index=False)
         check_drivers(loaded, plan, SystemClock())
         path_settings(loaded, os.environ, embedded_url="mqtt://127.0.0.1")
-        read_provider_key(loaded)
+        find_provider_key(loaded)
     except BridgeError as exc:
         if as_json and isinstance(exc, ConfigError):
             problems = [{"path": p.path, "where": p.where, "message": p.message} for p in exc.problems]

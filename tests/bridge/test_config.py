@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.broker_access import mqtt_settings, path_settings, plain_endpoints, read_provider_key
+from bridge.broker_access import mqtt_settings, path_settings, plain_endpoints
+from bridge.commands.room import find_provider_key
 from bridge.config import load_config
 from bridge.config.check_broker import url_problems
 from bridge.config.sources import Override, override_from_option, overrides_from_environment, scan_lines
@@ -331,14 +332,14 @@ def test_name_that_is_too_long_with_its_part(file: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "expected"),
-    [(None, "cannot be read: No such file"), (b"junk", "expected an Ed25519 public key in PEM")],
+    [(None, "key.pem: No such file"), (b"junk", "expected an Ed25519 public key in PEM")],
 )
 def test_key_of_the_provider_that_cannot_be_used(file: Path, content: bytes | None, expected: str) -> None:
     if content is not None:
         (file.parent / "key.pem").write_bytes(content)
     file.write_text(file.read_text() + '[commands]\nprovider_key_file = "key.pem"\n')
     with pytest.raises(ConfigError, match=expected) as caught:
-        read_provider_key(load_config(file))
+        find_provider_key(load_config(file))
     assert f"{file}:" in str(caught.value)
     assert "commands.provider_key_file" in str(caught.value)
 

@@ -12,11 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bridge import app
-from bridge.config.load import load_config
+from bridge import embedded_guard
 from bridge.embedded_broker import FOLDER_PREFIX, EmbeddedBroker, Engine
 from bridge.errors import BrokerStartError
-from bridge.plan import make_plan
 from devices.clock import SystemClock
 from tests.bridge.support import subscriber
 from tests.support import LOOPBACK, wait_until
@@ -73,17 +71,14 @@ def test_restarts_on_the_same_port_with_the_same_store(engine: Engine, tmp_path:
 
 @pytest.mark.needs("mosquitto")
 async def test_broker_whose_port_is_taken_is_tried_again_without_stopping_the_loop(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The guard of a running bridge: warn, back off, go on; the store of the first run is used again."""
-    monkeypatch.setattr(app, "RESTART_FIRST_S", 0.05)
-    (tmp_path / "b.toml").write_text('[[device]]\nid = "t"\ntransport = "memory:guard"\n')
-    loaded = load_config(tmp_path / "b.toml")
-    told: list[object] = []
-    bridge = app.BridgeApp(loaded, make_plan(loaded), clock=SystemClock(), observe=told.append, environment={})
+    monkeypatch.setattr(embedded_guard, "RESTART_FIRST_S", 0.05)
+    told: list[str] = []
     broker = EmbeddedBroker("mosquitto")
     broker.start()
-    guard = asyncio.create_task(bridge._guard(broker))
+    guard = asyncio.create_task(embedded_guard.guard(broker, SystemClock(), told.append))
     try:
         port, store, pid = broker.port, broker._store, broker.pid
         assert store is not None
@@ -93,7 +88,7 @@ async def test_broker_whose_port_is_taken_is_tried_again_without_stopping_the_lo
         wait_until(lambda: is_gone(pid), within_s=5, what="end of the broker")
         with socket.create_server((LOOPBACK, port)):
             async with asyncio.timeout(20):
-                while not any("attempt 2" in str(each) for each in told):  # noqa: ASYNC110 - a condition, with a deadline
+                while not any("attempt 2" in each for each in told):  # noqa: ASYNC110 - a condition, with a deadline
                     await asyncio.sleep(0.01)
         async with asyncio.timeout(20):
             while broker._port is None:  # noqa: ASYNC110 - a condition, with a deadline
