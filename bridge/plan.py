@@ -183,9 +183,10 @@ def find_charges(
             if order.beacon_key_file is not None:
                 beacon_wearer[tag] = order.wearer
     warned = {person for person, _ in wearers}
+    protected = {device.id for device in config.device if device.role == "protected"}
     for tag in sorted(smart - taken):
         person = issued.get(tag, tag)
-        person = tag if person in warned else person
+        person = tag if person in warned or person not in protected else person
         warned.add(person)
         wearers[person, tag] = []
     charges = []

@@ -8,6 +8,7 @@ from bridge.orders.book import (
     LoadedOrder,
     OrderBook,
     OrderCommand,
+    find_issued,
     read_order,
     read_orders,
     read_saved,
@@ -79,17 +80,17 @@ def prepare(orders: Orders, commands: Sequence[OrderCommand], now_utc_ns: int) -
                 checker.put(loaded)
                 book = book.with_order(loaded)
                 answers.append(_taken(before, loaded))
-    after = orders_of(orders.base, book, orders.plan, now_utc_ns, was=orders)
+    after = _in_force(orders, book, now_utc_ns)
     handover = hand_over(orders.plan, after.plan) if after.plan is not orders.plan else None
     return Prepared(orders=after, handover=handover, answers=tuple(answers))
 
 
-def orders_of(base: Plan, book: OrderBook, before: Plan, now_utc_ns: int, *, was: Orders | None = None) -> Orders:
-    """Make the plan of a book's orders that are in force."""
+def _in_force(was: Orders, book: OrderBook, now_utc_ns: int) -> Orders:
+    """Make the plan of a book's orders that are in force; the same as before if they are the same."""
     in_force = book.in_force(now_utc_ns)
-    same = was is not None and {id(each) for each in in_force} == {id(each) for each in was.in_force}
-    plan = before if same else plan_with(base, in_force, before)
-    return Orders(base=base, book=book, plan=plan, in_force=in_force)
+    same = {id(each) for each in in_force} == {id(each) for each in was.in_force}
+    plan = was.plan if same else plan_with(was.base, in_force, was.plan)
+    return Orders(base=was.base, book=book, plan=plan, in_force=in_force)
 
 
 def restore_orders(base: Plan, kept: Iterable[Saved], now_utc_ns: int) -> tuple[Orders, tuple[str, ...]]:
@@ -98,6 +99,7 @@ def restore_orders(base: Plan, kept: Iterable[Saved], now_utc_ns: int) -> tuple[
     configured = {order.id for order in base.config.order}
     loaded: dict[str, LoadedOrder] = {}
     problems: list[str] = []
+    kept = tuple(kept)
     found = {
         saved.key.removeprefix(ROOM): read_saved(saved)
         for saved in kept
@@ -114,7 +116,10 @@ def restore_orders(base: Plan, kept: Iterable[Saved], now_utc_ns: int) -> tuple[
             continue
         checker.put(each)
         loaded[name] = each
-    return orders_of(base, OrderBook(orders=loaded), base, now_utc_ns), tuple(problems)
+    book = OrderBook(orders=loaded)
+    in_force = book.in_force(now_utc_ns)
+    plan = plan_with(base, in_force, base, find_issued(kept))
+    return Orders(base=base, book=book, plan=plan, in_force=in_force), tuple(problems)
 
 
 def _read(order: Order, checker: OrderChecker) -> LoadedOrder | Refusal:

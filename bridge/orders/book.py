@@ -19,6 +19,9 @@ MAX_ORDERS = 20_000
 ROOM = "order/"
 """Start of the keys under which orders are kept."""
 
+ISSUED = "issued/"
+"""Start of the keys under which it is kept whose a smart tag was last: a tag stays hers after her order."""
+
 OrderCommand = LoadOrder | ReplaceOrder | WithdrawOrder
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -134,6 +137,11 @@ def saved_change(before: Order | None, after: Order | None) -> tuple[Saved, ...]
         saves.append(Saved(owner=before.wearer, key=f"{ROOM}{before.id}", value=None))
     if after is not None:
         saves.append(Saved(owner=after.wearer, key=f"{ROOM}{after.id}", value=msgspec.json.encode(after)))
+        saves += [
+            Saved(owner=ring.smart_tag, key=f"{ISSUED}{ring.smart_tag}", value=ring.device.encode())
+            for ring in after.protected
+            if ring.smart_tag is not None
+        ]
     return tuple(saves)
 
 
@@ -143,6 +151,15 @@ def read_saved(saved: Saved) -> Order | Refusal:
         return _decoder.decode(saved.value or b"")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         return Refusal(reason=RefusalReason.INVALID_ORDER, detail=f"what was kept of it cannot be read: {exc}")
+
+
+def find_issued(kept: Iterable[Saved]) -> dict[str, str]:
+    """Whose each smart tag was last, by what was kept."""
+    return {
+        saved.key.removeprefix(ISSUED): saved.value.decode(errors="replace")
+        for saved in kept
+        if saved.key.startswith(ISSUED) and saved.value is not None
+    }
 
 
 def _utc_ns(moment: datetime | None) -> int | None:

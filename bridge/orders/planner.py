@@ -18,7 +18,7 @@ FRESH_ZONES = 512
 With more of them, or more than a sixteenth of all, the two are made one."""
 
 
-def plan_with(base: Plan, orders: Sequence[LoadedOrder], before: Plan) -> Plan:
+def plan_with(base: Plan, orders: Sequence[LoadedOrder], before: Plan, issued: Mapping[str, str] | None = None) -> Plan:
     """Add orders to a configuration's plan.
 
     Parameters
@@ -29,9 +29,11 @@ def plan_with(base: Plan, orders: Sequence[LoadedOrder], before: Plan) -> Plan:
         Each without a conflict with any other (`OrderChecker`).
     before : Plan
         The plan whose place the new one takes: what is indexed in it is used again.
+    issued : mapping of str to str, optional
+        Whose each smart tag was last; absent: as the plan before has it.
     """
     config = _with_orders(base.config, orders)
-    issued = {charge.smart_tag: charge.person for charge in before.charges}
+    issued = {charge.smart_tag: charge.person for charge in before.charges} if issued is None else issued
     row = {device.id: index for index, device in enumerate(base.devices)}
     return dataclasses.replace(
         base,

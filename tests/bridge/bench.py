@@ -7,6 +7,7 @@ from pathlib import Path
 from bridge.compose import Composer
 from bridge.config.load import load_config
 from bridge.identity import Identity
+from bridge.orders.batch import restore_orders
 from bridge.pipeline import Pipeline
 from bridge.plan import make_plan
 from bridge.publisher import Message, Saved
@@ -112,8 +113,11 @@ class Bench:
             event_type_prefix="org.example.em",
         )
         self.composer = Composer(identity, sequences=self.sequences)
+        saved = [Saved(owner=o, key=k, value=v) for (o, k), v in self.kept.items()]
+        plan = make_plan(load_config(folder / "bridge.toml"))
+        self.orders, self.unusable = restore_orders(plan, saved, self.clock.utc_ns())
         self.pipeline = Pipeline(
-            plan=make_plan(load_config(folder / "bridge.toml")),
+            plan=self.orders.plan,
             composer=self.composer,
             clock=self.clock,
             wheel=self.wheel,
@@ -122,7 +126,7 @@ class Bench:
             ask=self.asked.append,
         )
         if after is not None:
-            self.pipeline.restore(Saved(owner=o, key=k, value=v) for (o, k), v in self.kept.items())
+            self.pipeline.restore(saved)
         self.pipeline.start(self.clock.mono_ns(), self.clock.utc_ns())
 
     def on_disk(self, messages: int | None = None) -> tuple[dict[tuple[str, str], bytes], dict[str, int]]:

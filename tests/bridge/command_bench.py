@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from functools import cache
@@ -13,8 +13,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from bridge.commands.room import CommandRoom, make_command_room
 from bridge.config.load import LoadedConfig, load_config
-from bridge.orders.batch import Orders, restore_orders
-from bridge.orders.handover import hand_over
 from bridge.outbox.port import Replayed
 from bridge.publisher import Inbound, Message, Saved
 from devices.ankle_tag import AnkleTag
@@ -79,19 +77,18 @@ class CommandBench(WarningBench):
     """Commands are put in signed; answers come out as messages."""
 
     def __init__(
-        self, folder: Path, *, config: str = CONFIG, extra: str = "", kept: Sequence[Saved] = (), names: str = "b"
+        self, folder: Path, *, config: str = CONFIG, extra: str = "", after: WarningBench | None = None
     ) -> None:
         folder.mkdir(exist_ok=True)
         (folder / "provider.pem").write_bytes(key_pair()[1])
-        self.kept = {(saved.owner, saved.key): saved for saved in kept}
         self.disk_works = True
         self.answers_tag = True
         self.tag_asked: list[tuple[CommandVerb, str]] = []
         self.asked_replays: list[tuple[str, int, int]] = []
         self.replayed = Replayed(queued=3, waiting=0, missing=0, next_sequence=None)
-        super().__init__(folder, config=config, extra=extra)
+        super().__init__(folder, config=config, extra=extra, epoch="SECOND" if after else "EPOCH", after=after)
         self.loaded: LoadedConfig = load_config(folder / "bridge.toml")
-        self.topic = f"em/v1/t/bridge/{names}/cmd"
+        self.topic = "em/v1/t/bridge/b/cmd"
         self._nonce = 0
         self._device = open_transport("memory:commanded?end=device", clock=self.clock)
         self.tag = AnkleTag(
@@ -100,18 +97,14 @@ class CommandBench(WarningBench):
             clock=self.clock,
             on_event=lambda event: self.pipeline.process([event]),
         )
-        base = self.pipeline._plan
-        orders, self.unusable = restore_orders(base, tuple(kept), self.clock.utc_ns())
-        if orders.plan is not base:
-            self.pipeline.replan(hand_over(base, orders.plan), self.clock.mono_ns())
-        self.room = self._make_room(orders, tuple(kept))
+        self.room = self._make_room()
 
-    def _make_room(self, orders: Orders, kept: tuple[Saved, ...]) -> CommandRoom:
+    def _make_room(self) -> CommandRoom:
         return make_command_room(
             self.loaded,
-            orders=orders,
-            kept=kept,
-            composer=self.pipeline._emitter._composer,
+            orders=self.orders,
+            kept=[Saved(owner=owner, key=key, value=value) for (owner, key), value in self.kept.items()],
+            composer=self.composer,
             clock=self.clock,
             pipeline=self.pipeline,
             wheel=self.wheel,
@@ -124,11 +117,6 @@ class CommandBench(WarningBench):
     def submit(self, message: Message) -> None:
         """What the publisher does: keep it, then tell of the commit."""
         self.messages.append(message)
-        for saved in message.saves:
-            if saved.value is None:
-                self.kept.pop((saved.owner, saved.key), None)
-            else:
-                self.kept[saved.owner, saved.key] = saved
         if self.room.is_waited_for((message,)):
             asyncio.get_running_loop().call_soon(self.room.commits.take, (message,), self.disk_works)
 

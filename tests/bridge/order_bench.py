@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from bridge.orders.batch import Orders, Prepared, prepare, restore_orders
+from bridge.orders.batch import Orders, Prepared, prepare
 from bridge.orders.book import OrderCommand
-from bridge.plan import Plan
 from bridge.publisher import Saved
 from protocols.mqtt.commands import LoadOrder, Order, OrderedProtection, ReplaceOrder, WithdrawOrder
 from protocols.mqtt.messages import OrderResult
@@ -68,9 +67,12 @@ class OrderDriver:
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
-        base: Plan = bench.pipeline._plan
-        self.orders: Orders = restore_orders(base, (), bench.clock.utc_ns())[0]
-        self.kept: dict[tuple[str, str], bytes] = {}
+        self.orders: Orders = bench.orders
+
+    @property
+    def kept(self) -> dict[tuple[str, str], bytes]:
+        """What is on disk of orders."""
+        return {key: value for key, value in self.bench.kept.items() if key[1].startswith("order/")}
 
     def do(self, *commands: OrderCommand) -> tuple[OrderResult | Refusal, ...]:
         prepared: Prepared = prepare(self.orders, commands, self.bench.clock.utc_ns())
@@ -112,9 +114,9 @@ class OrderDriver:
 
     def _keep(self, saved: Saved) -> None:
         if saved.value is None:
-            del self.kept[saved.owner, saved.key]
+            del self.bench.kept[saved.owner, saved.key]
         else:
-            self.kept[saved.owner, saved.key] = saved.value
+            self.bench.kept[saved.owner, saved.key] = saved.value
 
     def saved(self) -> tuple[Saved, ...]:
         return tuple(Saved(owner=owner, key=key, value=value) for (owner, key), value in self.kept.items())

@@ -111,8 +111,7 @@ async def test_a_command_is_obeyed_once_over_a_restart(bench: CommandBench, tmp_
     async with running(bench):
         bench.put(body)
         await bench.settle()
-    again = CommandBench(tmp_path, kept=tuple(bench.kept.values()))
-    again.clock._mono_ns = bench.clock._mono_ns
+    again = CommandBench(tmp_path, after=bench)
     async with running(again):
         again.put(body)
         await again.settle()
@@ -220,7 +219,7 @@ async def test_silence_is_counted_by_the_interval_that_was_set(bench: CommandBen
         assert bench.of_kind("comms_lost") == []
         bench.wait(101)
         assert [each["msg_type"] for each in bench.of_kind("comms_lost")] == ["Alert"]
-    again = CommandBench(tmp_path, kept=tuple(bench.kept.values()))
+    again = CommandBench(tmp_path, after=bench)
     assert again.pipeline.views[0].device.interval_s == 3600.0
     assert again.pipeline.views[1].device.interval_s == 1.0
 
@@ -341,13 +340,13 @@ async def test_orders_are_loaded_replaced_and_withdrawn(bench: CommandBench) -> 
         assert (short(accepted), short(done)) == (ACCEPTED, DONE)
         assert done["result"] == {"kind": "order", "order_id": "p1", "version": 1, "loaded": True}
         assert zone_life(bench, "z") == ["Alert"]
-        assert ("tag", "order/p1") in bench.kept
+        assert ("tag", "order/p1") in bench.on_disk()[0]
         replacing = ReplaceOrder(order=an_order(version=2, features=[circle("z", north_m=900)]), if_version=1)
         assert short((await bench.command(replacing))[-1]) == DONE
         assert zone_life(bench, "z") == ["Alert", "Cancel"]
         _, done = await bench.command(WithdrawOrder(order_id="p1", if_version=2, reason="over"))
         assert done["result"] == {"kind": "order", "order_id": "p1", "version": 2, "loaded": False}
-        assert ("tag", "order/p1") not in bench.kept
+        assert ("tag", "order/p1") not in bench.on_disk()[0]
 
 
 async def test_a_refused_order_says_why_and_changes_nothing(bench: CommandBench) -> None:
@@ -377,7 +376,7 @@ async def test_an_order_that_cannot_be_kept_is_not_judged_by(bench: CommandBench
         assert (short(accepted), short(failed)) == (ACCEPTED, ("failed", "not_kept"))
         assert bench.fingerprint() == before
         # What memory holds of it must not come to the disk later.
-        assert ("tag", "order/p1") not in bench.kept
+        assert ("tag", "order/p1") not in bench.on_disk()[0]
         bench.disk_works = True
         assert short((await bench.command(LoadOrder(order=an_order(features=[circle("z")]))))[-1]) == DONE
 
@@ -391,7 +390,7 @@ async def test_without_a_disk_orders_are_taken_for_this_run(tmp_path: Path) -> N
 async def test_orders_go_on_over_a_restart(bench: CommandBench, tmp_path: Path) -> None:
     async with running(bench):
         await bench.command(LoadOrder(order=an_order(features=[circle("z")])))
-    again = CommandBench(tmp_path, kept=tuple(bench.kept.values()))
+    again = CommandBench(tmp_path, after=bench)
     assert again.unusable == ()
     again.fix("tag", 0)
     assert zone_life(again, "z") == ["Alert"]
