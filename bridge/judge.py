@@ -134,15 +134,22 @@ class ZoneJudge:
         self._layers, self._states = handover.plan.layers, states
         return unknown
 
-    def restore(self, device_idx: int, zone: ZoneRef, *, is_inside: bool) -> None:
-        """Take up on which side of a zone a device was, as its raised alert says; the exit margin counts from there."""
+    def restore(self, sides: Sequence[tuple[int, ZoneRef, bool]]) -> None:
+        """Take up on which side of zones devices were (inside: True), as raised alerts say.
+
+        The exit margin counts from there. A zone that is not judged for the device is left out.
+        """
         for place, (layer, state) in enumerate(zip(self._layers, self._states, strict=True)):
-            if not layer.has(device_idx, zone):
-                continue
-            named = [idx for idx, ref in enumerate(layer.refs) if (ref.id, ref.type) == (zone.id, zone.type)]
+            zone_idx = {(ref.id, ref.type): idx for idx, ref in enumerate(layer.refs)}
+            named = {
+                device_idx * len(layer.refs) + zone_idx[zone.id, zone.type]: is_inside
+                for device_idx, zone, is_inside in sides
+                if (zone.id, zone.type) in zone_idx
+            }
+            pairs = layer.assigned.owner_idx * np.int64(len(layer.refs)) + layer.assigned.zone_idx
+            own = np.flatnonzero(np.isin(pairs, np.fromiter(named, np.int64, len(named))))
             inside = state.inside.copy()
-            own = (layer.assigned.owner_idx == device_idx) & np.isin(layer.assigned.zone_idx, named)
-            inside[own] = INSIDE if is_inside else OUTSIDE
+            inside[own] = [INSIDE if named[pair] else OUTSIDE for pair in pairs[own].tolist()]
             self._states[place] = dataclasses.replace(state, inside=inside)
 
     def _named(self, rows: Sequence[FixRow], layer: ZoneLayer, found: Transitions) -> list[tuple[int, ZoneTransition]]:

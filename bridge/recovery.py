@@ -137,6 +137,13 @@ class Recovery:
         for alert in known:
             with turn.failures:
                 self._take_up(alert, now_mono_ns)
+        self._zones.restore(
+            [
+                (self._views[alert.device_id].device_idx, alert.zone, alert.kind is AlertKind.EXCLUSION_ZONE_ENTERED)
+                for alert in known
+                if alert.kind in ZONE_KINDS and alert.zone is not None
+            ]
+        )
         with turn.failures:
             self._warning.restore(known, stamps, turn)
         with turn.failures:
@@ -162,9 +169,6 @@ class Recovery:
                 # The band is unknown until both are heard; if they are not, the deadline says so.
                 deadline = Deadline(Due.PAIR_AGE, view.device_idx)
                 self._wheel.touch(deadline, now_mono_ns + self._pairs.max_age_ns + 1)
-            case _ if alert.kind in ZONE_KINDS and alert.zone is not None:
-                is_inside = alert.kind is AlertKind.EXCLUSION_ZONE_ENTERED
-                self._zones.restore(view.device_idx, alert.zone, is_inside=is_inside)
 
     def _end(self, alert: KeptAlert, stamps: Stamps) -> None:
         """Cancel what nothing can end any more."""

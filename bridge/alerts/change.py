@@ -91,6 +91,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._raised: dict[AlertKey, Raised] = {}
+        self._of_device: dict[str, dict[AlertKey, Raised]] = {}
 
     def find_step(self, change: Change) -> MsgType | None:
         """Say which message a change calls for; None: nothing new."""
@@ -117,15 +118,19 @@ class Ledger:
 
     def put(self, key: AlertKey, raised: Raised | None) -> None:
         """Note how an alert stands: after its message was made, or as an earlier start left it."""
-        if raised is None:
-            self._raised.pop(key, None)
-        else:
-            self._raised[key] = raised
+        own = self._of_device.setdefault(key.device_id, {})
+        if raised is not None:
+            self._raised[key] = own[key] = raised
+            return
+        self._raised.pop(key, None)
+        own.pop(key, None)
+        if not own:
+            del self._of_device[key.device_id]
 
     def of_device(self, device_id: str, *, late: bool = False) -> Iterator[Raised]:
         """Iterate over the alerts that are raised for a device, oldest first."""
-        for key, raised in self._raised.items():
-            if key.device_id == device_id and key.late is late:
+        for key, raised in self._of_device.get(device_id, {}).items():
+            if key.late is late:
                 yield raised
 
     def all(self) -> Iterator[Raised]:
