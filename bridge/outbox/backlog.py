@@ -189,10 +189,9 @@ class Backlog:
         limit = POSITIONS_MAX // 10
         if start is None or len(self._queue.positions) >= limit:
             return
-        known: frozenset[int] = frozenset()
         if self._unread_positions_from is not None and self._disk.can_read:
             start, self._unread_positions_from = self._unread_positions_from, None
-            known = self._queue.position_numbers()
+        known = self._queue.position_numbers()
         on_disk = self._disk.load(sql.LOAD_LANE[self._path], (int(Lane.POSITION), start, limit))
         if on_disk is None:
             earlier = self._unread_positions_from

@@ -63,6 +63,9 @@ class DurableOutbox:
         The process before ended in order.
     receipts_seen : bool
         In an earlier start.
+    last_number : int
+    newest_utc_ns : int or None
+        Of the newest row on disk.
     is_durable : bool
         False: there is no file, and nothing is durable.
     lock : OutboxLock or None
@@ -80,6 +83,8 @@ class DurableOutbox:
         on_trouble: TroubleListener,
         was_clean: bool = True,
         receipts_seen: bool = False,
+        last_number: int = 0,
+        newest_utc_ns: int | None = None,
         is_durable: bool = True,
         lock: OutboxLock | None = None,
     ) -> None:
@@ -93,8 +98,7 @@ class DurableOutbox:
         self._on_trouble = on_trouble
         self._dropped = 0
         self._is_dropping = False
-        last = disk.ask("SELECT number, t_utc_ns FROM row ORDER BY number DESC LIMIT 1") or []
-        self._next_number = last[0][0] + 1 if last else 1
+        self._next_number = last_number + 1
         self._queues = tuple(PathQueue() for _ in self._paths)
         self._backlogs = tuple(
             Backlog(path, queue, disk, clock, may_be_sent=not was_clean) for path, queue in enumerate(self._queues)
@@ -104,9 +108,7 @@ class DurableOutbox:
                 disk.count(sql.COUNT_LANE[path], (int(lane),)) for lane in (Lane.ALERT, Lane.POSITION)
             )
             self._backlogs[path].begin(self._next_number)
-        self._retention = Retention(
-            clock=clock, keep_ns=keep_ns, paths=paths, newest_utc_ns=last[0][1] if last else None
-        )
+        self._retention = Retention(clock=clock, keep_ns=keep_ns, paths=paths, newest_utc_ns=newest_utc_ns)
         self._resender = Resender(disk, clock, self._queues, receipts_seen=receipts_seen)
 
     @classmethod
@@ -141,6 +143,8 @@ class DurableOutbox:
                 for each in store.sequences()
             }
             kept = store.kept()
+            # Not by way of the disk, that would go on without: a number given twice is not written.
+            newest = next(iter(store.ask(sql.NEWEST)), None)
             disk = Disk(store, reopen=lambda: OutboxStore.open(path), ballast=ballast, on_trouble=on_trouble)
             outbox = cls(
                 disk,
@@ -151,6 +155,8 @@ class DurableOutbox:
                 on_trouble=on_trouble,
                 was_clean=was_clean,
                 receipts_seen="receipts_seen" in meta,
+                last_number=newest[0] if newest else 0,
+                newest_utc_ns=newest[1] if newest else None,
                 lock=lock,
             )
             on_error.pop_all()

@@ -80,6 +80,7 @@ class Resender:
         fate = (REJECTED_RECEIPT if is_rejected else RECEIVED_RECEIPT, self._clock.utc_ns())
         numbers: set[int] = set()
         if upto is not None:
+            upto = min(upto, sql.LARGEST)
             numbers.update(self._disk.run(sql.RECEIPT_UPTO, (*fate, source, upto), now_ns))
         if event_id is not None:
             numbers.update(self._disk.run(sql.RECEIPT_OF_ID, (*fate, source, event_id), now_ns))
@@ -135,12 +136,17 @@ class Resender:
         count = 0
         for number in sorted(set(recent)):
             row = self._find_row(number)
-            if row is not None and not row.receipt:
-                count += self._queue_again(path, row, now_mono_ns)
+            if row is not None and not row.receipt and self._queue_again(path, row, now_mono_ns):
+                count += 1
+                # The broker tells this once: to the next start of ours it will say that it knows us.
+                self._disk.note((sql.SET_STATE[path], (sql.NEW, row.attempts, number)), now_mono_ns)
+        if count:
+            self._disk.flush(now_mono_ns, force=True)
         return count
 
     def replay(self, source: str, first: int, last: int, now_mono_ns: int) -> Replayed:
         """See ``Outbox.replay``."""
+        first, last = (max(0, min(number, sql.LARGEST)) for number in (first, last))
         rows = {
             row.number: row
             for row in self._disk.memory.rows()

@@ -17,6 +17,9 @@ SCHEMA_VERSION = 1
 APPLICATION_ID = 0x74616772
 """``tagr``, in ``PRAGMA application_id``: keeps us from writing into somebody else's database."""
 
+LARGEST = 2**63 - 1
+"""Largest whole number that SQLite holds; what peers ask for may be larger."""
+
 NEW = 0
 """To be sent."""
 ACKED = 1
@@ -142,5 +145,6 @@ COUNT_OWED = (
     "SELECT count(*), min(acked_utc_ns) FROM (SELECT acked_utc_ns FROM row INDEXED BY owed "
     "WHERE lane = 0 AND receipt = 0 AND acked_utc_ns IS NOT NULL ORDER BY acked_utc_ns LIMIT ?)"
 )
+NEWEST = "SELECT number, t_utc_ns FROM row WHERE number > 0 ORDER BY number DESC LIMIT 1"
 OLDEST = "SELECT number, state_0, state_1, t_utc_ns FROM row WHERE number >= ? ORDER BY number LIMIT ?"
 DELETE_ROW = "DELETE FROM row WHERE number = ?"

@@ -370,7 +370,7 @@ def made_without_saves(n: int) -> object:
 
 
 def test_killed_at_any_moment_it_has_all_that_was_confirmed(tmp_path: Path) -> None:
-    killed_writers(tmp_path / "outbox", rounds=12, seed=20261123)
+    killed_writers(tmp_path / "outbox", rounds=6, seed=20261123)
 
 
 @pytest.mark.soak
