@@ -82,6 +82,8 @@ class BridgeApp:
         Name of this start; None: made of the time and random bits. Given, ids are those of an earlier run.
     outbox_folder : Path or None
         Where its outbox is; None: as configured. The caller knows better where several bridges share it out.
+    disk_trouble : str or None
+        Why it is not to be opened.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class BridgeApp:
         flush_timeout_s: float = 10.0,
         epoch: str | None = None,
         outbox_folder: Path | None = None,
+        disk_trouble: str | None = None,
         environment: Mapping[str, str] = os.environ,
     ) -> None:
         self._loaded = loaded
@@ -105,6 +108,7 @@ class BridgeApp:
         self._flush_timeout_s = flush_timeout_s
         self._epoch = epoch
         self._outbox_folder = outbox_folder
+        self._disk_trouble = disk_trouble
         self._environment = environment
         self._stop = asyncio.Event()
         self._first_word = asyncio.Event()
@@ -137,7 +141,12 @@ class BridgeApp:
         folder = self._outbox_folder or self._loaded.path_of(self._loaded.config.outbox.folder)
         with ExitStack() as stack:
             self._delivery = Delivery(
-                self._loaded, folder, clock=self._clock, warn=self._warn, hop=loop.call_soon_threadsafe
+                self._loaded,
+                folder,
+                clock=self._clock,
+                warn=self._warn,
+                hop=loop.call_soon_threadsafe,
+                disk_trouble=self._disk_trouble,
             )
             stack.callback(self._delivery.close)
             orders = self._make_pipeline(self._delivery.recovered)
@@ -261,7 +270,7 @@ class BridgeApp:
                 pairs=len(plan.pairs),
                 smart_tags=tuple(charge.smart_tag for charge in plan.charges),
                 without_smart_tag=plan.unwarnable,
-                durable=self._composer.identity.durable,
+                durable=self._publisher.stats().durable,
             )
         )
 

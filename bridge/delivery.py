@@ -8,6 +8,8 @@ from bridge.broker_access import path_settings, plain_endpoints
 from bridge.compose import Composer
 from bridge.config.load import LoadedConfig
 from bridge.disclosure import DisclosureLog
+from bridge.errors import DisclosureError, OutboxError, OutboxLockedError
+from bridge.identity import Identity
 from bridge.mqtt.canary import CanarySettings
 from bridge.mqtt.policy import BrokerState, ReceiptPolicy
 from bridge.mqtt.publisher import MqttPublisher
@@ -34,7 +36,10 @@ class Delivery:
     ----------
     loaded : LoadedConfig
     folder : Path
-        Of the outbox.
+        Of the outbox. One that cannot be used is told, and messages wait in memory: a disk that broke since the last
+        start must not leave a protected person without a bridge.
+    disk_trouble : str or None
+        Why it is not even tried.
     clock : Clock
     warn : callable
         Told of trouble and of its end, in the event loop's thread.
@@ -43,12 +48,19 @@ class Delivery:
 
     Raises
     ------
-    OutboxError
-        The outbox is in use or cannot be used.
+    OutboxLockedError
+        Another bridge has this outbox.
     """
 
     def __init__(
-        self, loaded: LoadedConfig, folder: Path, *, clock: Clock, warn: Callable[[str], None], hop: Hop
+        self,
+        loaded: LoadedConfig,
+        folder: Path,
+        *,
+        clock: Clock,
+        warn: Callable[[str], None],
+        hop: Hop,
+        disk_trouble: str | None = None,
     ) -> None:
         self._loaded = loaded
         self._clock = clock
@@ -58,23 +70,34 @@ class Delivery:
         self.publisher: MqttPublisher | None = None
         self.supervisor = Supervisor()
         self._pulses: list[Pulse] = []
-        config = loaded.config.outbox
-        paths = 2 if loaded.config.broker.second_urls else 1
-        most = loaded.config.policy.max_queued_positions
-        self._outbox: Outbox
-        if config.durable:
-            self._outbox, self.recovered = DurableOutbox.open(
-                folder,
-                paths=paths,
-                clock=clock,
-                max_positions=most,
-                keep_ns=int(config.retention_days * DAY_NS),
-                ballast_bytes=config.ballast_mib * MIB,
-                on_trouble=self._tell_disk,
+        self._outbox, self.recovered = self._open(folder, disk_trouble)
+
+    def _open(self, folder: Path, disk_trouble: str | None) -> tuple[Outbox, Recovered]:
+        config = self._loaded.config.outbox
+        paths = 2 if self._loaded.config.broker.second_urls else 1
+        most = self._loaded.config.policy.max_queued_positions
+        if config.durable and disk_trouble is None:
+            try:
+                return DurableOutbox.open(
+                    folder,
+                    paths=paths,
+                    clock=self._clock,
+                    max_positions=most,
+                    keep_ns=int(config.retention_days * DAY_NS),
+                    ballast_bytes=config.ballast_mib * MIB,
+                    on_trouble=self._tell_disk,
+                )
+            except OutboxLockedError:
+                raise
+            except OutboxError as exc:
+                disk_trouble = str(exc)
+        if disk_trouble is not None:
+            self._warn(
+                f"the outbox cannot be used: {disk_trouble}. Messages wait in memory: they are lost "
+                "with the process, and numbers begin anew. Next: mend it and start the bridge again"
             )
-        else:
-            self._outbox = MemoryOutbox(max_positions=most, paths=paths, clock=clock, on_trouble=self._tell_disk)
-            self.recovered = Recovered(sequences={}, kept=(), waiting_alerts=0, waiting_positions=0)
+        outbox = MemoryOutbox(max_positions=most, paths=paths, clock=self._clock, on_trouble=self._tell_disk)
+        return outbox, Recovered(sequences={}, kept=(), waiting_alerts=0, waiting_positions=0)
 
     def make_publisher(
         self,
@@ -92,8 +115,6 @@ class Delivery:
         ------
         ConfigError
             A certificate, key or password cannot be used.
-        DisclosureError
-            The disclosure log cannot be written.
         """
         config = self._loaded.config
         identity = composer.identity
@@ -102,18 +123,7 @@ class Delivery:
         for url in plain_endpoints(paths):
             self._warn(f"{url} is not encrypted: positions are readable on the way. Next: use mqtts://")
         if config.disclosure.enabled and embedded_url is None:
-            folder = self._loaded.path_of(config.disclosure.folder)
-            self._disclosures = DisclosureLog(
-                # One writer a chain.
-                folder if identity.bridge_id == config.bridge.id else folder / identity.bridge_id,
-                bridge_id=identity.bridge_id,
-                client_id=paths[0].endpoints[0].client_id,
-                version=identity.version,
-                epoch=identity.epoch,
-                purpose=config.disclosure.purpose,
-                clock=self._clock,
-                on_trouble=self._tell_log,
-            )
+            self._disclosures = self._open_log(identity, paths[0].endpoints[0].client_id)
         pulse = self.supervisor.watch("the publisher's loop")
         self._pulses.append(pulse)
         self.publisher = MqttPublisher(
@@ -134,6 +144,26 @@ class Delivery:
             beat=pulse.beat,
         )
         return self.publisher
+
+    def _open_log(self, identity: Identity, client_id: str) -> DisclosureLog | None:
+        """Open the log. Without it the bridge runs all the same: no order's supervision may end with a disk."""
+        config = self._loaded.config
+        folder = self._loaded.path_of(config.disclosure.folder)
+        try:
+            return DisclosureLog(
+                # One writer a chain.
+                folder if identity.bridge_id == config.bridge.id else folder / identity.bridge_id,
+                bridge_id=identity.bridge_id,
+                client_id=client_id,
+                version=identity.version,
+                epoch=identity.epoch,
+                purpose=config.disclosure.purpose,
+                clock=self._clock,
+                on_trouble=self._tell_log,
+            )
+        except DisclosureError as exc:
+            self._warn(f"{exc}. What is disclosed meanwhile is written down nowhere")
+            return None
 
     def watch_loop(self) -> Pulse:
         """Begin to watch the event loop, and start the supervisor."""

@@ -97,6 +97,7 @@ async def _run(
         flush_timeout_s=flush_timeout_s,
         epoch=epoch,
         outbox_folder=opened.outbox_folder,
+        disk_trouble=opened.disk_trouble,
     )
     loop = asyncio.get_running_loop()
     for number in STOP_SIGNALS:

@@ -326,6 +326,28 @@ def test_undelivered_messages_on_disk_go_out_at_the_next_start(
         assert again.stop() == 0
 
 
+@needs_mosquitto
+def test_outbox_and_log_that_cannot_be_used_stop_no_alert(
+    mosquitto: Mosquitto, line: Line, start_bridge: Starter, config: Callable[..., str], tmp_path: Path
+) -> None:
+    for name in ("outbox", "disclosures"):
+        (tmp_path / name).write_text("not a folder")
+    with subscriber(mosquitto.host, mosquitto.port) as provider:
+        path = config(mosquitto.url, DEVICE.format(spec=line.spec), "[policy]\nheartbeat_interval_s = 0.2\n")
+        bridge = start_bridge("--config", path)
+        assert bridge.wait_ready()["durable"] is False
+        told = " ".join(each["detail"] for each in bridge.named("warning"))
+        assert "the outbox cannot be used" in told
+        assert "disclosure log cannot be written" in told
+        bridge.wait_link("t", "up")
+        line.write(zigzag(0, 20))
+        provider.wait_for(lambda: len(steps(provider)) == 3, what="three alerts", within_s=20)
+        assert {a["data"]["delivery"]["durable"] for a in zone_alerts(provider)} == {False}
+        beat = provider.on("/heartbeat")[-1].json["data"]
+        assert (beat["durable"], beat["disk"]) == (False, "failing")
+        assert bridge.stop() == 0
+
+
 def test_replays_end_the_bridge_when_asked(tmp_path: Path, start_bridge: Starter, config: Callable[..., str]) -> None:
     (tmp_path / "drive.nmea").write_bytes(zigzag(0, 50))
     devices = DEVICE.format(spec=f"replay:{tmp_path}/drive.nmea?pace=max")
