@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import paho.mqtt.client as paho
 import pytest
 
 from bridge.commands.room import CommandRoom, make_command_room
@@ -22,13 +21,13 @@ from bridge.plan import make_plan
 from bridge.publisher import Inbound, Message
 from bridge.silence import DeadlineWheel
 from devices.clock import SystemClock
-from protocols.mqtt.commands import Command, LoadOrder, Ping, WithdrawOrder
-from protocols.mqtt.signed import sign_command
+from protocols.mqtt.commands import LoadOrder, Ping, WithdrawOrder
 from tests.bridge.bench import ZONES
 from tests.bridge.command_bench import CONFIG, key_pair
 from tests.bridge.mqtt_bench import endpoint
 from tests.bridge.order_bench import an_order, circle
-from tests.bridge.support import Subscriber, subscriber
+from tests.bridge.provider import Provider
+from tests.bridge.support import subscriber
 from tests.support import Mosquitto
 
 CLOCK = SystemClock()
@@ -105,35 +104,6 @@ async def running(folder: Path, port: int) -> AsyncIterator[Running]:
         await asyncio.to_thread(bridge.publisher.close, 5.0)
 
 
-class Provider:
-    """Signs commands, sends them by a client of its own, and waits for the last word about each."""
-
-    def __init__(self, found: Subscriber) -> None:
-        self._found = found
-        self._number = 0
-
-    async def ask(self, command: Command, *, nonce: str | None = None) -> dict[str, object]:
-        self._number += 1
-        nonce = nonce or f"asked-{self._number:06}"
-        before = len(self._answers(nonce))
-        body = sign_command(
-            command, key_pem=key_pair()[0], issuer="provider", audience="b", nonce=nonce, issued_utc_ns=CLOCK.utc_ns()
-        )
-        client = self._found.client
-        assert isinstance(client, paho.Client)
-        client.publish("em/v1/t/bridge/b/cmd", body, qos=1)
-        async with asyncio.timeout(30):
-            while True:
-                last = [each for each in self._answers(nonce)[before:] if each["state"] != "accepted"]
-                if last:
-                    return last[-1]
-                await asyncio.sleep(0.002)
-
-    def _answers(self, nonce: str) -> list[dict[str, object]]:
-        told = [message.json["data"] for message in self._found.on("/reply")]
-        return [data for data in told if data["nonce"] == nonce]
-
-
 @pytest.mark.needs("mosquitto")
 async def test_orders_by_command_over_a_broker_and_a_restart(mosquitto: Mosquitto, tmp_path: Path) -> None:
     (tmp_path / "bridge.toml").write_text(CONFIG)
@@ -145,19 +115,23 @@ async def test_orders_by_command_over_a_broker_and_a_restart(mosquitto: Mosquitt
             while not bridge.publisher.stats().connected:  # noqa: ASYNC110 - a condition; the test has a time-out
                 await asyncio.sleep(0.002)
             found.wait_for(lambda: bool(found.on("/bridge/b/status")), what="birth")
-            assert (await provider.ask(Ping()))["state"] == "done"
-            done = await provider.ask(LoadOrder(order=an_order(features=[circle("z")])))
-            assert (done["state"], done["delivery"]["durable"]) == ("done", True)  # type: ignore[index]
-            refused = await provider.ask(LoadOrder(order=an_order("p2", wearer="nobody", features=[circle("z")])))
+            assert (await asyncio.to_thread(provider.ask, Ping()))["state"] == "done"
+            done = await asyncio.to_thread(provider.ask, LoadOrder(order=an_order(features=[circle("z")])))
+            assert (done["state"], done["delivery"]["durable"]) == ("done", True)
+            refused = await asyncio.to_thread(
+                provider.ask, LoadOrder(order=an_order("p2", wearer="nobody", features=[circle("z")]))
+            )
             assert (refused["state"], refused["reason"]) == ("refused", "unknown_device")
         sequences = [int(message.json["sequence"]) for message in found.on("/reply")]
         async with running(tmp_path, mosquitto.port) as bridge:
             assert list(bridge.orders.book.orders) == ["p1"]
             assert bridge.orders.plan.zones_count == 3
             # What was taken before is not taken again, whoever sends it.
-            again = await provider.ask(Ping(), nonce="asked-000001")
+            again = await asyncio.to_thread(provider.ask, Ping(), nonce="asked-000001")
             assert (again["state"], again["reason"]) == ("refused", "replayed")
-            assert (await provider.ask(WithdrawOrder(order_id="p1", if_version=1)))["state"] == "done"
+            assert (await asyncio.to_thread(provider.ask, WithdrawOrder(order_id="p1", if_version=1)))[
+                "state"
+            ] == "done"
         async with running(tmp_path, mosquitto.port) as bridge:
             assert list(bridge.orders.book.orders) == []
         numbers = [int(message.json["sequence"]) for message in found.on("/reply")]
