@@ -4,13 +4,12 @@ See `tests.delivery.lines` for how they are kept.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import pytest
 
 from tests.delivery.lines import LineFile
-from tests.support import wait_until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,16 +159,6 @@ def compare(submitted: Iterable[Kept], confirmed: Iterable[Kept], heard: Iterabl
         phantoms=phantoms,
         gaps=gaps,
     )
-
-
-def wait_for_all(reader: ReaderLedger, confirmed: Callable[[], Iterable[Kept]], *, within_s: float) -> None:
-    """Wait until every confirmed message has arrived; what is missing then is for the verdict to say."""
-    wanted = {kept.event_id for kept in confirmed()}
-
-    def done() -> bool:
-        return wanted <= reader.refresh().ids
-
-    wait_until(done, within_s=within_s, what=f"arrival of {len(wanted)} confirmed messages")
 
 
 def percentile(values: Iterable[float], share: float) -> float:

@@ -11,6 +11,7 @@ import re
 import select
 import sys
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from tests.delivery.lines import LineWriter
+from tests.delivery.lines import LineFile, LineWriter
 
 WATCH_S = 5.0
 """A broker that answers no ping for this long is left for the next endpoint."""
@@ -84,6 +85,10 @@ def line_of(topic: str, body: bytes, t_mono_ns: int) -> str:
 class Reader:
     def __init__(self, plan: ReaderPlan) -> None:
         self._plan = plan
+        self._numbers: dict[str, set[int]] = defaultdict(set)
+        self._complete: dict[str, int] = defaultdict(int)
+        for _, _, source, sequence, *_ in LineFile(Path(plan.ledger)).read_new():
+            self._take(source, int(sequence))
         self._ledger = LineWriter(Path(plan.ledger))
         self._next = 0
         self._is_v5 = plan.version == "5"
@@ -143,8 +148,17 @@ class Reader:
         self._ledger.write([line])
         if self._plan.receipts_to is not None and message.topic.endswith("/alert"):
             _, _, source, sequence, *_ = line.split("\t")
-            receipt = {"source": source, "upto": sequence.rjust(20, "0")}
+            receipt = {"source": source, "upto": f"{self._take(source, int(sequence)):020}"}
             client.publish(self._plan.receipts_to, msgspec.json.encode(receipt), qos=1)
+
+    def _take(self, source: str, sequence: int) -> int:
+        """Number up to which this stream is complete: a cumulative receipt says no more than that."""
+        numbers = self._numbers[source]
+        numbers.add(sequence)
+        while self._complete[source] + 1 in numbers:
+            self._complete[source] += 1
+            numbers.discard(self._complete[source])
+        return self._complete[source]
 
 
 def _is_over() -> bool:

@@ -86,9 +86,9 @@ def test_clause_1_kills_of_tagrig_bridge_lose_nothing(
             for _ in range(kills):
                 bridge = BridgeProcess(tmp_path, "--config", str(config))
                 try:
-                    bridge.wait_ready()
+                    bridge.wait_for(lambda: bridge.named("ready"), what="ready", within_s=60)  # noqa: B023
                     heard = len(course.reader.refresh().heard)
-                    bridge.wait_for(lambda: len(course.reader.refresh().heard) > heard, what="traffic")  # noqa: B023
+                    bridge.wait_for(lambda: len(course.reader.refresh().heard) > heard, what="traffic", within_s=60)  # noqa: B023
                     time.sleep(dice.uniform(0, 0.5))  # the moment of the kill is the test's input
                 finally:
                     bridge.kill()

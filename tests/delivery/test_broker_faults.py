@@ -48,11 +48,35 @@ def test_clause_2_broker_killed_with_its_queue_and_the_subscriber_late(
         life.submit(Job(count=200, rate_hz=400))
         broker.start()
         life.wait_for("a connection", lambda s: s["connects"] > connects)
-        life.wait_for("the end of the job", lambda s: not s["jobs"])
+        course.wait_confirmed(600)
         course.read(endpoint, version=version, receipts=receipts)
         verdict = course.verdict().check()
         assert verdict.confirmed == 600
         assert life.close()["left"] == 0
+
+
+@needs_mosquitto
+def test_clause_2_publisher_dies_between_a_brokers_amnesia_and_the_subscribers_return(
+    course: Course, tmp_path: Path
+) -> None:
+    """The broker tells only once that it forgot: to the next life it says that it knows the session."""
+    with MosquittoBroker(tmp_path / "broker", keeping=Keeping.NOTHING) as broker:
+        endpoint = f"{broker.host}:{broker.port}"
+        reading = course.read(endpoint)
+        life = course.publish(endpoint, Job(count=50, rate_hz=1000))
+        life.wait_sent()
+        course.verdict().check()
+        reading.end()
+        life.submit(Job(count=50, rate_hz=1000))
+        life.wait_for("acknowledgements for the queue", lambda s: s["delivered"] >= 100)
+        broker.kill()
+        broker.start()
+        life.wait_for("word of the amnesia", lambda s: "amnesia begins main" in s["happened"])
+        life.end()
+        last = course.publish(endpoint)
+        course.read(endpoint)
+        assert course.verdict().check().confirmed == 100
+        assert last.close()["left"] == 0
 
 
 @needs_mosquitto
@@ -64,7 +88,7 @@ def test_second_path_delivers_while_the_first_broker_is_down(course: Course, tmp
         life = course.publish(ways, Job(count=400, rate_hz=400))
         life.wait_for("half of it", lambda s: s["submitted"] >= 200)
         first.kill()
-        life.wait_for("the rest", lambda s: not s["jobs"])
+        course.wait_confirmed(400)
         verdict = course.verdict().check()
         assert verdict.confirmed == 400
         assert verdict.duplicates > 0, "both paths carried the first half"
@@ -76,6 +100,7 @@ def test_second_path_delivers_while_the_first_broker_is_down(course: Course, tmp
 
 
 @needs_mosquitto
+@pytest.mark.soak
 def test_next_endpoint_of_a_list_takes_over(course: Course, tmp_path: Path) -> None:
     with MosquittoBroker(tmp_path / "a", keeping=Keeping.NOTHING) as first, MosquittoBroker(tmp_path / "b") as second:
         ends = (f"{first.host}:{first.port}", f"{second.host}:{second.port}")
