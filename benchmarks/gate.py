@@ -14,6 +14,8 @@ from benchmarks.interleave import Samples
 
 FULL = os.environ.get("TAGRIG_BENCH") == "full"
 """``TAGRIG_BENCH=full``: sizes that take minutes to set up, too."""
+CI = os.environ.get("TAGRIG_BENCH") == "ci"
+"""``TAGRIG_BENCH=ci``: what `make test` measures; the delivery table without its long rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
