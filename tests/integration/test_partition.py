@@ -9,6 +9,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from devices.clock import SystemClock
+from rig.brokers.mosquitto import Keeping, MosquittoBroker
+from rig.provider.check.client import BrokerDoor
+from rig.provider.check.findings import Finding, Verdict
+from rig.provider.check.listen import Listening, ListenOptions
 from tests.bridge.support import Subscriber, subscriber
 from tests.integration.partition_support import FleetProcess, Layout, assert_whole, is_told, write_config
 from tests.support import Mosquitto
@@ -52,6 +57,7 @@ def test_two_bridges_become_three_and_nothing_is_lost_or_raised_twice(tmp_path: 
             two.kill()
         with layout(tmp_path, config, 3) as three:
             fleet.wait_connected()
+            assert_right(check(mosquitto.url))
             inside = settle(fleet, provider, 0.5)
             three.stop()
         events, duplicates = assert_whole(provider.heard, inside)
@@ -61,10 +67,30 @@ def test_two_bridges_become_three_and_nothing_is_lost_or_raised_twice(tmp_path: 
     assert duplicates <= 200, "more than the windows of both bridges came twice"
 
 
+def check(url: str) -> list[Finding]:
+    """Look at the bridges as a provider's own check does, receipts included."""
+    options = ListenOptions(
+        root="em/v1/demo", for_s=1.5, away_s=0.2, heartbeat_s=1, max_latency_s=30, sends_receipts=True
+    )
+    return list(Listening(BrokerDoor(url=url), options, clock=SystemClock(), is_stopped=lambda: False).run())
+
+
+def assert_right(findings: list[Finding]) -> None:
+    """Nothing is wrong, but what a busy machine and bridges killed on purpose bring about."""
+    wrong = [each for each in findings if each.verdict in {Verdict.FAIL, Verdict.ERROR} and each.check != "heartbeat"]
+    assert not wrong, wrong
+    shown = {each.check for each in findings if each.verdict is Verdict.PASS}
+    assert {"subscriptions", "session", "schema", "envelope", "gaps", "retained", "receipts", "latency"} <= shown
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 @pytest.mark.needs("mosquitto")
-def test_four_bridges_carry_ten_thousand_tags_and_become_five(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_four_bridges_carry_ten_thousand_tags_and_become_five(tmp_path: Path) -> None:
+    """mosquitto writes its store in good time here, not at every change: twenty thousand retained states are too many.
+
+    With ``autosave_on_changes`` it wrote all of them at each publish and took 40 alerts a second.
+    """
     tags = 10_000
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < tags + 1_000:
@@ -72,18 +98,19 @@ def test_four_bridges_carry_ten_thousand_tags_and_become_five(tmp_path: Path, mo
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         with (
-            FleetProcess(tags, period_s=60, cross_every=2) as fleet,
-            subscriber(mosquitto.host, mosquitto.port, topic=TOPICS) as provider,
+            MosquittoBroker(tmp_path / "broker", keeping=Keeping.NOTHING, lines=["log_type error"]) as broker,
+            FleetProcess(tags, period_s=60, cross_every=3) as fleet,
+            subscriber(broker.host, broker.port, topic=TOPICS) as provider,
         ):
-            config = write_config(tmp_path, mosquitto.url, fleet)
+            config = write_config(tmp_path, broker.url, fleet)
             began = time.monotonic()
             with layout(tmp_path, config, 4) as four:
                 tell("4 bridges ready", began)
                 fleet.wait_connected()
                 tell("all tags connected", began)
-                measure(fleet, provider, four, 60, 180.0, "one fix a minute")
-                fleet.set_period(5)
-                measure(fleet, provider, four, 5, 60.0, "one fix in five seconds")
+                measure(fleet, provider, four, 60, 120.0, "one fix a minute")
+                fleet.set_period(15)
+                measure(fleet, provider, four, 15, 45.0, "one fix in fifteen seconds")
                 fleet.set_period(60)
                 four.stop()
             began = time.monotonic()
@@ -92,7 +119,7 @@ def test_four_bridges_carry_ten_thousand_tags_and_become_five(tmp_path: Path, mo
                 fleet.wait_connected()
                 tell("all tags connected again", began)
                 fleet.set_period(20)
-                measure(fleet, provider, five, 20, 60.0, "one fix in twenty seconds")
+                measure(fleet, provider, five, 20, 40.0, "one fix in twenty seconds")
                 inside = settle(fleet, provider, 20)
                 five.stop()
             events, duplicates = assert_whole(provider.heard, inside)

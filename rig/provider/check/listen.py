@@ -178,29 +178,22 @@ class Listening:
                 told=f"{sent} were sent; without heartbeats nobody sees whether the bridge took them",
             )
         self._listen(SETTLE_BEATS * self._options.heartbeat_s, until=lambda: self._are_taken(before))
-        left = {
-            name: seen.beats[-1][1].outbox
-            for name, seen in self.ledger.bridges.items()
-            if name in before and seen.beats
-        }
+        left = {name: self.ledger.bridges[name].beats[-1][1].outbox for name in before}
         taken = sum(box.receipts - before[name].outbox.receipts for name, box in left.items())
         unconfirmed = sum(box.unreceipted for box in left.values())
-        is_right = taken > 0 and not unconfirmed
         return Finding(
             check="receipts",
-            verdict=Verdict.PASS if is_right else Verdict.FAIL,
-            told=f"{sent} receipts were sent, the bridge counts {taken} new ones and {unconfirmed} unconfirmed alerts",
+            verdict=Verdict.PASS if taken else Verdict.FAIL,
+            told=f"{sent} receipts were sent, the bridge counts {taken} new ones; {unconfirmed} alerts are unconfirmed"
+            + (": from before this run, or from since then" if unconfirmed else ""),
             next_step=""
-            if is_right
-            else "allow the provider to write bridge/+/receipt and the bridge to read it; alerts from before this run "
-            "stay unconfirmed until they are sent again",
+            if taken
+            else "allow the provider to write bridge/+/receipt, and the bridge to read it (its access list)",
         )
 
     def _are_taken(self, before: Mapping[str, HeartbeatData]) -> bool:
         seen = {name: self.ledger.bridges[name].beats[-1][1] for name in before}
-        return all(beat.outbox.receipts > before[name].outbox.receipts for name, beat in seen.items()) and not any(
-            beat.outbox.unreceipted for beat in seen.values()
-        )
+        return any(beat.outbox.receipts > before[name].outbox.receipts for name, beat in seen.items())
 
     def _leave(self) -> Iterator[Finding]:
         """Have the broker forget us: else it would queue for a client that never comes back."""
