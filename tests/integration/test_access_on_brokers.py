@@ -3,12 +3,12 @@
 What a role may do is written out here by hand, not taken from the table that makes the lists.
 """
 
-import contextlib
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -184,22 +184,37 @@ BROKERS = [
 ]
 
 
+@dataclass
+class Secured:
+    """A running broker that has the access lists."""
+
+    process: BrokerProcess
+    is_v5: bool
+
+
 @pytest.fixture(params=BROKERS)
-def connect(request: pytest.FixtureRequest, pki: Pki, tmp_path: Path) -> Iterator[Connect]:
-    """Connect clients to a broker that has the access lists; they are closed at the end."""
+def secured(request: pytest.FixtureRequest, pki: Pki, tmp_path: Path) -> Iterator[Secured]:
     make, is_v5 = request.param
-    broker: BrokerProcess = make(pki, tmp_path / "broker")
+    process: BrokerProcess = make(pki, tmp_path / "broker")
+    process.start()
+    try:
+        yield Secured(process, is_v5)
+    finally:
+        process.stop()
+
+
+@pytest.fixture
+def connect(secured: Secured, pki: Pki) -> Iterator[Connect]:
+    """Connect clients; they are closed at the end."""
     made: list[Client] = []
 
     def open_client(name: str, **options: str) -> Client:
-        made.append(Client(pki, broker.port, name, is_v5=is_v5, **options))
+        made.append(Client(pki, secured.process.port, name, is_v5=secured.is_v5, **options))
         return made[-1]
 
-    with contextlib.ExitStack() as stack:
-        broker.start()
-        stack.callback(broker.stop)
-        stack.callback(lambda: [each.close() for each in made])
-        yield open_client
+    yield open_client
+    for each in made:
+        each.close()
 
 
 def below(names: set[str]) -> list[str]:
@@ -229,7 +244,7 @@ def test_each_role_reads_what_it_may_and_nothing_else(connect: Connect) -> None:
     assert not {topic for topic in wearer_side if "/protected" in topic}
 
 
-def test_each_role_writes_what_it_may_and_nothing_else(connect: Connect, request: pytest.FixtureRequest) -> None:
+def test_each_role_writes_what_it_may_and_nothing_else(connect: Connect, secured: Secured) -> None:
     admin = connect(ADMIN)
     assert set(admin.subscribe(["#"]).values()) == {1}
     inner = [
@@ -241,7 +256,7 @@ def test_each_role_writes_what_it_may_and_nothing_else(connect: Connect, request
     ]
     for party in PARTIES:
         codes = connect(party.name).publish([*below(set(TOPICS)), *inner], party.name.encode())
-        if "mosquitto, 5" in request.node.name:
+        if secured.is_v5:
             refused = {topic for topic, code in codes.items() if code == NOT_AUTHORISED}
             assert refused == {*codes} - set(below(MAY_WRITE[party.name])), "MQTT 5 tells the publisher"
     admin.publish([f"{ROOT}/end"], b"end")
@@ -297,8 +312,8 @@ def test_will_cannot_say_what_its_owner_may_not(connect: Connect) -> None:
     assert set(admin.heard) == {allowed}
 
 
-def test_a_name_that_is_not_listed_gets_nothing(connect: Connect, request: pytest.FixtureRequest) -> None:
-    if "nats" in request.node.name:
+def test_a_name_that_is_not_listed_gets_nothing(connect: Connect, secured: Secured) -> None:
+    if isinstance(secured.process, NatsBroker):
         with pytest.raises(PermissionError, match="was not let in"):
             connect("stranger")
         return
