@@ -122,7 +122,7 @@ class Delivery:
         paths = path_settings(self._loaded, environment, embedded_url)
         for url in plain_endpoints(paths):
             self._warn(f"{url} is not encrypted: positions are readable on the way. Next: use mqtts://")
-        if config.disclosure.enabled and embedded_url is None:
+        if config.disclosure.enabled and (embedded_url is None or len(paths) > 1):
             self._disclosures = self._open_log(identity, paths[0].endpoints[0].client_id)
         pulse = self.supervisor.watch("the publisher's loop")
         self._pulses.append(pulse)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.privacy import privacy_wall as privacy_wall
 from tests.support import CORPUS_HINT, PART_HINTS, Mosquitto, find_part, skip_or_fail
 
 settings.register_profile(
