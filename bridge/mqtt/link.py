@@ -28,6 +28,7 @@ from bridge.mqtt.flight import Flights
 from bridge.mqtt.session import MqttSession
 from bridge.mqtt.settings import MqttSettings, PathSettings
 from bridge.mqtt.troubles import Troubles
+from bridge.mqtt.trust import SessionTrust
 from bridge.mqtt.waiter import READ, WRITE, Interest
 from bridge.outbox.port import RESEND_WINDOW_NS, Outbox
 from bridge.publisher import DeliveryTrouble, Message, PathStats
@@ -116,6 +117,7 @@ class Link:
         self._canary = canary
         self._clock = clock
         self._observer = observer
+        self._trust = SessionTrust(number, outbox, clock)
         self._connector = Connector(will=will, clock=clock, wake=wake)
         self._session: MqttSession | None = None
         self._session_began_mono_ns = 0
@@ -188,10 +190,12 @@ class Link:
         now = self._clock.mono_ns()
         if outcome is None and not self._is_ending and now >= self._next_attempt_mono_ns and self._connector.is_free:
             endpoint = self._endpoints.current
+            self._trust.begin()
             outcome = self._connector.begin(endpoint.settings, endpoint.tls)
         if isinstance(outcome, Failed):
             self.lose(outcome.detail)
         elif outcome is not None:
+            self._trust.ask()
             self._session = outcome
             self._session_began_mono_ns = now
 
@@ -230,6 +234,8 @@ class Link:
             return
         if now - self._connected_mono_ns >= STABLE_NS:
             self._troubles.left_alone(self.settings.url)
+        if self._trust.is_owed and not self.flights.has_alerts:
+            self._trust.check()
         silent_s = self.flights.find_silence_s(now)
         if silent_s is not None:
             self.lose(f"no PUBACK for {silent_s:g} s")
@@ -273,6 +279,8 @@ class Link:
             else:
                 session.abort()
         self.connected = False
+        if in_order:
+            self._trust.close()
 
     def lose(self, detail: str) -> None:
         """End the connection and plan the next; what was in flight goes back to the outbox."""
@@ -318,10 +326,7 @@ class Link:
         self.connects += 1
         self.flights.begin(event, self.settings.url)
         self._outbox.rewind(self.number)
-        if event.session_present:
-            self._troubles.has_remembered(self.settings.url)
-        else:
-            self._was_forgotten(now)
+        self._was_answered(now, session_present=event.session_present)
         self._outbox.restate(self.number, now)
         self._subscription = session.subscribe(self._filters)
         self.flights.send(session, self._birth)
@@ -331,16 +336,21 @@ class Link:
         self.detail = f"MQTT {self.settings.version}"
         self._observer.connection_changed(self)
 
-    def _was_forgotten(self, now_mono_ns: int) -> None:
-        """Handle a broker without our session: our first connection ever, or its data was lost, or it has expired."""
-        again = self._outbox.forget_session(self.number, now_mono_ns)
-        if not again and self.connects == 1:
-            return
-        self._forgot_mono_ns = now_mono_ns
-        self._troubles.has_forgotten(self.settings.url, again)
+    def _was_answered(self, now_mono_ns: int, *, session_present: bool) -> None:
+        again = self._trust.answer(session_present=session_present)
+        if session_present:
+            self._troubles.has_remembered(self.settings.url)
+            if again:
+                _log.warning(
+                    "%s: an earlier start did not learn what it held; %d alerts are sent again", self.name, again
+                )
+        elif again or self.connects > 1:
+            # Else it is our first connection ever.
+            self._forgot_mono_ns = now_mono_ns
+            self._troubles.has_forgotten(self.settings.url, again or 0)
 
     def _doubt(self, why: str) -> None:
-        again = self._outbox.forget_session(self.number, self._clock.mono_ns())
+        again = self._trust.doubt()
         if again:
             _log.warning("%s: %s; %d alerts that it acknowledged are sent again", self.settings.url, why, again)
 

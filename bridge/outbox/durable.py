@@ -10,6 +10,7 @@ from bridge.outbox.alert_lane import Entry
 from bridge.outbox.backlog import Backlog
 from bridge.outbox.ballast import Ballast
 from bridge.outbox.disk import Disk
+from bridge.outbox.doubts import Doubts
 from bridge.outbox.lock import OutboxLock
 from bridge.outbox.opening import open_store
 from bridge.outbox.path_queue import PathQueue
@@ -109,6 +110,7 @@ class DurableOutbox:
             )
             self._backlogs[path].begin(self._next_number)
         self._retention = Retention(clock=clock, keep_ns=keep_ns, paths=paths, newest_utc_ns=newest_utc_ns)
+        self._doubts = Doubts(disk, self._paths)
         self._resender = Resender(disk, clock, self._queues, receipts_seen=receipts_seen)
 
     @classmethod
@@ -303,6 +305,14 @@ class DurableOutbox:
     def forget_session(self, path: int, now_mono_ns: int) -> int:
         """See ``Outbox.forget_session``."""
         return self._resender.forget_session(path, now_mono_ns)
+
+    def set_doubt(self, path: int, is_in_doubt: bool, now_mono_ns: int) -> None:
+        """See ``Outbox.set_doubt``."""
+        self._doubts.set(path, is_in_doubt, now_mono_ns)
+
+    def is_in_doubt(self, path: int) -> bool:
+        """See ``Outbox.is_in_doubt``."""
+        return path in self._doubts
 
     def begin_last_try(self) -> None:
         """See ``Outbox.begin_last_try``."""

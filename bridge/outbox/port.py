@@ -243,6 +243,18 @@ class Outbox(Protocol):
         """
         ...
 
+    def set_doubt(self, path: int, is_in_doubt: bool, now_mono_ns: int) -> None:
+        """Note whether it is unknown what a broker holds of our session; a doubt is on disk before this returns.
+
+        To be set before each connection, for a broker that forgot us knows us again at the next one, and until it has
+        said that it knows us or has got again what it may have lost.
+        """
+        ...
+
+    def is_in_doubt(self, path: int) -> bool:
+        """Whether there is a doubt, perhaps of an earlier start."""
+        ...
+
     def begin_last_try(self) -> None:
         """End every rest: what was refused, or had no subscriber, is tried once more before the end."""
         ...

@@ -81,6 +81,7 @@ SET_SEQUENCE = (
 )
 SET_KEPT = "INSERT OR REPLACE INTO kept(owner, key, value) VALUES(?,?,?)"
 DELETE_KEPT = "DELETE FROM kept WHERE owner = ? AND key = ?"
+FIND_META = "SELECT value FROM meta WHERE name = ?"
 SET_META = "INSERT OR REPLACE INTO meta(name, value) VALUES(?,?)"
 
 ACK = tuple(

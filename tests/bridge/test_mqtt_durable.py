@@ -72,6 +72,83 @@ def test_what_no_broker_had_goes_out_after_a_restart(tmp_path: Path, broker: Mak
     assert all(durable for _, _, durable in map(delivery, bodies))
 
 
+class Starts:
+    """Starts of one bridge, one after the other, on one folder and one broker."""
+
+    def __init__(self, folder: Path, fake: ScriptedBroker) -> None:
+        self.folder, self.fake = folder, fake
+
+    def begin(self, *, port: int | None = None) -> Bench:
+        outbox, _ = open_outbox(self.folder)
+        made = Bench([endpoint(port or self.fake.port)], outbox=outbox)
+        made.publisher.start()
+        return made
+
+    def deliver(self, made: Bench, *numbers_: int) -> None:
+        for n in numbers_:
+            made.publisher.submit(alert(n))
+        wait_until(lambda: made.publisher.stats().delivered >= len(numbers_), within_s=20, what="PUBACKs")
+
+
+def test_restart_at_a_broker_that_knows_us_sends_nothing_again(tmp_path: Path, broker: Maker) -> None:
+    starts = Starts(tmp_path, broker(accept))
+    first = starts.begin()
+    starts.deliver(first, 0, 1)
+    first.publisher.close(20)
+    starts.fake.greeting = KNOWN
+    away = starts.begin(port=free_port())
+    wait_until(lambda: bool(away.states), within_s=20, what="a word about the broker")
+    away.publisher.close(0.0)
+    again = starts.begin()
+    starts.deliver(again, 2)
+    again.publisher.close(20)
+    assert starts.fake.alerts() == [0, 1, 2]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_death_between_the_brokers_word_that_it_forgot_and_the_sending_again_loses_nothing(
+    tmp_path: Path, broker: Maker
+) -> None:
+    """The broker made a new session for the one who died, and calls it ours at the next start."""
+    starts = Starts(tmp_path, broker(accept))
+    first = starts.begin()
+    starts.deliver(first, 0, 1)
+    first.publisher.close(20)
+
+    dies = starts.begin()
+    dies.publisher._on_trouble = lambda _: 1 / 0  # type: ignore[assignment,return-value]
+    wait_until(lambda: dies.publisher.stats().is_dead, within_s=20, what="its death at the broker's word")
+    dies.publisher.close(20)
+    assert starts.fake.alerts() == [0, 1]
+
+    starts.fake.greeting = KNOWN
+    again = starts.begin()
+    wait_until(lambda: starts.fake.alerts() == [0, 1, 0, 1], within_s=20, what="both again")
+    wait_until(lambda: not again.publisher._outbox.is_in_doubt(0), within_s=20, what="the end of the doubt")
+    again.publisher.close(20)
+    last = starts.begin()
+    starts.deliver(last, 2)
+    last.publisher.close(20)
+    assert starts.fake.alerts() == [0, 1, 0, 1, 2]
+
+
+def test_connection_whose_answer_never_came_is_in_doubt(tmp_path: Path, broker: Maker) -> None:
+    starts = Starts(tmp_path, broker(accept))
+    first = starts.begin()
+    starts.deliver(first, 0)
+    first.publisher.close(20)
+    starts.fake.greeting = b""
+    before = starts.fake.connections
+    unanswered = starts.begin()
+    wait_until(lambda: starts.fake.connections > before, within_s=20, what="a connection")
+    wait_until(lambda: unanswered.publisher._links[0]._trust._is_unanswered, within_s=20, what="its question")
+    unanswered.publisher.close(0.0)
+    starts.fake.greeting = KNOWN
+    again = starts.begin()
+    wait_until(lambda: starts.fake.alerts() == [0, 0], within_s=20, what="the alert again")
+    again.publisher.close(20)
+
+
 def test_body_counts_its_sendings_and_says_that_it_is_in_memory_only(bench: Maker, broker: Maker) -> None:
     answers = iter([None, None])
     fake: ScriptedBroker = broker(lambda topic, _: next(answers, 0) if topic.endswith("/alert") else 0, KNOWN)
