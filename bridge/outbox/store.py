@@ -114,7 +114,7 @@ class _Seam:
 
     def _lacks_room_for_index(self, exc: apsw.Error) -> bool:
         """Whether a full disk is told as a failing one: so it is when the log's index is made."""
-        if exc.extendedresult != apsw.SQLITE_IOERR_SHMSIZE:
+        if getattr(exc, "extendedresult", None) != apsw.SQLITE_IOERR_SHMSIZE:
             return False
         try:
             return shutil.disk_usage(Path(self._where).parent).free < INDEX_BYTES
