@@ -5,8 +5,9 @@
     alert events -> IncidentBook -> Incident opened | updated | closed
 
 An incident is about one cause: a pair, a wearer's zone, a device's tampering, a call for help. An alert of CAP severity
-Extreme opens it; every alert of its cause belongs to it while it is open. It is quiet once none of them is raised, and
-closed after a quiet time: who comes back sooner is the same incident. What is told late is no incident of now.
+Extreme opens it, and so does one of ``EMERGENCIES``; every alert of its cause belongs to it while it is open. It is
+quiet once none of them is raised, and closed after a quiet time: who comes back sooner is the same incident. What is
+told late is no incident of now.
 """
 
 from collections import OrderedDict
@@ -20,6 +21,10 @@ from bridge.incident import ROOM, SEVEREST_FIRST, Incident, IncidentKey, RaisedP
 from bridge.publisher import Saved
 from protocols.mqtt.messages import AlertEvent, AlertKind, Evidence, IncidentEvent, MsgType, ProtectedAlertEvent
 from protocols.mqtt.times import utc_text
+
+EMERGENCIES = frozenset({AlertKind.INCLUSION_ZONE_LEFT, AlertKind.SHIELDING_SUSPECTED, AlertKind.JAMMING_SUSPECTED})
+"""What is less than Extreme and an emergency all the same: a monitored person must be where he was ordered to be, and
+misuse of the equipment is a matter for the police."""
 
 MAX_EVIDENCE = 16
 """Alert events that an incident lists: the first, and the newest. 16 take about 3 kB of a body's 16; those between are
@@ -90,7 +95,7 @@ class IncidentBook:
             source=event.source, id=event.id, sequence=event.sequence, kind=data.kind, msg_type=step, at=event.time
         )
         if known is None:
-            if step is MsgType.CANCEL or data.severity != "Extreme":
+            if step is MsgType.CANCEL or (data.severity != "Extreme" and data.kind not in EMERGENCIES):
                 return None
             after = Incident(
                 incident_id=f"INC-{event.id}",

@@ -200,3 +200,13 @@ def test_closed_incidents_are_forgotten_in_the_end(tmp_path: Path, monkeypatch: 
     assert len([key for _, key in kept if key.startswith("incident/")]) == 3
     found = [bench.pipeline.incidents.find(each["incident_id"]) for each in incidents(bench)[::2]]
     assert [each is not None for each in found] == [False, False, False, True, True, True]
+
+
+def test_leaving_an_inclusion_zone_and_misuse_of_the_equipment_are_emergencies_too(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, zones='zones = ["z-in"]')
+    bench.fix("tag", 5000)
+    assert [each["cause"] for each in incidents(bench)] == ["inclusion_zone_left"]
+    bench.status("tag", shielded=True)
+    assert [each["cause"] for each in incidents(bench)] == ["inclusion_zone_left", "shielding_suspected"]
+    bench.status("tag", shielded=True, battery_pct=5)
+    assert len(incidents(bench)) == 2
