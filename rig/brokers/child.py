@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ def spawn(
     *,
     log: Path,
     namespace: str | None = None,
-    stdin: int | IO[bytes] = subprocess.DEVNULL,
+    stdin: int | IO[bytes] | socket.socket = subprocess.DEVNULL,
     stdout: int | IO[bytes] | None = None,
     environment: Mapping[str, str] | None = None,
     cwd: Path | None = None,
@@ -40,7 +41,7 @@ def spawn(
     with log.open("ab") as written:
         return subprocess.Popen(
             [*entered, *command],
-            stdin=stdin,
+            stdin=stdin.fileno() if isinstance(stdin, socket.socket) else stdin,
             stdout=written if stdout is None else stdout,
             stderr=written,
             cwd=cwd,

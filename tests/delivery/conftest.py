@@ -10,12 +10,22 @@ import pytest
 from rig.netlink.link import TunLink
 from rig.netlink.namespaces import find_obstacle
 from tests.delivery.course import Course
+from tests.delivery.nursery import Nursery
 from tests.support import skip_or_fail
 
 
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    made = Nursery(tmp_path_factory.mktemp("nursery") / "nursery.log")
+    try:
+        yield made
+    finally:
+        made.close()
+
+
 @pytest.fixture
-def course(tmp_path: Path) -> Iterator[Course]:
-    made = Course(tmp_path / "course")
+def course(tmp_path: Path, nursery: Nursery) -> Iterator[Course]:
+    made = Course(tmp_path / "course", nursery)
     try:
         yield made
     finally:

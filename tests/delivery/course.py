@@ -16,6 +16,7 @@ import pytest
 from rig.brokers.child import spawn
 from tests.delivery.ledger import Kept, KeptLedger, ReaderLedger, Verdict, compare
 from tests.delivery.lines import LineFile
+from tests.delivery.nursery import REPOSITORY, Forked, Nursery
 from tests.delivery.reader import ReaderPlan
 from tests.delivery.traffic import BRIDGE_ID, ROOT
 from tests.delivery.worker import Job, Order, WorkerPlan
@@ -24,7 +25,6 @@ from tests.support import wait_until
 ANSWER_S = 30.0
 """For a start or an answer; it bounds a hang, not a busy machine."""
 
-REPOSITORY = Path(__file__).parents[2]
 ALERTS = f"{ROOT}/tag/+/alert"
 POSITIONS = f"{ROOT}/tag/+/position"
 STATUS = f"{ROOT}/provider/desk/status"
@@ -34,24 +34,9 @@ RECEIPTS = f"{ROOT}/bridge/{BRIDGE_ID}/receipt"
 class Talker:
     """A child that says lines on its standard output and takes lines on its input."""
 
-    def __init__(
-        self,
-        command: list[str],
-        log: Path,
-        *,
-        namespace: str | None = None,
-        environment: dict[str, str] | None = None,
-    ) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | Forked, log: Path) -> None:
+        self.process = process
         self.log_path = log
-        self.process: subprocess.Popen[bytes] = spawn(
-            command,
-            log=log,
-            namespace=namespace,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            environment=environment,
-            cwd=REPOSITORY,
-        )
         self._rest = b""
 
     def read_line(self, within_s: float = ANSWER_S) -> bytes:
@@ -155,7 +140,8 @@ class Reading(Talker):
 class Course:
     """Starts processes and ends them; keeps their ledgers."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, nursery: Nursery) -> None:
+        self._nursery = nursery
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._talkers: list[Talker] = []
@@ -191,12 +177,8 @@ class Course:
         paths = ((endpoints,),) if isinstance(endpoints, str) else endpoints
         whole = WorkerPlan(folder=str(self.folder), endpoints=paths, jobs=jobs, **plan)
         self.lives += 1
-        life = Publishing(
-            [*wrapped, sys.executable, "-m", "tests.delivery.worker", msgspec.json.encode(whole).decode()],
-            self.folder / f"worker-{self.lives}.log",
-            namespace=namespace,
-            environment=environment,
-        )
+        log = self.folder / f"worker-{self.lives}.log"
+        life = Publishing(self._start("worker", whole, log, wrapped, namespace, environment), log)
         self._talkers.append(life)
         return life
 
@@ -221,17 +203,37 @@ class Course:
             status_to=STATUS,
             **plan,
         )
-        reading = Reading(
-            [sys.executable, "-m", "tests.delivery.reader", msgspec.json.encode(whole).decode()],
-            self.folder / f"{ledger}.log",
-            namespace=namespace,
-        )
+        log = self.folder / f"{ledger}.log"
+        reading = Reading(self._start("reader", whole, log, (), namespace, None), log)
         self._talkers.append(reading)
         reading.wait_subscribed()
         return reading
 
     def confirmed(self) -> list[Kept]:
         return self._confirmed.refresh()
+
+    def _start(
+        self,
+        main: str,
+        plan: WorkerPlan | ReaderPlan,
+        log: Path,
+        wrapped: tuple[str, ...],
+        namespace: str | None,
+        environment: dict[str, str] | None,
+    ) -> subprocess.Popen[bytes] | Forked:
+        """Fork it from the nursery, unless it must begin as a program of its own."""
+        encoded = msgspec.json.encode(plan)
+        if not wrapped and namespace is None and environment is None:
+            return self._nursery.start(main, encoded, log)
+        return spawn(
+            [*wrapped, sys.executable, "-m", f"tests.delivery.{main}", encoded.decode()],
+            log=log,
+            namespace=namespace,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            environment=environment,
+            cwd=REPOSITORY,
+        )
 
     def wait_confirmed(self, count: int) -> None:
         """Wait until so many messages are known to be kept."""

@@ -170,5 +170,10 @@ def _say(line: str) -> None:
     os.write(1, f"{line}\n".encode())
 
 
+def main(plan: bytes) -> None:
+    """Be the subscriber that a plan describes."""
+    Reader(msgspec.json.decode(plan, type=ReaderPlan)).run()
+
+
 if __name__ == "__main__":
-    Reader(msgspec.json.decode(sys.argv[1], type=ReaderPlan)).run()
+    main(sys.argv[1].encode())

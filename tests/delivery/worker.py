@@ -209,10 +209,11 @@ def _say(what: dict[str, Any]) -> None:
     os.write(1, msgspec.json.encode(what) + b"\n")
 
 
-if __name__ == "__main__":
+def main(plan: bytes) -> None:
+    """Be the publisher that a plan describes."""
+    given = msgspec.json.decode(plan, type=WorkerPlan)
     faulthandler.enable()
     logging.basicConfig(level=logging.INFO, format="%(relativeCreated)d %(name)s %(levelname)s %(message)s")
-    given = msgspec.json.decode(sys.argv[1], type=WorkerPlan)
     for where, value in given.constants.items():
         module, _, name = where.partition(":")
         assert hasattr(sys.modules[module], name), where
@@ -221,3 +222,7 @@ if __name__ == "__main__":
     worker.assembly.publisher.start()
     _say({"ready": True, "recovered": worker.assembly.recovered})
     worker.run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1].encode())
