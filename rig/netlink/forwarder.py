@@ -6,7 +6,6 @@ Each line on its standard input is a `Condition` in JSON and is in force from th
 a line of `Counters`. It ends with its standard input.
 """
 
-import ctypes
 import fcntl
 import heapq
 import itertools
@@ -20,12 +19,11 @@ from pathlib import Path
 
 import msgspec
 
-from rig.brokers.child import NAMESPACES
+from rig.netlink.namespaces import enter_namespace
 
 TUNSETIFF = 0x400454CA
 IFF_TUN = 0x0001
 IFF_NO_PI = 0x1000
-CLONE_NEWNET = 0x40000000
 
 DEVICE = "tun0"
 
@@ -56,14 +54,7 @@ class Counters(msgspec.Struct, frozen=True):
 
 def open_tun(namespace: str) -> int:
     """Make the device in a namespace and give its descriptor; this process stays in that namespace."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    entrance = os.open(NAMESPACES / namespace, os.O_RDONLY)
-    try:
-        if libc.setns(entrance, CLONE_NEWNET) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), namespace)
-    finally:
-        os.close(entrance)
+    enter_namespace(namespace)
     tun = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
     fcntl.ioctl(tun, TUNSETIFF, struct.pack("16sH", DEVICE.encode(), IFF_TUN | IFF_NO_PI))
     return tun

@@ -1,5 +1,6 @@
 """Network namespaces of the bench's own, and who is left over from a bench that was killed."""
 
+import ctypes
 import itertools
 import os
 import shutil
@@ -14,6 +15,8 @@ PREFIX = "tagrig-"
 
 PROGRAMS = ("ip", "nft", "nsenter")
 """Of the packages iproute2, nftables and util-linux."""
+
+CLONE_NEWNET = 0x40000000
 
 _numbers = itertools.count(1)
 
@@ -48,6 +51,26 @@ def make_namespace(label: str) -> str:
     run(["ip", "netns", "add", name])
     run(["ip", "-n", name, "link", "set", "lo", "up"])
     return name
+
+
+def enter_namespace(name: str) -> None:
+    """Move this thread into a namespace; what it opens and starts from now on is there.
+
+    Raises
+    ------
+    NetlinkError
+        There is none of that name, or we may not.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    try:
+        entrance = os.open(NAMESPACES / name, os.O_RDONLY)
+    except OSError as exc:
+        raise NetlinkError(f"no namespace {name}: {exc.strerror}") from exc
+    try:
+        if libc.setns(entrance, CLONE_NEWNET) != 0:
+            raise NetlinkError(f"namespace {name} cannot be entered: {os.strerror(ctypes.get_errno())}")
+    finally:
+        os.close(entrance)
 
 
 def remove_namespace(name: str) -> None:

@@ -223,8 +223,8 @@ class Course:
     ) -> subprocess.Popen[bytes] | Forked:
         """Fork it from the nursery, unless it must begin as a program of its own."""
         encoded = msgspec.json.encode(plan)
-        if not wrapped and namespace is None and environment is None:
-            return self._nursery.start(main, encoded, log)
+        if not wrapped and environment is None:
+            return self._nursery.start(main, encoded, log, namespace)
         return spawn(
             [*wrapped, sys.executable, "-m", f"tests.delivery.{main}", encoded.decode()],
             log=log,

@@ -22,6 +22,7 @@ from typing import IO
 import msgspec
 
 from rig.brokers.child import PR_SET_PDEATHSIG, spawn
+from rig.netlink.namespaces import enter_namespace
 from tests.delivery import reader, worker
 
 MAIN: dict[str, Callable[[bytes], None]] = {"worker": worker.main, "reader": reader.main}
@@ -32,6 +33,7 @@ REPOSITORY = Path(__file__).parents[2]
 class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     main: str
     plan: str
+    namespace: str | None
 
 
 class Forked:
@@ -78,12 +80,12 @@ class Nursery:
             self._process = spawn(command, log=log, stdin=far, cwd=REPOSITORY)
         self._socket = near
 
-    def start(self, main: str, plan: bytes, log: Path) -> Forked:
-        """Fork one; its standard error is appended to ``log``."""
+    def start(self, main: str, plan: bytes, log: Path, namespace: str | None) -> Forked:
+        """Fork one, into a network namespace if one is named; its standard error is appended to ``log``."""
         their_in, our_in = os.pipe()
         our_out, their_out = os.pipe()
         with log.open("ab") as said:
-            order = msgspec.json.encode(Order(main=main, plan=plan.decode()))
+            order = msgspec.json.encode(Order(main=main, plan=plan.decode(), namespace=namespace))
             socket.send_fds(self._socket, [order], [their_in, their_out, said.fileno()])
         os.close(their_in)
         os.close(their_out)
@@ -122,6 +124,8 @@ def _become(order: Order, descriptors: list[int]) -> None:
         for number, descriptor in enumerate(descriptors):
             os.dup2(descriptor, number)
             os.close(descriptor)
+        if order.namespace is not None:
+            enter_namespace(order.namespace)
         MAIN[order.main](order.plan.encode())
         code = 0
     except BaseException:  # noqa: BLE001 - what a fork must not do is to go on as its parent
