@@ -127,12 +127,21 @@ class Backlog:
         return bool(more) and not self._is_full
 
     @property
+    def is_behind(self) -> bool:
+        """Whether there may be something to send that is not in memory yet."""
+        return self.has_work or (self._positions_from is not None and not self._queue.positions)
+
+    @property
     def has_positions(self) -> bool:
         """Whether positions are on disk only."""
         return self._positions_from is not None
 
     def refill(self, now_mono_ns: int) -> None:
         """Load a little of what there is room for."""
+        if self._positions_from is not None:
+            self.refill_positions()
+        if not self.has_work:
+            return
         if self._queue.alerts.can_send and now_mono_ns < self._refill_mono_ns:
             return
         self._refill_mono_ns = now_mono_ns + REFILL_EVERY_NS
@@ -182,6 +191,8 @@ class Backlog:
             del self._spilled[topic]
         else:
             self._spilled[topic] = rows[limit - 1].number + 1
+            # All of them may be here or delivered already.
+            self.settled(topic)
 
     def refill_positions(self) -> None:
         """Load positions, if few are left in memory."""

@@ -7,6 +7,7 @@
       +---- everything that memory holds is written, in one transaction <--retry---+
 """
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
@@ -48,13 +49,18 @@ class Disk:
     ----------
     store : OutboxStore
     reopen : callable
-        Opens the file anew after an error: a failed sync must not be repeated on the old one.
+        Opens the file anew after an error: a failed sync must not be repeated on the old one. Takes ``read_only``.
     ballast : Ballast
     on_trouble : callable
     """
 
     def __init__(
-        self, store: OutboxStore, *, reopen: Callable[[], OutboxStore], ballast: Ballast, on_trouble: TroubleListener
+        self,
+        store: OutboxStore,
+        *,
+        reopen: Callable[[bool], OutboxStore],
+        ballast: Ballast,
+        on_trouble: TroubleListener,
     ) -> None:
         self.memory = MemoryRows()
         self.ballast = ballast
@@ -334,15 +340,22 @@ class Disk:
             return True
         try:
             self._close_store()
-            self._store = self._reopen()
+            self._store = self._reopen(False)
             if self.trouble.kind is TroubleKind.CORRUPT and (damage := self._store.find_damage()) is not None:
                 raise OutboxCorruptError(f"the outbox is still damaged: {damage}")
             # After a failed sync the log may be in the kernel's memory and not on the disk: this writes it anew.
             self._store.checkpoint(whole=True)
         except OutboxError as exc:
             self._fail(exc, now_mono_ns)
+            self._open_for_reading()
             return False
         return True
+
+    def _open_for_reading(self) -> None:
+        """Go on reading what waits where nothing can be written, as after the kernel's own remount."""
+        if self._store is None and self.trouble is not None and self.trouble.kind is not TroubleKind.CORRUPT:
+            with contextlib.suppress(OutboxError):
+                self._store = self._reopen(True)
 
     def _close_store(self) -> None:
         store, self._store = self._store, None

@@ -42,6 +42,9 @@ KEEP_NS = 30 * 86_400_000_000_000
 BALLAST_BYTES = 64 * 1_048_576
 """Room for about 7,000 alerts, each with a commit of its own, once the disk is full."""
 
+LOADS_PER_MESSAGE = 4
+"""Loads in search of the next message, 20 ms at most; each may bring only what was delivered meanwhile."""
+
 MEMORY_POSITIONS_MAX = 10_000
 """Positions that are only in memory while the disk does not work: 15 MB."""
 
@@ -147,7 +150,12 @@ class DurableOutbox:
             kept = store.kept()
             # Not by way of the disk, that would go on without: a number given twice is not written.
             newest = next(iter(store.ask(sql.NEWEST)), None)
-            disk = Disk(store, reopen=lambda: OutboxStore.open(path), ballast=ballast, on_trouble=on_trouble)
+            disk = Disk(
+                store,
+                reopen=lambda read_only: OutboxStore.open(path, read_only=read_only),
+                ballast=ballast,
+                on_trouble=on_trouble,
+            )
             outbox = cls(
                 disk,
                 clock=clock,
@@ -236,11 +244,11 @@ class DurableOutbox:
     def find_next(self, path: int, now_mono_ns: int) -> Entry | None:
         """See ``Outbox.find_next``."""
         queue, backlog = self._queues[path], self._backlogs[path]
-        if backlog.has_work:
+        for _ in range(LOADS_PER_MESSAGE):
             backlog.refill(now_mono_ns)
-        if backlog.has_positions:
-            backlog.refill_positions()
-        entry = queue.find_next(now_mono_ns)
+            entry = queue.find_next(now_mono_ns)
+            if entry is not None or not backlog.is_behind:
+                break
         if entry is not None:
             entry.is_durable = self._is_durable and entry.number not in self._disk.memory
         return entry

@@ -47,7 +47,7 @@ class MemoryOutbox(DurableOutbox):
     ) -> None:
         store = OutboxStore.open(None)
         super().__init__(
-            Disk(store, reopen=lambda: OutboxStore.open(None), ballast=NO_BALLAST, on_trouble=on_trouble),
+            Disk(store, reopen=lambda _: OutboxStore.open(None), ballast=NO_BALLAST, on_trouble=on_trouble),
             clock=clock or SystemClock(),
             paths=paths,
             max_positions=max_positions,

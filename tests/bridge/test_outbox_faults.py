@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.errors import OutboxError
+from bridge.errors import OutboxError, OutboxIoError, OutboxReadOnlyError
 from bridge.outbox.ballast import BALLAST_NAME
 from bridge.outbox.store import FILE_NAME, OutboxStore
 from tests.bridge.outbox_bench import OutboxBench, message, numbers, taken
@@ -271,6 +271,37 @@ def test_damage_that_is_met_while_running_stops_no_new_alert(tmp_path: Path) -> 
     outbox.flush_acks(bench.clock.advance(120))
     assert outbox.depths().trouble is not None, "it is not trusted again while it is damaged"
     assert outbox.close().lost == 1
+
+
+def test_what_waits_is_read_on_where_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = OutboxBench(tmp_path / "outbox")
+    outbox, _ = bench.open()
+    now = bench.clock.mono_ns()
+    assert outbox.write([message(n) for n in range(1, 201)], now)
+    assert len(taken(outbox, now=now, most=10)) == 10
+    really_open = OutboxStore.open
+
+    def only_to_read(path: Path | None, *, read_only: bool = False) -> OutboxStore:
+        if not read_only:
+            raise OutboxReadOnlyError("the kernel mounted it read-only")
+        return really_open(path, read_only=True)
+
+    def refused(store: OutboxStore) -> None:
+        raise OutboxIoError("the disk failed")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(OutboxStore, "open", only_to_read)
+        broken.setattr(OutboxStore, "commit", refused)
+        assert not outbox.write([message(201)], now)
+        assert numbers(taken(outbox, now=now)) == list(range(11, 202))
+    outbox.flush_acks(bench.clock.advance(2))
+    assert [(trouble.kind, trouble.is_over) for trouble in bench.troubles] == [
+        ("io_error", False),
+        ("read_only", False),
+        ("read_only", True),
+    ]
+    assert outbox.close().lost == 0
+    assert on_disk(bench.folder) == list(range(1, 202))
 
 
 def test_one_sync_per_commit(tmp_path: Path) -> None:
