@@ -1,6 +1,7 @@
 """Orders while the bridge runs: worked out beside the loop, kept on disk, then put in place in one turn of it."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from bridge.publisher import Message, Saved
 from devices.clock import Clock
 from protocols.mqtt.messages import OrderResult
 from protocols.mqtt.refusal import Refusal, RefusalReason
+
+_log = logging.getLogger(__name__)
 
 MAX_WAITING = 256
 """Commands about orders that wait. An order may hold a megabyte; more would be memory at a peer's word."""
@@ -109,7 +112,10 @@ class OrderDesk:
                 woken.cancel()
 
     async def _carry_out(self, batch: list[_Waiting]) -> None:
-        prepared = await asyncio.to_thread(prepare, self.orders, [each.command for each in batch], self._clock.utc_ns())
+        prepared = await self._prepare([each.command for each in batch])
+        if prepared is None:
+            await self._carry_out_singly(batch)
+            return
         taken = [
             (each, answer) for each, answer in zip(batch, prepared.answers, strict=True) if isinstance(answer, Taken)
         ]
@@ -119,6 +125,28 @@ class OrderDesk:
         for each, answer in zip(batch, prepared.answers, strict=True):
             if not each.done.done():
                 each.done.set_result(self._done(answer, kept))
+
+    async def _carry_out_singly(self, batch: list[_Waiting]) -> None:
+        """Find which of some commands cannot be worked out; the others are carried out."""
+        if len(batch) > 1:
+            for each in batch:
+                await self._carry_out([each])
+            return
+        detail = "it could not be worked out; the bridge's log has more"
+        for each in batch:
+            if not each.done.done():
+                each.done.set_result(Done(answer=Refusal(reason=RefusalReason.INTERNAL, detail=detail)))
+
+    async def _prepare(self, commands: list[OrderCommand]) -> Prepared | None:
+        """Work commands out in a thread; None: an error of ours, which touched nothing that is in use."""
+        try:
+            return await asyncio.to_thread(prepare, self.orders, commands, self._clock.utc_ns())
+        except Exception:  # noqa: BLE001 - logged and answered; a bridge that ends would judge nobody
+            _log.exception("orders could not be worked out; nothing was changed")
+            if not commands:
+                # Not an order's doing but its time: tried again when the clock is looked at next.
+                await self._clock.sleep_until(self._clock.mono_ns() + int(LOOK_S * 1e9))
+            return None
 
     async def _is_kept(self, messages: Sequence[Message]) -> bool:
         return await self._keep(messages, KEEP_TIMEOUT_S) or not self._must_be_kept

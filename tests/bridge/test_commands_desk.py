@@ -1,6 +1,7 @@
 """The command desk: who may command, what each command does, what is refused, what is kept."""
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 
 from bridge.commands import desk as desk_module
 from bridge.commands.nonces import MAX_FORGOTTEN, Nonces
+from bridge.orders import desk as order_desk
+from bridge.orders.batch import Orders, Prepared
+from bridge.orders.book import OrderCommand
 from bridge.outbox.port import Replayed
 from protocols.ble.smart_tag import WarnLevel, WarnText
 from protocols.mqtt.commands import (
@@ -415,6 +419,27 @@ async def test_an_order_begins_by_itself_at_its_time(bench: CommandBench) -> Non
         for expected in (["Alert"], ["Alert", "Cancel"]):
             await bench.clock.advance(65 * S)
             await bench.wait_for(lambda expected=expected: zone_life(bench, "z") == expected)  # type: ignore[misc]
+
+
+async def test_an_error_of_ours_costs_one_order_its_answer_and_nobody_else(
+    bench: CommandBench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    work_out = order_desk.prepare
+
+    def fails(orders: Orders, commands: Sequence[OrderCommand], now_utc_ns: int) -> Prepared:
+        if any(isinstance(each, LoadOrder) and each.order.id == "p1" for each in commands):
+            raise ZeroDivisionError("of ours")
+        return work_out(orders, commands, now_utc_ns)
+
+    monkeypatch.setattr(order_desk, "prepare", fails)
+    async with running(bench):
+        for n in range(4):
+            bench.put(bench.sign(LoadOrder(order=an_order(f"p{n}", features=[circle(f"z{n}")]))))
+        await bench.settle()
+        last = {each["nonce"]: short(each) for each in bench.replies()}
+        assert [last[nonce] for nonce in sorted(last)] == [DONE, ("refused", "internal"), DONE, DONE]
+        assert sorted(bench.room.desk._orders.orders.book.orders) == ["p0", "p2", "p3"]
+    assert "ZeroDivisionError" in caplog.text
 
 
 async def test_many_orders_at_once_are_built_once(bench: CommandBench) -> None:

@@ -67,6 +67,22 @@ def test_a_zone_that_cannot_be_judged_is_refused_with_its_place(
         assert word in refusal.detail
 
 
+def test_a_mistyped_coordinate_does_not_make_everybody_wait(driver: OrderDriver) -> None:
+    """0 for 51: a valid zone down to the equator, which would take minutes and gigabytes to index."""
+    ring = [[-6.5, 0], [-6.4, 51.0], [-6.4, 51.1], [-6.5, 51.1], [-6.5, 0]]
+    for shape in (
+        feature(geometry={"type": "Polygon", "coordinates": [ring]}),
+        circle("z", radius_m=2_000_000),
+        {
+            **feature(geometry={"type": "LineString", "coordinates": ring}),
+            "properties": {"purpose": "inclusion", "half_width_m": 9},
+        },
+    ):
+        refusal = driver.refuse(LoadOrder(order=an_order(features=[circle("small"), shape])))
+        assert refusal.reason is RefusalReason.INVALID_ZONES
+        assert "zone 'z'" in refusal.detail and "km long" in refusal.detail
+
+
 def test_zones_that_are_no_collection_are_refused(driver: OrderDriver) -> None:
     for broken in (
         {},
