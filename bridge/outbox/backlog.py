@@ -129,7 +129,8 @@ class Backlog:
     @property
     def is_behind(self) -> bool:
         """Whether there may be something to send that is not in memory yet."""
-        return self.has_work or (self._positions_from is not None and not self._queue.positions)
+        unread = self._positions_from is not None and not self._queue.positions and self._disk.can_read
+        return self.has_work or unread
 
     @property
     def has_positions(self) -> bool:

@@ -1,9 +1,14 @@
 """Room on the disk that is given up for alerts when somebody filled it."""
 
 import contextlib
+import logging
 import os
 import shutil
 from pathlib import Path
+
+from bridge.outbox.port import OutboxTrouble, TroubleKind, TroubleListener
+
+_log = logging.getLogger(__name__)
 
 BALLAST_NAME = "ballast"
 
@@ -19,9 +24,13 @@ class Ballast:
     folder : Path
     size_bytes : int
         64 MiB are room for about 7,000 commits of one alert each: 9 KB of log per commit. 0: none.
+    on_trouble : callable
+        Told when the room is given up, and when it is there again.
     """
 
-    def __init__(self, folder: Path, size_bytes: int) -> None:
+    def __init__(self, folder: Path, size_bytes: int, on_trouble: TroubleListener) -> None:
+        self._on_trouble = on_trouble
+        self._is_released = False
         self._path = folder / BALLAST_NAME
         self._size_bytes = size_bytes
 
@@ -36,6 +45,10 @@ class Ballast:
             self._path.unlink()
         except OSError:
             return False
+        self._is_released = True
+        detail = "the disk is full; the ballast was released: room for some thousand alerts"
+        _log.error("%s", detail)
+        self._on_trouble(OutboxTrouble(kind=TroubleKind.BALLAST_RELEASED, detail=detail))
         return True
 
     def take(self) -> bool:
@@ -54,4 +67,8 @@ class Ballast:
             with contextlib.suppress(OSError):
                 self._path.unlink()
             return False
+        if self._is_released:
+            self._is_released = False
+            detail = "the disk has room again; the ballast is back"
+            self._on_trouble(OutboxTrouble(kind=TroubleKind.BALLAST_RELEASED, detail=detail, is_over=True))
         return True

@@ -75,7 +75,6 @@ class Disk:
         self._settled: set[tuple[int, int]] = set()
         self._dirty_since_mono_ns: int | None = None
         self._retry_mono_ns = 0
-        self._without_ballast = False
         self._last_mono_ns = 0
         self._copy_again_mono_ns = 0
 
@@ -245,7 +244,7 @@ class Disk:
 
     def _commit_on_full_disk(self, rows: Sequence[StoredRow], exc: OutboxError, now_mono_ns: int) -> bool:
         """Commit with the room that the log takes, else with that of the ballast."""
-        for make_room in (self._copy_log, self._release_ballast):
+        for make_room in (self._copy_log, self.ballast.release):
             self._forget_transaction()
             if not make_room():
                 continue
@@ -271,15 +270,6 @@ class Disk:
             self._copy_again_mono_ns = self._last_mono_ns + RETRY_DISK_NS
             _log.warning("the log of the outbox cannot be copied: %s", exc)
             return False
-        return True
-
-    def _release_ballast(self) -> bool:
-        if not self.ballast.release():
-            return False
-        self._without_ballast = True
-        detail = "the disk is full; the ballast was released: room for some thousand alerts"
-        _log.error("%s", detail)
-        self._on_trouble(OutboxTrouble(kind=TroubleKind.BALLAST_RELEASED, detail=detail))
         return True
 
     def _commit(self, rows: Sequence[StoredRow]) -> None:
@@ -384,10 +374,7 @@ class Disk:
         except OutboxError as exc:
             self._fail(exc, now_mono_ns)
             return
-        if self.ballast.take() and self._without_ballast:
-            self._without_ballast = False
-            detail = "the disk has room again; the ballast is back"
-            self._on_trouble(OutboxTrouble(kind=TroubleKind.BALLAST_RELEASED, detail=detail, is_over=True))
+        self.ballast.take()
 
     def close(self, now_mono_ns: int) -> int:
         """Close the file; returns how many messages no disk has and some broker does not either."""

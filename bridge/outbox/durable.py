@@ -12,7 +12,7 @@ from bridge.outbox.ballast import Ballast
 from bridge.outbox.disk import Disk
 from bridge.outbox.doubts import Doubts
 from bridge.outbox.lock import OutboxLock
-from bridge.outbox.opening import open_store
+from bridge.outbox.opening import Found, open_store
 from bridge.outbox.path_queue import PathQueue
 from bridge.outbox.port import (
     Leftover,
@@ -29,10 +29,6 @@ from bridge.outbox.store import FILE_NAME, OutboxStore, StoredRow, StoredSequenc
 from bridge.publisher import Lane, Message, Saved
 from devices.clock import Clock
 
-STATE_SKIP = 1_000
-"""Numbers of a stream of states that are left out after a start without an orderly end: those of the last 50 ms were
-given and not saved. A gap among states means nothing; a number given twice would."""
-
 POSITIONS_MAX = 2_000_000
 """Positions that wait on disk: 3 GB, or 23 days of one tag at 1 Hz. Beyond it the oldest are not sent."""
 
@@ -47,6 +43,8 @@ LOADS_PER_MESSAGE = 4
 
 MEMORY_POSITIONS_MAX = 10_000
 """Positions that are only in memory while the disk does not work: 15 MB."""
+
+NOTHING_FOUND = Found()
 
 
 class DurableOutbox:
@@ -63,13 +61,8 @@ class DurableOutbox:
     keep_ns : int
         How long what was delivered is kept.
     on_trouble : callable
-    was_clean : bool
-        The process before ended in order.
-    receipts_seen : bool
-        In an earlier start.
-    last_number : int
-    newest_utc_ns : int or None
-        Of the newest row on disk.
+    found : Found
+        What the file told.
     is_durable : bool
         False: there is no file, and nothing is durable.
     lock : OutboxLock or None
@@ -85,10 +78,7 @@ class DurableOutbox:
         max_positions: int,
         keep_ns: int,
         on_trouble: TroubleListener,
-        was_clean: bool = True,
-        receipts_seen: bool = False,
-        last_number: int = 0,
-        newest_utc_ns: int | None = None,
+        found: Found = NOTHING_FOUND,
         is_durable: bool = True,
         lock: OutboxLock | None = None,
     ) -> None:
@@ -102,19 +92,20 @@ class DurableOutbox:
         self._on_trouble = on_trouble
         self._dropped = 0
         self._is_dropping = False
-        self._next_number = last_number + 1
+        self._next_number = found.last_number + 1
         self._queues = tuple(PathQueue() for _ in self._paths)
         self._backlogs = tuple(
-            Backlog(path, queue, disk, clock, may_be_sent=not was_clean) for path, queue in enumerate(self._queues)
+            Backlog(path, queue, disk, clock, may_be_sent=not found.was_clean)
+            for path, queue in enumerate(self._queues)
         )
         for path, queue in enumerate(self._queues):
             queue.alerts_waiting, queue.positions_waiting = (
                 disk.count(sql.COUNT_LANE[path], (int(lane),)) for lane in (Lane.ALERT, Lane.POSITION)
             )
             self._backlogs[path].begin(self._next_number)
-        self._retention = Retention(clock=clock, keep_ns=keep_ns, paths=paths, newest_utc_ns=newest_utc_ns)
+        self._retention = Retention(clock=clock, keep_ns=keep_ns, paths=paths, newest_utc_ns=found.newest_utc_ns)
         self._doubts = Doubts(disk, self._paths)
-        self._resender = Resender(disk, clock, self._queues, receipts_seen=receipts_seen)
+        self._resender = Resender(disk, clock, self._queues, receipts_seen=found.receipts_seen)
 
     @classmethod
     def open(
@@ -139,17 +130,9 @@ class DurableOutbox:
         with contextlib.ExitStack() as on_error:
             on_error.callback(lock.release)
             path = folder / FILE_NAME
-            ballast = Ballast(folder, ballast_bytes)
-            store, meta = open_store(path, ballast)
+            ballast = Ballast(folder, ballast_bytes, on_trouble)
+            store, found = open_store(path, ballast)
             on_error.callback(store.close)
-            was_clean = meta.get("clean", "1") == "1"
-            sequences = {
-                each.source: each.last + (0 if was_clean or each.lane is not Lane.STATE else STATE_SKIP)
-                for each in store.sequences()
-            }
-            kept = store.kept()
-            # Not by way of the disk, that would go on without: a number given twice is not written.
-            newest = next(iter(store.ask(sql.NEWEST)), None)
             disk = Disk(
                 store,
                 reopen=lambda read_only: OutboxStore.open(path, read_only=read_only),
@@ -163,17 +146,17 @@ class DurableOutbox:
                 max_positions=max_positions,
                 keep_ns=keep_ns,
                 on_trouble=on_trouble,
-                was_clean=was_clean,
-                receipts_seen="receipts_seen" in meta,
-                last_number=newest[0] if newest else 0,
-                newest_utc_ns=newest[1] if newest else None,
+                found=found,
                 lock=lock,
             )
             on_error.pop_all()
         ballast.take()
         depths = outbox.depths()
         recovered = Recovered(
-            sequences=sequences, kept=kept, waiting_alerts=depths.alerts, waiting_positions=depths.positions
+            sequences=found.sequences,
+            kept=found.kept,
+            waiting_alerts=depths.alerts,
+            waiting_positions=depths.positions,
         )
         return outbox, recovered
 
@@ -342,7 +325,7 @@ class DurableOutbox:
 
     def find_due_mono_ns(self, path: int) -> int | None:
         """See ``Outbox.find_due_mono_ns``."""
-        return 0 if self._backlogs[path].has_work else self._queues[path].alerts.find_rest_mono_ns
+        return 0 if self._backlogs[path].is_behind else self._queues[path].alerts.find_rest_mono_ns
 
     def find_flush_mono_ns(self) -> int | None:
         """See ``Outbox.find_flush_mono_ns``."""

@@ -20,7 +20,7 @@ PURGE_EVERY = 1_000
 NEVER_NS = 2**62
 """Age does not matter here, only number."""
 
-NO_BALLAST = Ballast(Path("/"), 0)
+NO_BALLAST = Ballast(Path("/"), 0, lambda _: None)
 
 
 class MemoryOutbox(DurableOutbox):

@@ -239,15 +239,16 @@ class Outbox(Protocol):
     def forget_session(self, path: int, now_mono_ns: int) -> int:
         """Queue the alerts again that a broker acknowledged within ``RESEND_WINDOW_NS`` and nobody confirmed.
 
-        To be called after ``rewind``, when a broker kept nothing of a session that it should know. Returns how many.
+        To be called after ``rewind``, when a broker kept nothing of a session that it should know. Returns how many;
+        they wait on disk as if they had never been sent.
         """
         ...
 
     def set_doubt(self, path: int, is_in_doubt: bool, now_mono_ns: int) -> None:
         """Note whether it is unknown what a broker holds of our session; a doubt is on disk before this returns.
 
-        To be set before each connection, for a broker that forgot us knows us again at the next one, and until it has
-        said that it knows us or has got again what it may have lost.
+        To be set before each connection, for a broker that forgot us knows us again at the next one, until it has said
+        that it knows us, or ``forget_session`` was called.
         """
         ...
 

@@ -14,8 +14,9 @@ import pytest
 
 from bridge.errors import OutboxCorruptError, OutboxError, OutboxLockedError, OutboxVersionError
 from bridge.outbox import schema as sql
-from bridge.outbox.durable import STATE_SKIP, DurableOutbox
+from bridge.outbox.durable import DurableOutbox
 from bridge.outbox.lock import OutboxLock
+from bridge.outbox.opening import STATE_SKIP
 from bridge.outbox.port import RESEND_WINDOW_NS
 from bridge.outbox.retention import CLOCK_SET_NS, DISTRUST_NS, PURGE_REST_NS
 from bridge.outbox.store import FILE_NAME, OutboxStore
