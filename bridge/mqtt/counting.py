@@ -1,6 +1,6 @@
 """From what waits where to the publisher's counters."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bridge.mqtt.inbound import InboundDesk
 from bridge.mqtt.intake import Intake
@@ -15,6 +15,7 @@ def publisher_stats(
     *,
     links: Sequence[Link],
     intake: Intake,
+    waiting: Mapping[Lane, int],
     desk: InboundDesk,
     depths: OutboxDepths,
     receipts_seen: int,
@@ -22,8 +23,10 @@ def publisher_stats(
     dead_detail: str | None,
     now_mono_ns: int,
 ) -> PublisherStats:
-    """Put the counters together; ``dead_detail``: why the thread failed, None while it did not."""
-    waiting = intake.counts()
+    """Put the counters together.
+
+    ``waiting``: what waits in the intake; ``dead_detail``: why the thread failed, None while it did not.
+    """
     flights = [link.flights for link in links]
     paths = tuple(link.stats() for link in links)
     oldest_ns = depths.oldest_unreceipted_mono_ns

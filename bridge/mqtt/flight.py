@@ -90,11 +90,6 @@ class Flights:
         return len(self._out) < self._window
 
     @property
-    def has_alerts(self) -> bool:
-        """Whether an alert is with the broker."""
-        return any(each.entry is not None and each.entry.message.lane is Lane.ALERT for each in self._out.values())
-
-    @property
     def is_silent(self) -> bool:
         """Whether nothing is out and nothing waits to be said."""
         return not self._out and self._last_word is None

@@ -77,7 +77,7 @@ class Intake:
             raise PublisherClosedError(f"{what} was asked for after close")
 
     def take(self) -> tuple[list[Message], list[Commit]]:
-        """Take a batch, oldest first; positions last."""
+        """Take a batch, oldest first; positions last. It counts as waiting until ``note_kept``."""
         messages: list[Message] = []
         waiting: list[Commit] = []
         with self._lock:
@@ -86,11 +86,16 @@ class Intake:
                 messages += item.messages
                 if item.waits is not None:
                     waiting.append(item.waits)
-            for message in messages:
-                self._counts[message.lane] -= 1
             while self._positions and len(messages) < MAX_BATCH:
                 messages.append(self._positions.popleft())
+                self._counts[Lane.POSITION] += 1
         return messages, waiting
+
+    def note_kept(self, messages: Sequence[Message]) -> None:
+        """Count what ``take`` gave no more: the outbox does from now on."""
+        with self._lock:
+            for message in messages:
+                self._counts[message.lane] -= 1
 
     def close(self) -> None:
         """Take nothing more; what is here can still be taken."""

@@ -234,8 +234,6 @@ class Link:
             return
         if now - self._connected_mono_ns >= STABLE_NS:
             self._troubles.left_alone(self.settings.url)
-        if self._trust.is_owed and not self.flights.has_alerts:
-            self._trust.check()
         silent_s = self.flights.find_silence_s(now)
         if silent_s is not None:
             self.lose(f"no PUBACK for {silent_s:g} s")

@@ -207,9 +207,12 @@ class MqttPublisher:
 
     def stats(self) -> PublisherStats:
         """See ``Publisher.stats``."""
+        # In this order: a message on its way from one to the next is counted twice, not nowhere.
+        waiting = self._intake.counts()
         return publisher_stats(
             links=self._links,
             intake=self._intake,
+            waiting=waiting,
             desk=self._desk,
             depths=self._depths(),
             receipts_seen=self._receipts_count,
@@ -324,6 +327,7 @@ class MqttPublisher:
         messages, waiting = self._intake.take()
         if messages:
             is_durable = self._outbox.write(messages, self._clock.mono_ns())
+            self._intake.note_kept(messages)
             for each in waiting:
                 each.is_durable = is_durable
                 each.done.set()

@@ -3,12 +3,12 @@
 from bridge.outbox.port import Outbox
 from devices.clock import Clock
 
-CHECK_NS = 1_000_000_000
-"""How often it is asked whether all that was sent again has arrived; a crash until then sends it once more."""
-
 
 class SessionTrust:
-    """Of one path. In doubt from before a connection is begun until the broker knows us, or has got again what is due.
+    """Of one path. In doubt, on disk, from before a connection is begun until the broker has said whether it knows us.
+
+    A broker that forgot us says so once: it makes a new session, and at the next connection it knows that one. Who is
+    killed in between would else never learn of it.
 
     Parameters
     ----------
@@ -16,11 +16,6 @@ class SessionTrust:
         Of the path in the outbox.
     outbox : Outbox
     clock : Clock
-
-    Attributes
-    ----------
-    is_owed : bool
-        Alerts wait to be sent again.
     """
 
     def __init__(self, number: int, outbox: Outbox, clock: Clock) -> None:
@@ -29,8 +24,6 @@ class SessionTrust:
         self._clock = clock
         self._is_inherited = outbox.is_in_doubt(number)
         self._is_unanswered = False
-        self.is_owed = False
-        self._check_mono_ns = 0
 
     def begin(self) -> None:
         """Take the doubt down: a connection is about to be made."""
@@ -42,36 +35,20 @@ class SessionTrust:
 
     def answer(self, *, session_present: bool) -> int | None:
         """Take the broker's answer; give how many alerts are sent again, None: it knows us and did before."""
-        self._is_unanswered = False
-        if session_present and not self._is_inherited:
-            self._settle()
-            return None
-        return self.doubt()
-
-    def doubt(self) -> int:
-        """Send again what the broker acknowledged and nobody confirmed; give how many alerts."""
-        now = self._clock.mono_ns()
-        self._outbox.set_doubt(self._number, True, now)
-        again = self._outbox.forget_session(self._number, now)
+        again = None if session_present and not self._is_inherited else self.doubt()
         # Only now: what fails on the way leaves the doubt to the next start.
-        self._is_inherited = False
-        self.is_owed |= again > 0
-        self._settle()
+        self._is_inherited = self._is_unanswered = False
+        self._end()
         return again
 
-    def check(self) -> None:
-        """End the doubt once nothing that is owed waits any more; call it with no alert in flight."""
-        now = self._clock.mono_ns()
-        if now >= self._check_mono_ns:
-            self._check_mono_ns = now + CHECK_NS
-            self.is_owed = self._outbox.depths().paths[self._number].alerts > 0
-            self._settle()
+    def doubt(self) -> int:
+        """Send again what the broker acknowledged and nobody confirmed, kept on disk; give how many alerts."""
+        return self._outbox.forget_session(self._number, self._clock.mono_ns())
 
     def close(self) -> None:
         """Leave no doubt where there is none: no attempt got as far as the broker since it answered."""
-        if not self._is_unanswered:
-            self._settle()
+        if not self._is_unanswered and not self._is_inherited:
+            self._end()
 
-    def _settle(self) -> None:
-        if not self.is_owed and not self._is_inherited:
-            self._outbox.set_doubt(self._number, False, self._clock.mono_ns())
+    def _end(self) -> None:
+        self._outbox.set_doubt(self._number, False, self._clock.mono_ns())

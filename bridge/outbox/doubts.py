@@ -2,7 +2,7 @@
 
 A broker that forgot us makes a new session when we connect, and calls it the old one the next time. Who is killed in
 between would never learn that what had been acknowledged was lost. So the doubt is on disk before we connect, and goes
-once the broker has said that it knows us, or has got again what it may have lost.
+once the broker has said that it knows us, or what it may have lost waits on disk again.
 """
 
 from bridge.outbox import schema as sql

@@ -91,6 +91,8 @@ def test_intake_keeps_the_order_and_takes_in_batches() -> None:
     intake.put([message(1, Lane.POSITION)])
     first, waiting = intake.take()
     assert ([m.body for m in first], waiting) == ([b"%d" % n for n in range(MAX_BATCH)], [])
+    assert intake.counts()[Lane.ALERT] == MAX_BATCH + 7, "until they are kept they wait here"
+    intake.note_kept(first)
     assert intake.counts() == {Lane.ALERT: 7, Lane.STATE: 0, Lane.POSITION: 1}
     second, waiting = intake.take()
     assert [m.body for m in second] == [b"1000", b"1001", b"1002", b"1003", b"1004", b"-1", b"-2", b"1"]
@@ -105,6 +107,8 @@ def test_intake_drops_the_oldest_position_but_none_that_saves_something() -> Non
         intake.put([message(n, Lane.POSITION)])
         intake.put([message(100 + n, Lane.POSITION, saves)])
     taken, _ = intake.take()
+    assert intake.counts() == {Lane.ALERT: 0, Lane.STATE: 0, Lane.POSITION: 13}
+    intake.note_kept(taken)
     assert [int(m.body) for m in taken] == [*range(100, 110), 7, 8, 9]
     assert (intake.dropped, sum(intake.counts().values())) == (7, 0)
 
