@@ -223,7 +223,7 @@ def test_a_start_waits_for_a_move_that_goes_on(tmp_path: Path) -> None:
     homes[0].close()
 
 
-@pytest.mark.parametrize("kills", [6, pytest.param(60, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("kills", [4, pytest.param(60, marks=pytest.mark.soak)])
 def test_a_move_that_is_killed_at_any_moment_loses_and_doubles_nothing(tmp_path: Path, kills: int) -> None:
     fill(tmp_path, each=5)
     seed = random.SystemRandom().getrandbits(32)
