@@ -179,12 +179,14 @@ class Delivery:
         self.supervisor.close()
 
     def close(self) -> None:
-        """Release what was opened and never handed to a publisher."""
+        """Release everything that is still open: a publisher closes the outbox and the log with itself."""
         self.stop_watching()
-        if self.publisher is None:
-            self._outbox.close()
-            if self._disclosures is not None:
-                self._disclosures.close()
+        if self.publisher is not None:
+            self.publisher.close(0.0)
+            return
+        self._outbox.close()
+        if self._disclosures is not None:
+            self._disclosures.close()
 
     def _tell_disk(self, trouble: OutboxTrouble) -> None:
         began = "" if not trouble.is_over else "over: "
