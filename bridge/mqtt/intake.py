@@ -61,6 +61,11 @@ class Intake:
                     self._positions.popleft()
                     self.dropped += 1
                 return
+            if self._positions and any(message.lane is Lane.POSITION for message in messages):
+                # Positions that came before this one stay before it: it goes by the other lane for what it saves.
+                self._items.append(_Item(messages=tuple(self._positions), waits=None))
+                self._counts[Lane.POSITION] += len(self._positions)
+                self._positions.clear()
             self._items.append(_Item(messages=tuple(messages), waits=waits))
             for message in messages:
                 self._counts[message.lane] += 1
