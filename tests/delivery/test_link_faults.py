@@ -59,24 +59,31 @@ def test_clause_3_black_hole_without_a_word(course: Course, link: TunLink, dark_
 
 
 @pytest.mark.parametrize(
-    ("phases", "on_s", "off_s"), [(3, 0.5, 0.5), pytest.param(15, 1.0, 1.0, marks=pytest.mark.soak)]
+    ("phases", "on_s", "off_s", "loss_pct"),
+    [
+        (3, 0.5, 0.5, 2),
+        pytest.param(15, 1.0, 1.0, 0, marks=pytest.mark.soak),
+        pytest.param(15, 1.0, 1.0, 2, marks=pytest.mark.soak),
+    ],
 )
 @pytest.mark.usefixtures("broker")
-def test_clause_4_flapping_link(course: Course, link: TunLink, phases: int, on_s: float, off_s: float) -> None:
+def test_clause_4_flapping_link(
+    course: Course, link: TunLink, phases: int, on_s: float, off_s: float, loss_pct: float
+) -> None:
     life = begin(
         course, link, Job(count=100_000, rate_hz=200, tags=100), Job(count=100_000, rate_hz=100, lane="position")
     )
     for _ in range(phases):
         link.set(blocked=True)
         pass_time(off_s)
-        link.set(delay_ms=5, loss_pct=2)
+        link.set(delay_ms=5, loss_pct=loss_pct)
         pass_time(on_s)
     link.set(delay_ms=5)
     life.end()
     assert course.publish(ENDPOINT, namespace=link.near).close()["left"] == 0
     course.verdict().check()
     took = course.latencies_ms()
-    print(f"alerts while flapping: p50 {percentile(took, 0.5):.0f} ms, p99 {percentile(took, 0.99):.0f} ms")  # noqa: T201
+    print(f"flapping, loss {loss_pct} %: p50 {percentile(took, 0.5):.0f} ms, p99 {percentile(took, 0.99):.0f} ms")  # noqa: T201
 
 
 @pytest.mark.soak
