@@ -25,6 +25,12 @@ _log = logging.getLogger(__name__)
 DAY_NS = 86_400_000_000_000
 MIB = 1 << 20
 
+MOST_IN_MEMORY = 10_000
+"""Positions that wait without a disk: 15 MB, 17 minutes of ten tags at 1 Hz. More would take the memory from alerts."""
+
+MOST_ON_DISK = 2_000_000
+"""The same on disk: 2 GB, two weeks of a hundred tags at one fix a minute. More would fill a small disk."""
+
 Hop = Callable[..., object]
 """Calls a function with arguments in the event loop's thread, from any thread."""
 
@@ -75,14 +81,14 @@ class Delivery:
     def _open(self, folder: Path, disk_trouble: str | None) -> tuple[Outbox, Recovered]:
         config = self._loaded.config.outbox
         paths = 2 if self._loaded.config.broker.second_urls else 1
-        most = self._loaded.config.policy.max_queued_positions
+        asked = self._loaded.config.policy.max_queued_positions
         if config.durable and disk_trouble is None:
             try:
                 return DurableOutbox.open(
                     folder,
                     paths=paths,
                     clock=self._clock,
-                    max_positions=most,
+                    max_positions=MOST_ON_DISK if asked is None else asked,
                     keep_ns=int(config.retention_days * DAY_NS),
                     ballast_bytes=config.ballast_mib * MIB,
                     on_trouble=self._tell_disk,
@@ -96,6 +102,7 @@ class Delivery:
                 f"the outbox cannot be used: {disk_trouble}. Messages wait in memory: they are lost "
                 "with the process, and numbers begin anew. Next: mend it and start the bridge again"
             )
+        most = MOST_IN_MEMORY if asked is None else asked
         outbox = MemoryOutbox(max_positions=most, paths=paths, clock=self._clock, on_trouble=self._tell_disk)
         return outbox, Recovered(sequences={}, kept=(), waiting_alerts=0, waiting_positions=0)
 

@@ -197,7 +197,7 @@ class PolicySection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     heartbeat_interval_s: BeatInterval = 10.0
     status_interval_s: StatusInterval = 60.0
     publish_positions: bool = True
-    max_queued_positions: QueueLimit = 10_000
+    max_queued_positions: QueueLimit | None = None
     canary_interval_s: BeatInterval = 30.0
     incident_renotify_s: RenotifyInterval = 900.0
 

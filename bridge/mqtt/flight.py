@@ -217,7 +217,7 @@ class Flights:
         self.without_subscriber += self._outbox.mark_unheard(self._number, entry.number, now_mono_ns)
         if not self._unheard_topics:
             _log.warning(
-                "nobody subscribes to %s: alerts that no reader gets are kept and tried every %g s",
+                "nobody subscribes to %s: alerts that no reader gets are kept and tried every %g s (many: less often)",
                 entry.message.topic,
                 RETRY_UNHEARD_NS / 1e9,
             )

@@ -15,6 +15,13 @@ RETRY_UNHEARD_NS = 2_000_000_000
 """How long an alert that nobody was subscribed to rests. Reason: the desk that subscribes gets it this late at most,
 and it costs one publish of a topic per rest. Shorter is traffic for nobody."""
 
+UNHEARD_SHARE_NS = 20_000_000
+"""Rest for each alert that nobody was subscribed to, where that is more: fifty tries a second, however many they are. A
+provider that leaves out a stream of two thousand devices would else get a thousand publishes a second of it."""
+
+RETRY_UNHEARD_MAX_NS = 60_000_000_000
+"""Longest such rest. More would keep a desk that subscribes at last waiting for minutes."""
+
 
 class PathQueue:
     """The part of a path's messages that is in memory, and counts of all.
@@ -37,6 +44,8 @@ class PathQueue:
         self.positions_waiting = 0
         self._held: set[int] = set()
         self._states: OrderedDict[str, Entry] = OrderedDict()
+        self._beats: dict[str, None] = {}
+        """Topics of the states that are not retained, so that thousands that are need no search."""
         self._retained: dict[str, Message] = {}
         self._out: OrderedDict[int, Entry] = OrderedDict()
         self._out_alerts = 0
@@ -80,6 +89,8 @@ class PathQueue:
             if self._states.pop(message.topic, None) is not None:
                 self._superseded += 1
             self._states[message.topic] = entry
+            if not message.retain:
+                self._beats[message.topic] = None
 
     def find_next(self, now_mono_ns: int) -> Entry | None:
         """Hand out what is next of that which is in memory."""
@@ -97,11 +108,15 @@ class PathQueue:
         if alert is not None:
             return alert
         if self.alerts.is_pressing:
-            beat = next((topic for topic, state in self._states.items() if not state.message.retain), None)
-            return self._states.pop(beat) if beat is not None else None
+            beat = next(iter(self._beats), None)
+            return self._take_state(beat) if beat is not None else None
         if self._states:
-            return self._states.popitem(last=False)[1]
+            return self._take_state(next(iter(self._states)))
         return self.positions.popleft() if self.positions else None
+
+    def _take_state(self, topic: str) -> Entry:
+        self._beats.pop(topic, None)
+        return self._states.pop(topic)
 
     def settle(self, number: int) -> Entry | None:
         """Forget a message that the broker has, or that is given up; None: it was not with the broker."""
@@ -140,7 +155,8 @@ class PathQueue:
             first = not entry.is_unheard
             self._unheard += first
             entry.is_unheard = True
-            self.alerts.put_back(entry, now_mono_ns + RETRY_UNHEARD_NS)
+            rest_ns = min(RETRY_UNHEARD_MAX_NS, max(RETRY_UNHEARD_NS, self._unheard * UNHEARD_SHARE_NS))
+            self.alerts.put_back(entry, now_mono_ns + rest_ns)
             return entry, first
 
     def mark_too_long(self, number: int) -> tuple[Entry | None, bool]:
@@ -186,6 +202,8 @@ class PathQueue:
                         if message.topic not in self._states:
                             self._states[message.topic] = entry
                             self._states.move_to_end(message.topic, last=False)
+                            if not message.retain:
+                                self._beats[message.topic] = None
                     case Lane.POSITION:
                         self.positions.appendleft(entry)
             self.alerts.bring_back()

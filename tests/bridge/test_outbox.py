@@ -136,6 +136,21 @@ def test_alert_that_rests_holds_back_its_own_topic_only(make: Make) -> None:
     assert outbox.depths().unheard == 0
 
 
+def test_many_that_nobody_hears_are_tried_less_often(make: Make) -> None:
+    outbox = make()
+    outbox.write([message(n, topic=f"t/{n}") for n in range(200)], 0)
+    entries = [outbox.find_next(0, 0) for _ in range(200)]
+    for entry in entries:
+        assert entry is not None
+        outbox.mark_unheard(0, entry.number, 0)
+    assert outbox.find_next(0, RETRY_UNHEARD_NS - 1) is None
+    tried = 0
+    while outbox.find_next(0, 4_000_000_000 - 1) is not None:
+        tried += 1
+    assert 100 <= tried < 200
+    assert outbox.find_next(0, 4_000_000_000) is not None
+
+
 def test_last_try_ends_every_rest(make: Make) -> None:
     outbox = make()
     outbox.write([message(0)], 0)
