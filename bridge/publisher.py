@@ -29,7 +29,8 @@ class Saved:
     owner : str
         Id of the device it belongs to; empty: the bridge itself. It goes with its device to another bridge.
     key : str
-        Starts with the room that understands it: ``ledger/``, ``incident/``, ``order/``, ``nonce/``.
+        Starts with the room that understands it: ``ledger/``, ``incident/``, ``progress/``, ``order/``, ``issued/``,
+        ``nonce/``, ``nonce-floor``, ``interval/``.
     value : bytes or None
         None: forget it.
     """

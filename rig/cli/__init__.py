@@ -17,6 +17,7 @@ VERBS: dict[str, str] = {
     "calibrate": "fit signal strength to distance for one tag and one receiver",
     "certs": "certificates for tests: an authority, a broker, one client per role",
     "check-config": "print each value of a bridge configuration and where it came from",
+    "command": "sign a command as the provider does, send it, print the answers",
     "contract": "JSON Schemas and the AsyncAPI document of the contract",
     "demo": "the main job on embedded defaults, judged against the truth",
     "emulate": "an emulated device that any program can open",
