@@ -9,7 +9,7 @@ from rig.brokers.nats import NatsBroker
 from tests.delivery.course import Course
 from tests.delivery.ledger import ReaderLedger
 from tests.delivery.lines import LineFile
-from tests.delivery.worker import CLIENT_ID, Job
+from tests.delivery.worker import CLIENT_ID, SHORT_REST, Job
 
 needs_mosquitto = pytest.mark.needs("mosquitto")
 
@@ -36,7 +36,7 @@ def test_clause_2_broker_killed_with_its_queue_and_the_subscriber_late(
     with broker:
         endpoint = f"{broker.host}:{broker.port}"
         reading = course.read(endpoint, version=version, receipts=receipts)
-        life = course.publish(endpoint, version=version, receipt_timeout_s=2.0)
+        life = course.publish(endpoint, version=version, receipt_timeout_s=2.0, constants=SHORT_REST)
         life.submit(Job(count=100, rate_hz=1000))
         life.wait_sent()
         reading.end()

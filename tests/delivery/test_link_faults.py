@@ -15,6 +15,7 @@ from tests.delivery.worker import Job
 
 pytestmark = pytest.mark.needs("mosquitto")
 
+SOAK = pytest.mark.soak
 PORT = 1883
 ENDPOINT = f"{FAR_ADDRESS}:{PORT}"
 
@@ -27,10 +28,10 @@ def broker(link: TunLink, tmp_path: Path) -> Iterator[MosquittoBroker]:
         yield made
 
 
-def begin(course: Course, link: TunLink, *jobs: Job) -> Publishing:
+def begin(course: Course, link: TunLink, *jobs: Job, constants: dict[str, int] | None = None) -> Publishing:
     course.read(ENDPOINT, namespace=link.far)
     link.set(delay_ms=5)
-    life = course.publish(ENDPOINT, *jobs, namespace=link.near)
+    life = course.publish(ENDPOINT, *jobs, namespace=link.near, constants=constants or {})
     life.wait_for("traffic", lambda s: s["delivered"] >= 50)
     return life
 
@@ -40,10 +41,13 @@ def pass_time(seconds: float) -> None:
     time.sleep(seconds)
 
 
-@pytest.mark.parametrize("dark_s", [3.5, pytest.param(30.0, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    ("dark_s", "patience_s"), [(1.5, 1), pytest.param(3.5, 3, marks=SOAK), pytest.param(30, 3, marks=SOAK)]
+)
 @pytest.mark.usefixtures("broker")
-def test_clause_3_black_hole_without_a_word(course: Course, link: TunLink, dark_s: float) -> None:
-    life = begin(course, link, Job(count=100_000, rate_hz=200, tags=100))
+def test_clause_3_black_hole_without_a_word(course: Course, link: TunLink, dark_s: float, patience_s: int) -> None:
+    constants = {"bridge.mqtt.flight:ACK_TIMEOUT_NS": patience_s * 1_000_000_000}
+    life = begin(course, link, Job(count=100_000, rate_hz=200, tags=100), constants=constants)
     link.set(blocked=True)
     pass_time(dark_s)
     delivered = life.stats()["delivered"]
@@ -61,9 +65,9 @@ def test_clause_3_black_hole_without_a_word(course: Course, link: TunLink, dark_
 @pytest.mark.parametrize(
     ("phases", "on_s", "off_s", "loss_pct"),
     [
-        (3, 0.5, 0.5, 2),
-        pytest.param(15, 1.0, 1.0, 0, marks=pytest.mark.soak),
-        pytest.param(15, 1.0, 1.0, 2, marks=pytest.mark.soak),
+        (2, 0.5, 0.5, 2),
+        pytest.param(15, 1.0, 1.0, 0, marks=SOAK),
+        pytest.param(15, 1.0, 1.0, 2, marks=SOAK),
     ],
 )
 @pytest.mark.usefixtures("broker")
@@ -104,7 +108,7 @@ def test_clause_4_lossy_link(course: Course, link: TunLink, loss_pct: float) -> 
 def test_clause_4_connections_reset_and_refused_by_a_firewall(course: Course, link: TunLink) -> None:
     life = begin(course, link, Job(count=600, rate_hz=600))
     rules = PacketFilter(link.far)
-    for _ in range(3):
+    for _ in range(2):
         connects = life.stats()["connects"]
         rules.reset(PORT)
         life.wait_for("the loss of the connection", lambda s: not s["connected"])

@@ -11,7 +11,7 @@ from bridge.publisher import Lane
 from rig.brokers.mosquitto import Keeping, MosquittoBroker
 from tests.delivery.course import Course
 from tests.delivery.traffic import ROOT, source_of
-from tests.delivery.worker import Job, Order
+from tests.delivery.worker import SHORT_REST, Job, Order
 
 pytestmark = pytest.mark.needs("mosquitto")
 
@@ -67,7 +67,7 @@ def test_clause_8_denied_alerts_are_noticed_and_delivered_once_allowed(
 def test_clause_9_absent_provider_gets_everything_when_it_comes(course: Course, tmp_path: Path) -> None:
     with MosquittoBroker(tmp_path / "broker", keeping=Keeping.NOTHING) as broker:
         endpoint = f"{broker.host}:{broker.port}"
-        life = course.publish(endpoint, Job(count=100, rate_hz=1000))
+        life = course.publish(endpoint, Job(count=100, rate_hz=1000), constants=SHORT_REST)
         stats = life.wait_for("word that nobody is there", lambda s: s["unheard_alerts"] > 0 and not s["jobs"])
         assert stats["delivered"] == 0
         course.read(endpoint)

@@ -30,6 +30,9 @@ from tests.delivery.traffic import BRIDGE_ID, ROOT, make_message, source_of
 
 CLIENT_ID = "bridge-acceptance"
 
+SHORT_REST = {"bridge.outbox.path_queue:RETRY_UNHEARD_NS": 200_000_000}
+"""What a quick form does not wait for: two seconds before an alert that nobody was subscribed to is tried again."""
+
 
 class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Messages for the tags in turn; ``rate_hz`` 0: as fast as they are made."""
