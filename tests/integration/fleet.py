@@ -161,8 +161,9 @@ class Fleet:
 
     def _set_period(self, period_s: float) -> None:
         self._period_s = period_s
-        now = time.monotonic()
-        self._due = [(now + period_s * tag / self._tags, tag) for tag in range(self._tags)]
+        # From one period on, so that a period without an end holds every tag.
+        first = time.monotonic() + period_s
+        self._due = [(first + period_s * tag / self._tags, tag) for tag in range(self._tags)]
 
     def tell(self, event: str) -> None:
         """One line about everything."""

@@ -188,7 +188,7 @@ def assert_whole(heard: list[Heard], inside: dict[str, bool]) -> tuple[int, int]
     return sum(len(story.events) for story in stories.values()), sum(story.duplicates for story in stories.values())
 
 
-def is_told(heard: list[Heard], inside: dict[str, bool]) -> bool:
-    """Whether the last step of every tag says where it is."""
+def not_told(heard: list[Heard], inside: dict[str, bool]) -> list[str]:
+    """Tags whose last step does not say where they are."""
     stories = read_stories(heard)
-    return all((len(stories[tag].events) % 2 == 1) == is_inside for tag, is_inside in inside.items())
+    return [tag for tag, is_inside in inside.items() if (len(stories[tag].events) % 2 == 1) != is_inside]

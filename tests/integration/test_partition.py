@@ -17,7 +17,7 @@ from rig.provider.check.client import BrokerDoor
 from rig.provider.check.findings import Finding, Verdict
 from rig.provider.check.listen import Listening, ListenOptions
 from tests.bridge.support import Subscriber, subscriber
-from tests.integration.partition_support import FleetProcess, Layout, assert_whole, is_told, write_config
+from tests.integration.partition_support import FleetProcess, Layout, assert_whole, not_told, write_config
 from tests.support import Mosquitto
 
 TOPICS = ("em/v1/demo/tag/+/alert", "em/v1/demo/control/+/incident", "em/v1/demo/bridge/+/heartbeat")
@@ -40,7 +40,7 @@ def settle(fleet: FleetProcess, provider: Subscriber, period_s: float) -> dict[s
     fleet.wait_rounds(1.2, period_s)
     fleet.set_period(86_400)
     inside = fleet.inside()
-    provider.wait_for(lambda: is_told(provider.heard, inside), within_s=120, what="the provider knows all")
+    provider.wait_for(lambda: not not_told(provider.heard, inside), within_s=120, what="the provider knows all")
     return inside
 
 
@@ -162,17 +162,21 @@ def measure(
     fleet.wait_rounds(for_s / period_s, period_s)
     seconds = time.monotonic() - began
     told = fleet.tell()
-    latency_ms = sorted(
-        (each.t_mono_ns - each.json["data"]["trace"]["rx_mono_ns"]) / 1e6
+    traces = [
+        (each.t_mono_ns, each.json["data"]["trace"])
         for each in provider.heard[first:]
         if each.topic.endswith("/alert") and each.json["data"]["delivery"]["attempt"] == 1
-    )
+    ]
+    latency_ms = sorted((heard - trace["rx_mono_ns"]) / 1e6 for heard, trace in traces)
+    judged_ms = sorted((trace["submitted_mono_ns"] - trace["rx_mono_ns"]) / 1e6 for _, trace in traces)
     cores = (sum(sum(process.cpu_times()[:2]) for process in processes) - busy) / seconds
     rss = [process.memory_info().rss / 1e6 for process in processes]
     p50, p99 = (latency_ms[len(latency_ms) * share // 100] for share in (50, 99))
+    own50, own99 = (judged_ms[len(judged_ms) * share // 100] for share in (50, 99))
     tell(
         f"{what}: {(int(str(told['sent'])) - sent) / seconds:.0f} fixes/s, {len(latency_ms)} alerts, read to provider "
-        f"p50 {p50:.1f} ms p99 {p99:.1f} ms max {latency_ms[-1]:.1f} ms; {cores:.2f} cores in all, RSS "
+        f"p50 {p50:.1f} ms p99 {p99:.1f} ms max {latency_ms[-1]:.1f} ms, of which before the outbox p50 {own50:.1f} ms "
+        f"p99 {own99:.1f} ms; {cores:.2f} cores in all, RSS "
         f"{', '.join(f'{each:.0f}' for each in rss)} MB; {told['lost']} reports that a line did not take",
         began,
     )
