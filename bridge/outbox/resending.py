@@ -133,14 +133,18 @@ class Resender:
         """See ``Outbox.forget_session``."""
         recent = [number for t_ns, number in self._recent[path] if t_ns >= now_mono_ns - RESEND_WINDOW_NS]
         self._recent[path].clear()
-        count = 0
+        count = forgotten = 0
         for number in sorted(set(recent)):
             row = self._find_row(number)
-            if row is not None and not row.receipt and self._queue_again(path, row, now_mono_ns):
-                count += 1
-                # The broker tells this once: to the next start of ours it will say that it knows us.
+            if row is None or row.receipt:
+                continue
+            count += self._queue_again(path, row, now_mono_ns)
+            if row.states[path] == sql.ACKED:
+                # Also if it waits already, for its receipt. The broker tells this once: to the next start of ours it
+                # will say that it knows us.
+                forgotten += 1
                 self._disk.note((sql.SET_STATE[path], (sql.NEW, row.attempts, number)), now_mono_ns)
-        if count:
+        if forgotten:
             self._disk.flush(now_mono_ns, force=True)
         return count
 
