@@ -23,7 +23,7 @@ def test_clause_10_alerts_pass_a_backlog_that_drains(course: Course, tmp_path: P
     with MosquittoBroker(tmp_path / "broker", keeping=Keeping.NOTHING) as broker:
         endpoint = f"{broker.host}:{broker.port}"
         broker.kill()
-        life = course.publish(endpoint, Job(count=backlog, rate_hz=15_000, lane="position", tags=200))
+        life = course.publish(endpoint, Job(count=backlog, lane="position", tags=200))
         life.wait_for("the backlog", lambda s: s["submitted"] == backlog and not s["jobs"], within_s=600)
         wait_until(lambda: len(course.confirmed()) == backlog, within_s=600, what="its commits")
         life.end()
