@@ -18,6 +18,7 @@ from protocols.mqtt.signed import sign_command
 from protocols.mqtt.topics import Side, Stream, Topic, default_root
 from rig.cli.exit_codes import ExitCode
 from rig.errors import RigError
+from rig.provider.address import BrokerAddressError
 from rig.provider.check.client import BrokerDoor, CheckClient
 
 PASSWORD_VARIABLE = "TAGRIG_BROKER_PASSWORD"
@@ -95,6 +96,10 @@ def command(
         cert_file=client_cert_file,
         key_file=client_key_file,
     )
+    try:
+        door.context()
+    except BrokerAddressError as exc:
+        raise click.UsageError(str(exc)) from exc
     client = CheckClient(door, f"tagrig-command-{nonce[:8]}", clock=clock)
     topics = {
         stream: str(Topic(root=root or default_root(agency), side=Side.BRIDGE, subject=bridge_id, stream=stream))

@@ -16,6 +16,7 @@ from protocols.mqtt.topics import TOPIC_ID_RULE, default_root, is_topic_id, is_t
 from rig.cli.exit_codes import ExitCode
 from rig.cli.stop_signals import STOP_SIGNALS
 from rig.errors import RigError
+from rig.provider.address import BrokerAddressError
 from rig.provider.check.client import BrokerDoor
 from rig.provider.check.findings import Finding, exit_code, render, whole_verdict
 from rig.provider.check.listen import Listening, ListenOptions
@@ -124,6 +125,10 @@ def command(
         cert_file=cert_file,
         key_file=key_file,
     )
+    try:
+        door.context()
+    except BrokerAddressError as exc:
+        raise click.UsageError(str(exc)) from exc
     clock = SystemClock()
     findings: Iterable[Finding]
     try:

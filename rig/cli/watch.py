@@ -50,6 +50,8 @@ _LOOK_S = 0.2
 @click.option("--client-id", help="Fixed id: the broker keeps what comes while this program is away.")
 @click.option("--username", help=f"User at the broker; the password comes from {PASSWORD_VARIABLE}.")
 @click.option("--ca-file", type=click.Path(path_type=Path), help="Authority to trust for mqtts://.")
+@click.option("--cert-file", type=click.Path(path_type=Path), help="Our certificate.")
+@click.option("--key-file", type=click.Path(path_type=Path), help="Its key.")
 @click.option("--count", type=click.IntRange(min=1), help="End after so many alerts.")
 @click.option("--for-s", "for_s", type=click.FloatRange(min=0), help="End after so many seconds.")
 def command(
@@ -61,6 +63,8 @@ def command(
     client_id: str | None,
     username: str | None,
     ca_file: Path | None,
+    cert_file: Path | None,
+    key_file: Path | None,
     count: int | None,
     for_s: float | None,
 ) -> None:
@@ -87,7 +91,9 @@ def command(
             client_id=client_id,
             username=username,
             password=os.environ.get(PASSWORD_VARIABLE),
-            ca_file=str(ca_file) if ca_file is not None else None,
+            ca_file=ca_file,
+            cert_file=cert_file,
+            key_file=key_file,
         )
     except (RigError, OSError) as exc:
         click.echo(f"tagrig: {exc}", err=True)

@@ -1,16 +1,16 @@
 """An MQTT subscriber that hands messages over a queue and reconnects for ever."""
 
 import queue
-import ssl
+import sys
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from pathlib import Path
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from devices.clock import Clock
-from rig.errors import RigError
+from rig.provider.address import advise, advise_refused, make_tls_context, read_address
 
 QUEUE_SIZE = 100_000
 """Messages between the network thread and the printer. A full queue stops the reading, so the broker's flow control
@@ -50,7 +50,14 @@ class Subscriber:
         Stamps arrival.
     client_id : str or None
         Given: the broker keeps the session and what comes while we are away. None: a passing visitor.
-    username, password, ca_file : str or None
+    username, password : str or None
+    ca_file, cert_file, key_file : Path or None
+        The authority that signed the broker's certificate, and a certificate of ours with its key.
+
+    Raises
+    ------
+    BrokerAddressError
+        The URL is not that of a broker, or a certificate file cannot be used.
     """
 
     def __init__(
@@ -62,14 +69,14 @@ class Subscriber:
         client_id: str | None = None,
         username: str | None = None,
         password: str | None = None,
-        ca_file: str | None = None,
+        ca_file: Path | None = None,
+        cert_file: Path | None = None,
+        key_file: Path | None = None,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
-            raise RigError(f"{url!r} is not a broker. Expected mqtt://host:port or mqtts://host:port")
+        self._host, self._port, tls = read_address(url)
         self._filters = filters
+        self._was_let_in = False
         self._clock = clock
-        self._host, self._port = parts.hostname, parts.port or (8883 if parts.scheme == "mqtts" else 1883)
         self.queue: queue.Queue[Heard | LinkWord] = queue.Queue(QUEUE_SIZE)
         # 3.1.1 is spoken by every broker there is; nothing here needs more.
         self._client = client = paho.Client(
@@ -86,8 +93,8 @@ class Subscriber:
         client.on_message = self._on_message
         if username is not None:
             client.username_pw_set(username, password)
-        if parts.scheme == "mqtts":
-            client.tls_set_context(ssl.create_default_context(cafile=ca_file))
+        if tls:
+            client.tls_set_context(make_tls_context(ca_file, cert_file, key_file))
 
     def start(self) -> None:
         """Connect in the background, now and whenever the connection is lost."""
@@ -106,25 +113,30 @@ class Subscriber:
         self, client: paho.Client, _userdata: object, _flags: object, reason: ReasonCode, _properties: object
     ) -> None:
         if reason.is_failure:
-            self._say(f"the broker refused: {reason}", is_error=True)
+            self._say(f"the broker refused: {reason}. {advise_refused(str(reason))}", is_error=True)
             return
+        self._was_let_in = True
         client.subscribe([(each, 1) for each in self._filters])
 
     def _on_connect_fail(self, _client: paho.Client, _userdata: object) -> None:
-        self._say(f"no broker at {self._host}:{self._port}; trying again", is_error=True)
+        exc = sys.exc_info()[1]  # paho calls this where it handles the error, and does not pass it on
+        why = f" ({exc})" if exc is not None else ""
+        self._say(f"no broker at {self._host}:{self._port}{why}; trying again. {advise(exc)}", is_error=True)
 
     def _on_disconnect(
         self, _client: paho.Client, _userdata: object, _flags: object, reason: ReasonCode, _properties: object
     ) -> None:
         if reason.is_failure:
-            self._say(f"connection lost: {reason}; trying again", is_error=True)
+            step = "" if self._was_let_in else f". {advise_refused(str(reason))}"
+            self._say(f"connection lost: {reason}; trying again{step}", is_error=True)
 
     def _on_subscribe(
         self, _client: paho.Client, _userdata: object, _mid: int, reasons: list[ReasonCode], _properties: object
     ) -> None:
         refused = [each for each, reason in zip(self._filters, reasons, strict=False) if reason.is_failure]
         if refused:
-            self._say(f"the broker refused to subscribe us to {', '.join(refused)}", is_error=True)
+            nothing = len(refused) == len(self._filters)
+            self._say(f"the broker refused to subscribe us to {', '.join(refused)}", is_error=nothing)
         else:
             self._say(f"subscribed at {self._host}:{self._port}")
 

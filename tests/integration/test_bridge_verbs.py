@@ -227,7 +227,7 @@ def sample_alerts(folder: Path) -> list[bytes]:
 def test_watch_refuses_what_is_no_broker() -> None:
     result = CliRunner().invoke(cli, ["watch", "--broker", "http://x"])
     assert result.exit_code == ExitCode.USAGE
-    assert "Expected mqtt://host:port" in result.stderr
+    assert "expected mqtt://host:port" in result.stderr
 
 
 def test_watch_without_a_broker_goes_on_trying() -> None:

@@ -336,6 +336,6 @@ def test_the_minimal_subscriber_is_short() -> None:
 def test_where_nobody_answers_the_check_says_so() -> None:
     result = CliRunner().invoke(command, ["--broker", "mqtt://127.0.0.1:9", "--for-s", "0"])
     assert result.exit_code == 3 and "cannot connect" in result.output
-    assert CliRunner().invoke(command, ["--broker", "http://x"]).exit_code == 3
+    assert CliRunner().invoke(command, ["--broker", "http://x"]).exit_code == 2
     assert CliRunner().invoke(command, ["--root", "a b"]).exit_code == 2
     assert CliRunner().invoke(command, ["--consumer", "a/b"]).exit_code == 2

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -19,6 +18,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from devices.clock import Clock
 from rig.errors import RigError
+from rig.provider.address import advise, advise_refused, make_tls_context, read_address
 
 QUEUE_SIZE = 100_000
 """Messages between the network thread and the check. A full queue stops the reading (BLOCK); nothing is dropped."""
@@ -29,8 +29,6 @@ SESSION_EXPIRY_S = 3_600
 KEEPALIVE_S = 15
 _LOOK_S = 0.2
 """How often a full queue looks whether anybody still empties it."""
-
-DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
 class CheckClientError(RigError, ConnectionError):
@@ -57,13 +55,22 @@ class BrokerDoor:
 
         Raises
         ------
-        RigError
+        BrokerAddressError
             The URL is not that of a broker.
         """
-        parts = urlsplit(self.url)
-        if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
-            raise RigError(f"{self.url!r} is not a broker. Expected mqtt://host:port or mqtts://host:port")
-        return parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme], parts.scheme == "mqtts"
+        return read_address(self.url)
+
+    def context(self) -> ssl.SSLContext | None:
+        """Make what TLS needs; None without it.
+
+        Raises
+        ------
+        BrokerAddressError
+            The URL is not that of a broker, or a certificate file cannot be used.
+        """
+        if not self.address()[2]:
+            return None
+        return make_tls_context(self.ca_file, self.cert_file, self.key_file)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +133,8 @@ class CheckClient:
         CheckClientError
             Nobody answers, or the broker refuses.
         """
-        host, port, tls = self._door.address()
+        host, port, _ = self._door.address()
+        context = self._door.context()
         is_v5 = self._door.version == "5"
         self._connack = self._lost = None
         self._answers.clear()
@@ -149,8 +157,8 @@ class CheckClient:
         if self._will is not None:
             client.will_set(self._will[0], self._will[1], qos=1, retain=True)
         try:
-            if tls:
-                client.tls_set_context(self._context())
+            if context is not None:
+                client.tls_set_context(context)
             if is_v5:
                 expiry = _properties(PacketTypes.CONNECT)
                 expiry.SessionExpiryInterval = 0 if fresh else SESSION_EXPIRY_S
@@ -158,14 +166,15 @@ class CheckClient:
             else:
                 client.connect(host, port, keepalive=KEEPALIVE_S)
         except (OSError, ValueError) as exc:
-            raise CheckClientError(f"{self._door.url}: cannot connect: {exc}. Next: check address and port") from exc
+            raise CheckClientError(f"{self._door.url}: cannot connect: {exc}. {advise(exc)}") from exc
         self._client = client
         client.loop_start()
         connack, lost = self._await_connack(timeout_s)
         if connack is None or connack[0].is_failure:
             why = str(connack[0]) if connack is not None else lost or f"no answer for {timeout_s:g} s"
             self.drop()
-            raise CheckClientError(f"{self._door.url}: the broker does not let {self._client_id!r} in: {why}")
+            refused = f"the broker does not let {self._client_id!r} in: {why}"
+            raise CheckClientError(f"{self._door.url}: {refused}. {advise_refused(why)}")
         return connack[1]
 
     def subscribe(self, filters: Sequence[str], *, timeout_s: float) -> dict[str, str]:
@@ -234,12 +243,6 @@ class CheckClient:
         if self._client is None:
             raise CheckClientError(f"{self._door.url}: not connected: {self._lost or 'connect was not called'}")
         return self._client
-
-    def _context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self._door.ca_file)
-        if self._door.cert_file is not None:
-            context.load_cert_chain(self._door.cert_file, self._door.key_file)
-        return context
 
     def _await_connack(self, timeout_s: float) -> tuple[tuple[ReasonCode, bool] | None, str | None]:
         with self._changed:
