@@ -111,16 +111,12 @@ _FOLDER = click.Path(path_type=Path)
 @click.option("--to", "end", required=True, metavar="TIME", help="Its end, which is not part of it.")
 @click.option("--out", type=_FOLDER, required=True, help="Folder for the pack; empty or not there.")
 @click.option("--exhibit", help="Name of the exhibit; made of tag and start if not given.")
-@click.option(
-    "--outbox", "outboxes", type=_FOLDER, multiple=True, help="Folder of an outbox; its bridge may run."
-)
+@click.option("--outbox", "outboxes", type=_FOLDER, multiple=True, help="Folder of an outbox; its bridge may run.")
 @click.option("--disclosures", type=_FOLDER, multiple=True, help="Folder of a disclosure log.")
 @click.option("--captures", type=_FOLDER, multiple=True, help="Folder of raw captures.")
 @click.option("--no-originals", is_flag=True, help="Do not copy raw captures into the pack; their hashes stand in it.")
 @click.option("--whole-period", is_flag=True, help="Also points outside the time of every loaded order.")
-@click.option(
-    "--protected-person", is_flag=True, help="It is a protected person's device, and the court asked for it."
-)
+@click.option("--protected-person", is_flag=True, help="It is a protected person's device, and the court asked for it.")
 def export(
     config: Path | None,
     tag: str,
