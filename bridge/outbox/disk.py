@@ -114,12 +114,16 @@ class Disk:
 
     def settle(self, path: int, number: int, change: Change, now_mono_ns: int) -> None:
         """Note that a broker has a message, or does not get it; the change says so on disk with the next commit."""
+        if number not in self.memory:
+            # Else memory knows; here it would grow for as long as the trouble lasts.
+            self._settled.add((path, number))
         self.memory.settle(path, number)
-        self._settled.add((path, number))
         self.note(change, now_mono_ns)
 
     def is_settled(self, path: int, number: int) -> bool:
         """Whether a broker has a message, or does not get it, although its row may not say so yet."""
+        if number in self.memory:
+            return not self.memory.waits(path, number)
         return (path, number) in self._settled
 
     def _soil(self, now_mono_ns: int) -> None:

@@ -262,15 +262,19 @@ class DurableOutbox:
             return False
         if not entry.is_again:
             self._disk.note((sql.SET_STATE[path], (sql.REJECTED, entry.attempts, number)), now_mono_ns)
-        self._backlogs[path].rests(entry.message.topic)
+        self._rests(path, entry)
         return True
 
     def mark_unheard(self, path: int, number: int, now_mono_ns: int) -> bool:
         """See ``Outbox.mark_unheard``."""
         entry, first = self._queues[path].mark_unheard(number, now_mono_ns)
         if entry is not None:
-            self._backlogs[path].rests(entry.message.topic)
+            self._rests(path, entry)
         return first
+
+    def _rests(self, path: int, entry: Entry) -> None:
+        self._backlogs[path].rests(entry.message.topic)
+        self._resender.note_resting(entry.number)
 
     def mark_too_long(self, path: int, number: int) -> bool:
         """See ``Outbox.mark_too_long``."""
@@ -279,6 +283,7 @@ class DurableOutbox:
             match entry.message.lane:
                 case Lane.ALERT:
                     self._backlogs[path].settled(entry.message.topic)
+                    self._resender.note_resting(entry.number)
                 case Lane.POSITION if not entry.is_again:
                     self._give_up(path, entry, self._clock.mono_ns())
         return first

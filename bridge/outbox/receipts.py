@@ -56,6 +56,9 @@ class OwedReceipts:
         owed.is_scheduled = True
         owed.acked_mono_ns = now_mono_ns
         heapq.heappush(self._due, (self._due_mono_ns(owed), number))
+        if len(self._due) > 2 * TRACKED_MAX:
+            # Most of them are confirmed, and nobody asks what is due.
+            self._schedule_anew()
 
     def _due_mono_ns(self, owed: _Owed) -> int:
         return owed.acked_mono_ns + min(self._timeout_ns << min(owed.tries, 20), RECEIPT_BACKOFF_MAX_NS)
@@ -64,9 +67,12 @@ class OwedReceipts:
         """Wait so long after the first sending, doubled with each."""
         if timeout_ns != self._timeout_ns:
             self._timeout_ns = timeout_ns
-            waits = ((number, owed) for number, owed in self._owed.items() if owed.is_scheduled)
-            self._due = [(self._due_mono_ns(owed), number) for number, owed in waits]
-            heapq.heapify(self._due)
+            self._schedule_anew()
+
+    def _schedule_anew(self) -> None:
+        waits = ((number, owed) for number, owed in self._owed.items() if owed.is_scheduled)
+        self._due = [(self._due_mono_ns(owed), number) for number, owed in waits]
+        heapq.heapify(self._due)
 
     def tracks(self, number: int) -> bool:
         """Whether a receipt is waited for."""

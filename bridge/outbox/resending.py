@@ -71,6 +71,10 @@ class Resender:
         self._again.discard(entry.number)
         self._owed.note_acked(entry.number, entry.message, now_mono_ns)
 
+    def note_resting(self, number: int) -> None:
+        """Note that an alert has to wait at a broker: it takes no room from others that are to be sent again."""
+        self._again.discard(number)
+
     def take_receipt(self, source: str, *, upto: int | None, event_id: str | None, is_rejected: bool) -> int:
         """See ``Outbox.take_receipt``."""
         now_ns = self._clock.mono_ns()

@@ -1,17 +1,19 @@
 """What every outbox does, on disk or in memory: lanes, order, two brokers, receipts, replays."""
 
 import random
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
-from bridge.outbox import backlog
+from bridge.outbox import backlog, receipts
 from bridge.outbox.durable import DurableOutbox
 from bridge.outbox.memory import MemoryOutbox
 from bridge.outbox.path_queue import RETRY_REJECTED_NS, RETRY_UNHEARD_NS
 from bridge.outbox.port import REPLAY_LIMIT, RESEND_WINDOW_NS, Outbox, Replayed
+from bridge.outbox.resending import RESEND_AT_ONCE
 from bridge.publisher import Lane
 from tests.bridge.outbox_bench import SECOND_NS, HandClock, OutboxBench, message, numbers, taken
 
@@ -298,6 +300,23 @@ def test_wait_for_a_receipt_doubles(make: Make) -> None:
     outbox.rewind(0)
 
 
+def test_what_nobody_hears_does_not_keep_others_from_being_sent_again(make: Make) -> None:
+    """A reader that leaves one stream out confirms none of it, and must get the others again all the same."""
+    outbox = make()
+    clock = make.clock
+    unread = [message(n, topic=f"unread/{n}") for n in range(RESEND_AT_ONCE)]
+    outbox.write(unread, clock.mono_ns())
+    taken(outbox, now=clock.mono_ns())
+    outbox.resend_unreceipted(clock.mono_ns(), SECOND_NS)
+    assert outbox.resend_unreceipted(clock.advance(1), SECOND_NS) == RESEND_AT_ONCE
+    while (entry := outbox.find_next(0, clock.mono_ns())) is not None:
+        outbox.mark_unheard(0, entry.number, clock.mono_ns())
+    outbox.write([message(1, topic="read/1")], clock.mono_ns())
+    assert numbers(taken(outbox, now=clock.mono_ns())) == [1]
+    assert outbox.resend_unreceipted(clock.advance(1), SECOND_NS) == 1
+    assert numbers(taken(outbox, now=clock.mono_ns())) == [1]
+
+
 def test_both_brokers_get_what_is_sent_again(make: Make) -> None:
     outbox = make(paths=2)
     clock = make.clock
@@ -424,3 +443,15 @@ def test_no_alert_is_ever_lost_or_overtaken(make: Make, seed: int, monkeypatch: 
         assert delivered[path] == [list(range(topic, n, 3)) for topic in range(3)]
     assert outbox.is_empty
     assert outbox.depths().unheard == 0
+
+
+def test_deadlines_of_receipts_that_came_are_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ``receipts = "never"`` nobody asks what is due, and receipts come all the same."""
+    monkeypatch.setattr(receipts, "TRACKED_MAX", 100)
+    owed = receipts.OwedReceipts()
+    for n in range(10_000):
+        owed.note_acked(n, message(n), n)
+        assert owed.take_covered("urn:t/0:ALERT", n, None) == 1
+    owed.note_acked(10_000, message(10_000), 10_000)
+    assert sys.getsizeof(owed._due) < 4_000
+    assert owed.take_due(10**18, 1_000) == [10_000]

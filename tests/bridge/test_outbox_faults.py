@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from bridge.errors import OutboxError, OutboxIoError, OutboxReadOnlyError
+from bridge.outbox import disk, memory_rows
 from bridge.outbox.ballast import BALLAST_NAME
 from bridge.outbox.store import FILE_NAME, OutboxStore
+from bridge.publisher import Lane
 from tests.bridge.outbox_bench import OutboxBench, message, numbers, taken
 from tests.support import find_part, skip_or_fail
 
@@ -302,6 +305,37 @@ def test_what_waits_is_read_on_where_nothing_can_be_written(tmp_path: Path, monk
     ]
     assert outbox.close().lost == 0
     assert on_disk(bench.folder) == list(range(1, 202))
+
+
+def test_long_trouble_of_the_disk_takes_no_more_memory_with_each_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "MAX_CHANGES", 1_000)
+    monkeypatch.setattr(memory_rows, "MAX_SETTLED", 500)
+    bench = OutboxBench(tmp_path / "outbox")
+    outbox, _ = bench.open()
+
+    def refused(store: OutboxStore) -> None:
+        raise OutboxIoError("the disk failed")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(OutboxStore, "commit", refused)
+
+        def go_on(first: int, count: int) -> int:
+            for n in range(first, first + count):
+                assert not outbox.write([message(n, Lane.POSITION)], bench.clock.mono_ns())
+                assert len(taken(outbox, now=bench.clock.mono_ns())) == 1
+            return tracemalloc.get_traced_memory()[0]
+
+        tracemalloc.start()
+        try:
+            before = go_on(0, 2_000)
+            grown = go_on(2_000, 6_000) - before
+        finally:
+            tracemalloc.stop()
+    assert grown < 200_000, f"{grown} bytes for 6000 messages"
+    outbox.flush_acks(bench.clock.advance(2))
+    assert outbox.close().lost == 0
 
 
 def test_one_sync_per_commit(tmp_path: Path) -> None:
