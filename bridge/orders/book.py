@@ -117,7 +117,8 @@ class OrderBook:
         if not isinstance(command, WithdrawOrder):
             until_utc_ns = _utc_ns(command.order.valid_until)
             if until_utc_ns is not None and until_utc_ns <= now_utc_ns:
-                detail = f"it ended at {command.order.valid_until}, which is past"
+                ended = command.order.valid_until
+                detail = f"it ended at {ended.isoformat() if ended is not None else None}, which is past"
                 return Refusal(reason=RefusalReason.INVALID_ORDER, detail=detail)
         return None
 

@@ -46,7 +46,7 @@ def read_zones(order: Order) -> OrderZones | Refusal:
     try:
         table = ZoneTable.from_geojson(order.zones)
     except GeofenceError as exc:
-        return _refused(str(exc))
+        return _refused(_without_mending(exc))
     return _named(table.shapes)
 
 
@@ -60,7 +60,7 @@ def read_many(orders: Sequence[Order]) -> list[OrderZones | Refusal]:
             shapes += geojson.read(order.zones) if order.zones is not None else []
             places.append(range(first, len(shapes)))
         except GeofenceError as exc:
-            places.append(_refused(str(exc)))
+            places.append(_refused(_without_mending(exc)))
     drawn = DrawnShapes.of(shapes)
     good = clean(drawn.arrays).tolist()
     return [
@@ -102,6 +102,11 @@ def _ref(zone_id: str, purpose: str, name: str | None) -> ZoneRef:
 
 def _refused(detail: str) -> Refusal:
     return Refusal(reason=RefusalReason.INVALID_ZONES, detail=clip_detail(detail))
+
+
+def _without_mending(exc: GeofenceError) -> str:
+    """Tell an error without the advice to load with ``mend``, which a command cannot."""
+    return str(exc).removesuffix(", or load with mend=True")
 
 
 def _boundary_km(shape: ZoneShape) -> float:

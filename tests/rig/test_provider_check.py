@@ -328,6 +328,14 @@ def test_the_minimal_subscriber_confirms_only_what_it_has_when_it_is_killed(
     assert sorted(stored().values()) == list(range(1, sent + 1))
 
 
+def test_a_refused_announcement_is_told(tmp_path: Path) -> None:
+    (tmp_path / "acl").write_text("topic read #\n")
+    with MosquittoBroker(tmp_path, lines=[f"acl_file {tmp_path / 'acl'}", "max_queued_messages 100"]) as broker:
+        found = listen(broker, at={}, announces=True)
+    assert found["announce"].verdict is Verdict.FAIL
+    assert "provider/check/status" in found["announce"].told
+
+
 def test_the_minimal_subscriber_is_short() -> None:
     """Short enough to be read before lunch, which is its purpose."""
     assert len(Path(str(minimal.__file__)).read_text().splitlines()) < 60

@@ -26,6 +26,9 @@ QUEUE_SIZE = 100_000
 SESSION_EXPIRY_S = 3_600
 """How long a broker keeps our session. A check takes minutes; one that is broken off must not fill a broker's disk."""
 
+FIRST_FAILURE = 0x80
+"""Lowest reason code by which a broker says no (MQTT 5, 2.4)."""
+
 KEEPALIVE_S = 15
 _LOOK_S = 0.2
 """How often a full queue looks whether anybody still empties it."""

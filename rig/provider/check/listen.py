@@ -8,7 +8,7 @@ import msgspec
 from devices.clock import Clock
 from protocols.mqtt.messages import HeartbeatData
 from protocols.mqtt.topics import Side, Stream, Topic
-from rig.provider.check.client import BrokerDoor, CheckClient, CheckClientError
+from rig.provider.check.client import FIRST_FAILURE, BrokerDoor, CheckClient, CheckClientError
 from rig.provider.check.envelope import EVENT_OF
 from rig.provider.check.findings import Finding, Verdict
 from rig.provider.check.ledger import Ledger
@@ -95,7 +95,13 @@ class Listening:
         client = self._client
         try:
             yield from self._enter()
-            self._announce("online")
+            if (code := self._announce("online")) >= FIRST_FAILURE:
+                yield Finding(
+                    check="announce",
+                    verdict=Verdict.FAIL,
+                    told=f"the broker refused {self._status} with reason 0x{code:02x}",
+                    next_step="allow a consumer to write its own status, or give its name there as --consumer",
+                )
             self._listen(self._options.for_s)
             yield from self._come_back()
             self._listen(self._options.for_s)
@@ -205,9 +211,11 @@ class Listening:
         except CheckClientError as exc:
             yield Finding(check="leaving", verdict=Verdict.ERROR, told=f"the session is left behind: {exc}")
 
-    def _announce(self, state: str) -> None:
-        if self._options.announces:
-            self._client.publish(self._status, _presence(state), retain=True, timeout_s=ANSWER_S)
+    def _announce(self, state: str) -> int:
+        """Say it if asked to; gives the broker's reason code."""
+        if not self._options.announces:
+            return 0
+        return self._client.publish(self._status, _presence(state), retain=True, timeout_s=ANSWER_S) or 0
 
     def _listen(self, for_s: float, until: Callable[[], bool] = lambda: False) -> None:
         end_mono_ns = self._clock.mono_ns() + int(for_s * 1e9)

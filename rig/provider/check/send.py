@@ -7,7 +7,7 @@ from devices.clock import Clock
 from protocols.mqtt.inbound import Receipt, read_receipt
 from protocols.mqtt.refusal import Refusal
 from protocols.mqtt.topics import Side, Stream, Topic
-from rig.provider.check.client import BrokerDoor, CheckClient
+from rig.provider.check.client import FIRST_FAILURE, BrokerDoor, CheckClient
 from rig.provider.check.findings import Finding, Verdict
 from rig.provider.check.listen import ANSWER_S, LOOK_S
 from rig.provider.check.made_up import MadeUp, make_up
@@ -15,7 +15,6 @@ from rig.provider.check.made_up import MadeUp, make_up
 NO_SUBSCRIBER = 0x10
 """PUBACK on MQTT 5: the broker took it, and nobody is subscribed."""
 
-FIRST_FAILURE = 0x80
 MAX_EXAMPLES = 5
 
 
