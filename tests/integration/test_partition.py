@@ -100,7 +100,9 @@ def test_four_bridges_carry_ten_thousand_tags_and_become_five(tmp_path: Path) ->
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         with (
-            MosquittoBroker(tmp_path / "broker", keeping=Keeping.NOTHING, lines=["log_type error"]) as broker,
+            MosquittoBroker(
+                tmp_path / "broker", keeping=Keeping.NOTHING, lines=["max_inflight_messages 100"]
+            ) as broker,
             FleetProcess(tags, period_s=60, cross_every=3) as fleet,
             subscriber(broker.host, broker.port, topic=TOPICS) as provider,
             confirming_desk(broker, tmp_path / "desk.sqlite"),
