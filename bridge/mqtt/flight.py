@@ -26,6 +26,10 @@ ACK_TIMEOUT_NS = 3_000_000_000
 """The oldest publish without PUBACK may be this old; then the connection is dropped and made anew. MQTT's own keepalive
 took 10 s to notice a black hole. Shorter reconnects in the middle of a cluster's leader change."""
 
+DOUBT_NS = 500_000_000
+"""With the oldest publish this old, the kernel is asked whether TCP itself still gets through. Less asks on every busy
+turn; more waits longer than a short tunnel lasts."""
+
 ACK_TIMEOUT_MAX_NS = 60_000_000_000
 """The timeout doubles with each connection that ends by it without any PUBACK, up to this: a broker that is slow, not
 gone, would else get the same alerts for ever. More leaves a dead connection unnoticed for minutes."""
@@ -98,6 +102,18 @@ class Flights:
     def find_deadline_mono_ns(self) -> int | None:
         """When the oldest will have waited too long for its PUBACK."""
         return next(iter(self._out.values())).sent_mono_ns + self._timeout_ns if self._out else None
+
+    @property
+    def find_doubt_mono_ns(self) -> int | None:
+        """When the oldest will be old enough to ask why; None: it is, or nothing is out."""
+        if not self._out:
+            return None
+        due = next(iter(self._out.values())).sent_mono_ns + DOUBT_NS
+        return due if due > self._clock.mono_ns() else None
+
+    def is_doubtful(self, now_mono_ns: int) -> bool:
+        """Whether the oldest has waited for long enough to ask why."""
+        return bool(self._out) and now_mono_ns - next(iter(self._out.values())).sent_mono_ns >= DOUBT_NS
 
     def begin(self, event: Connected, url: str) -> None:
         """Start on a new connection, with its limits."""

@@ -7,6 +7,7 @@
 """
 
 import logging
+import socket
 from collections.abc import Callable
 from typing import Protocol
 
@@ -27,6 +28,7 @@ from bridge.mqtt.events import (
 from bridge.mqtt.flight import Flights
 from bridge.mqtt.session import MqttSession
 from bridge.mqtt.settings import MqttSettings, PathSettings
+from bridge.mqtt.stuck import StuckWatch
 from bridge.mqtt.troubles import Troubles
 from bridge.mqtt.trust import SessionTrust
 from bridge.mqtt.waiter import READ, WRITE, Interest
@@ -125,6 +127,7 @@ class Link:
         self._next_attempt_mono_ns = 0
         self._subscription: int | None = None
         self._forgot_mono_ns: int | None = None
+        self._stuck = StuckWatch(clock)
         self._troubles = Troubles(settings.name, observer.trouble_changed)
         self._told: set[tuple[str, str]] = set()
         self._short_lives = 0
@@ -175,6 +178,8 @@ class Link:
 
     def _find_work_mono_ns(self) -> list[int]:
         found = [self.flights.find_deadline_mono_ns]
+        if len(self.flights):
+            found += [self.flights.find_doubt_mono_ns, self._stuck.find_due_mono_ns(self._find_socket())]
         # Only if it could be sent: the end of a rest is no reason to wake up with a full window.
         if self.flights.has_room:
             found.append(self._outbox.find_due_mono_ns(self.number))
@@ -237,6 +242,8 @@ class Link:
         silent_s = self.flights.find_silence_s(now)
         if silent_s is not None:
             self.lose(f"no PUBACK for {silent_s:g} s")
+        elif self.flights.is_doubtful(now) and self._stuck.is_open_again(self._find_socket()):
+            self.lose("the way is open again, and the old connection still waits", same_endpoint=True)
         elif self._canary is not None:
             self._tend_canary(session, self._canary, now)
 
@@ -270,6 +277,7 @@ class Link:
         """Disconnect; not in order, the broker publishes the will."""
         self._is_ending = True
         self._connector.close()
+        self._stuck.close()
         session, self._session = self._session, None
         if session is not None:
             if in_order and self.connected:
@@ -280,8 +288,14 @@ class Link:
         if in_order:
             self._trust.close()
 
-    def lose(self, detail: str) -> None:
-        """End the connection and plan the next; what was in flight goes back to the outbox."""
+    def _find_socket(self) -> socket.socket | None:
+        return None if self._session is None else self._session.find_socket
+
+    def lose(self, detail: str, *, same_endpoint: bool = False) -> None:
+        """End the connection and plan the next; what was in flight goes back to the outbox.
+
+        ``same_endpoint``: it is known to answer, and is connected to at once.
+        """
         now = self._clock.mono_ns()
         was_connected, self.connected = self.connected, False
         # A stale send time would kill every new connection at once, so this goes before anything else is armed.
@@ -294,6 +308,9 @@ class Link:
         if was_connected or (self.settings.url, detail) not in self._told:
             self._told.add((self.settings.url, detail))
             self._observer.connection_changed(self)
+        if same_endpoint:
+            self._next_attempt_mono_ns = now
+            return
         was_stable = was_connected and now - self._connected_mono_ns >= STABLE_NS
         self._next_attempt_mono_ns = now + self._endpoints.fail(was_stable=was_stable)
 
@@ -392,6 +409,7 @@ class Link:
             self._troubles.canary_lost(self.settings.url, f"is answered by: {event.reason}")
 
     def _drop_session(self) -> None:
+        self._stuck.close()
         session, self._session = self._session, None
         if session is not None:
             session.abort()
