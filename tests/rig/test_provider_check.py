@@ -328,6 +328,14 @@ def test_the_minimal_subscriber_confirms_only_what_it_has_when_it_is_killed(
     assert sorted(stored().values()) == list(range(1, sent + 1))
 
 
+def test_the_minimal_subscriber_ends_where_it_is_not_let_in(tmp_path: Path) -> None:
+    with MosquittoBroker(tmp_path, anonymous=False) as broker:
+        words = [broker.host, str(broker.port), ROOT, "desk", str(tmp_path / "desk.sqlite")]
+        run = [sys.executable, "-m", "rig.provider.minimal_subscriber"]
+        ended = subprocess.run([*run, *words], capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stderr.strip()) == (1, "refused: Not authorized")
+
+
 def test_a_refused_announcement_is_told(tmp_path: Path) -> None:
     (tmp_path / "acl").write_text("topic read #\n")
     with MosquittoBroker(tmp_path, lines=[f"acl_file {tmp_path / 'acl'}", "max_queued_messages 100"]) as broker:
