@@ -336,6 +336,7 @@ class Link:
 
     def _became_connected(self, session: MqttSession, event: Connected) -> None:
         now = self._clock.mono_ns()
+        self.detail = f"MQTT {self.settings.version}"
         self.connected = True
         self._connected_mono_ns = now
         self.connects += 1
@@ -348,7 +349,6 @@ class Link:
         if self._canary is not None:
             self._canary.connected(now)
         self._told.clear()
-        self.detail = f"MQTT {self.settings.version}"
         self._observer.connection_changed(self)
 
     def _was_answered(self, now_mono_ns: int, *, session_present: bool) -> None:

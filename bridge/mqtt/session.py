@@ -49,10 +49,66 @@ INBOUND_WINDOW = 100
 """Messages that the broker may send us without our PUBACK (MQTT 5): what waits in between stays with the broker."""
 
 MAX_READS = 200
-"""Packets read in one turn from what TLS has decrypted already; more would let a flood keep alerts from going out."""
+"""Packets read in one turn from what is here already; more would let a flood keep alerts from going out."""
+
+READ_AHEAD_BYTES = 4_096
+"""Read at once, so that the PUBACKs of a whole window cost one call. More only lets a flood in; less costs calls."""
 
 _NOT_MQTT = (ValueError, TypeError, LookupError, AssertionError, struct.error, MQTTException)
 """What paho's parser raises on bytes of another protocol; none of it may end the thread that reads them."""
+
+
+class _Client(paho.Client):
+    """paho with few calls to the kernel: by itself it makes three per packet that comes, and one per packet that goes.
+
+    Each gives up the interpreter's lock, which an event loop that is busy gives back milliseconds later.
+    """
+
+    _ahead = b""
+    _at = 0
+    _is_gathering = False
+
+    @property
+    def has_ahead(self) -> bool:
+        """Whether something was read that paho has not seen yet."""
+        return self._at < len(self._ahead)
+
+    @functools.cached_property
+    def unsent(self) -> bytearray:
+        """What was gathered, or what the socket did not take of it; paho takes it for sent."""
+        return bytearray()
+
+    def gather(self) -> None:
+        """Begin to keep what is to be sent, until ``send_gathered``."""
+        self._is_gathering = True
+
+    def send_gathered(self) -> None:
+        """Send what was kept, as far as the socket takes it.
+
+        Raises
+        ------
+        OSError
+            The connection is gone.
+        """
+        self._is_gathering = False
+        with contextlib.suppress(BlockingIOError):
+            while self.unsent:
+                del self.unsent[: super()._sock_send(self.unsent)]
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        if not self.has_ahead:
+            if bufsize >= READ_AHEAD_BYTES:
+                return super()._sock_recv(bufsize)
+            self._ahead, self._at = super()._sock_recv(READ_AHEAD_BYTES), 0
+        part = self._ahead[self._at : self._at + bufsize]
+        self._at += len(part)
+        return part
+
+    def _sock_send(self, buf: bytes | bytearray) -> int:
+        if not self._is_gathering and not self.unsent:
+            return super()._sock_send(buf)
+        self.unsent.extend(buf)
+        return len(buf)
 
 
 class MqttSession:
@@ -86,7 +142,7 @@ class MqttSession:
         self._is_v5 = settings.version == "5"
         self._is_wanted = is_wanted
         self._events: list[SessionEvent] = []
-        self._client = client = paho.Client(
+        self._client = client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=settings.client_id,
             clean_session=None if self._is_v5 else False,
@@ -125,7 +181,7 @@ class MqttSession:
     @property
     def wants_write(self) -> bool:
         """Whether packets wait for the socket to take them."""
-        return self._client.want_write()
+        return self._client.want_write() or bool(self._client.unsent)
 
     def read(self) -> None:
         """Read what has come; call when the socket is readable."""
@@ -140,12 +196,15 @@ class MqttSession:
 
     @property
     def has_unread(self) -> bool:
-        """Whether TLS holds what it has decrypted and nobody read: the socket will not tell."""
+        """Whether something is here that nobody has read, of which the socket will not tell."""
         sock = self.find_socket
-        return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        if sock is None:
+            return False
+        return self._client.has_ahead or (isinstance(sock, ssl.SSLSocket) and sock.pending() > 0)
 
     def write(self) -> None:
         """Write what waits; call when the socket is writable."""
+        self._send_gathered()
         self._client.loop_write()
 
     def keep_alive(self) -> None:
@@ -160,19 +219,18 @@ class MqttSession:
 
     @contextlib.contextmanager
     def gathered(self) -> Iterator[None]:
-        """Let what is sent inside leave together: a segment per packet wakes the broker as often."""
-        sock = self.find_socket
-        if sock is None or not hasattr(socket, "TCP_CORK"):
-            yield
-            return
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        """Let what is sent inside leave together, in one call."""
+        self._client.gather()
         try:
             yield
         finally:
-            # Closed meanwhile: the next read tells.
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+            self._send_gathered()
+
+    def _send_gathered(self) -> None:
+        try:
+            self._client.send_gathered()
+        except OSError as exc:
+            self._events.append(Closed(reason=f"nothing can be sent: {exc.strerror or exc}"))
 
     def subscribe(self, filters: Sequence[str]) -> int | None:
         """Ask for topics with QoS 1. Returns the packet id, or None if the connection is gone."""

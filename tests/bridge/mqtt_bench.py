@@ -80,10 +80,16 @@ class Bench:
 
     def wait_connected(self, *, paths: int = 1) -> None:
         wait_until(
-            lambda: all(path.connected for path in self.publisher.stats().paths[:paths]),
+            # What is told comes after what can be asked.
+            lambda: (
+                all(path.connected for path in self.publisher.stats().paths[:paths]) and self._told_connected(paths)
+            ),
             within_s=20,
             what="connection",
         )
+
+    def _told_connected(self, paths: int) -> bool:
+        return len({state.path for state in self.states if state.connected}) >= paths
 
     def wait_trouble(self, kind: DeliveryTroubleKind, *, is_over: bool = False) -> DeliveryTrouble:
         def found() -> list[DeliveryTrouble]:
