@@ -10,6 +10,11 @@ from tests.delivery.worker import Job
 
 RATE_HZ = 200
 
+LATE_MAX = 20
+"""First arrivals of a run that may be late: when the node that served the subscriber, or its quorum, is gone, NATS hands
+on again, after newer ones, what was on its way to it. One of 1,700 was seen. A reader orders by ``sequence``, as the
+contract says; the publisher has one alert of a tag under way at a time."""
+
 
 def endpoint(node: NatsBroker) -> str:
     return f"{node.host}:{node.port}"
@@ -49,7 +54,7 @@ def test_clause_5_publishers_node_is_killed(course: Course, tmp_path: Path) -> N
         run = ClusterCourse(course, cluster)
         print(run.disturb(run.near, for_s=1))  # noqa: T201 - shown with -s
         assert run.life.close(60)["left"] == 0
-        course.verdict().check()
+        course.verdict().check(may_come_late=LATE_MAX)
 
 
 @pytest.mark.soak
@@ -72,4 +77,4 @@ def test_clause_5_each_fault_of_a_cluster(course: Course, tmp_path: Path, fault:
                 said = run.disturb(run.near, for_s=8, pause=True)
         print(f"{fault}: {said}")  # noqa: T201 - shown with -s
         assert run.life.close(60)["left"] == 0
-        course.verdict().check()
+        course.verdict().check(may_come_late=LATE_MAX)

@@ -73,3 +73,12 @@ def test_ledger_is_read_while_it_grows(tmp_path: Path) -> None:
     writer.write(["3"])
     assert reader.read_new() == [["c", "3"]]
     writer.close()
+
+
+def test_late_arrivals_pass_only_where_and_as_many_as_they_may() -> None:
+    arrivals = [heard(n) for n in (1, 3, 2, 5, 4)]
+    verdict = compare(FIVE, FIVE, arrivals)
+    assert len(verdict.disordered) == 2
+    verdict.check(may_come_late=2)
+    with pytest.raises(pytest.fail.Exception, match="'disordered'"):
+        verdict.check(may_come_late=1)
