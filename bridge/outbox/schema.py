@@ -74,7 +74,8 @@ COLUMNS = (
 )
 
 # OR IGNORE: after a failed sync a row may be there, or not, and is written once more.
-INSERT_ROW = f"INSERT OR IGNORE INTO row({COLUMNS}) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+ROW_PLACES = "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+INSERT_ROW = f"INSERT OR IGNORE INTO row({COLUMNS}) VALUES{ROW_PLACES}"
 SET_SEQUENCE = (
     "INSERT INTO sequence(source, owner, last, lane) VALUES(?,?,?,?) "
     "ON CONFLICT(source) DO UPDATE SET last = max(last, excluded.last), owner = excluded.owner"
@@ -89,7 +90,18 @@ ACK = tuple(
     "attempts = max(attempts, ?), acked_utc_ns = coalesce(acked_utc_ns, ?) WHERE number = ?"
     for path in (0, 1)
 )
+ACK_MANY = tuple(
+    f"UPDATE row SET state_{path} = CASE receipt WHEN 0 THEN {ACKED} ELSE {RECEIPTED} END, "
+    "attempts = max(attempts, fresh.column1), acked_utc_ns = coalesce(acked_utc_ns, fresh.column2) "
+    "FROM (VALUES {values}) AS fresh WHERE row.number = fresh.column3"
+    for path in (0, 1)
+)
 SET_STATE = tuple(f"UPDATE row SET state_{path} = ?, attempts = max(attempts, ?) WHERE number = ?" for path in (0, 1))
+SET_STATE_MANY = tuple(
+    f"UPDATE row SET state_{path} = fresh.column1, attempts = max(attempts, fresh.column2) "
+    "FROM (VALUES {values}) AS fresh WHERE row.number = fresh.column3"
+    for path in (0, 1)
+)
 
 _RECEIPT = (
     "UPDATE row {index} SET receipt = ?, receipt_utc_ns = ?, state_0 = CASE state_0 WHEN 1 THEN 2 ELSE state_0 END, "

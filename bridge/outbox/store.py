@@ -25,6 +25,9 @@ from bridge.errors import (
     OutboxVersionError,
 )
 from bridge.outbox import schema as sql
+from bridge.outbox.joined import Change as Change
+from bridge.outbox.joined import Value as Value
+from bridge.outbox.joined import join_changes, join_rows
 from bridge.publisher import Lane, Message, Saved
 from protocols.mqtt.messages import DELIVERED
 
@@ -50,10 +53,6 @@ BUSY_MS = 1_000
 _MISUSE = (apsw.SQLError, apsw.ConstraintError, apsw.MismatchError, apsw.MisuseError, apsw.BindingsError)
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(tuple[tuple[str, str], ...])
-
-Value = int | str | bytes | None
-Change = tuple[str, Sequence[Value]]
-"""A statement of ``bridge.outbox.schema`` and its parameters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,14 +221,17 @@ class OutboxStore:
     def insert(self, rows: Iterable[tuple[Value, ...]]) -> None:
         """Add rows made by ``row_values``; those whose number is there already stay as they are."""
         with self._seam:
-            self._db.executemany(sql.INSERT_ROW, rows)
+            self._run(join_rows(rows))
 
     def change(self, changes: Iterable[Change]) -> None:
         """Run statements that give nothing back."""
         with self._seam:
-            execute = self._db.execute
-            for statement, values in changes:
-                execute(statement, values)
+            self._run(join_changes(changes))
+
+    def _run(self, changes: Iterable[Change]) -> None:
+        execute = self._db.execute
+        for statement, values in changes:
+            execute(statement, values)
 
     def change_numbers(self, statement: str, values: Sequence[Value]) -> list[int]:
         """Run a statement that gives back the numbers of the rows that it changed."""
