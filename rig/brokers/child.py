@@ -71,6 +71,15 @@ def listens(pid: int, port: int) -> bool:
     return False
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether all threads of a process are stopped: the kernel stops each one at its next step."""
+    try:
+        stats = [each.read_text() for each in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except OSError:
+        return False
+    return bool(stats) and all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+
 _LISTEN = "0A"
 """State of a listening socket in ``/proc/net/tcp`` (the kernel's ``TCP_LISTEN``, 10)."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rig.brokers.child import listens, spawn
+from rig.brokers.child import is_stopped, listens, spawn
 from rig.brokers.errors import BrokerProcessError
 
 LOOPBACK = "127.0.0.1"
@@ -133,8 +133,19 @@ class BrokerProcess:
         self._end(signal.SIGTERM)
 
     def pause(self) -> None:
-        """Stop its processor time (SIGSTOP): connections stay open and nobody answers."""
+        """Take its processor time (SIGSTOP): connections stay open and nobody answers. It is so on return.
+
+        Raises
+        ------
+        BrokerProcessError
+            It does not run, or did not stop in time.
+        """
         self._signal(signal.SIGSTOP)
+        deadline = time.monotonic() + STOP_S
+        while not is_stopped(self.pid):
+            if time.monotonic() > deadline:
+                raise BrokerProcessError(f"{self.name} did not stop within {STOP_S:g} s")
+            time.sleep(_LOOK_S)
 
     def resume(self) -> None:
         """Let it go on after `pause`."""

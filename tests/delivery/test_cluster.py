@@ -11,9 +11,9 @@ from tests.delivery.worker import Job
 RATE_HZ = 200
 
 LATE_MAX = 20
-"""First arrivals of a run that may be late: when the node that served the subscriber, or its quorum, is gone, NATS hands
-on again, after newer ones, what was on its way to it. One of 1,700 was seen. A reader orders by ``sequence``, as the
-contract says; the publisher has one alert of a tag under way at a time."""
+"""First arrivals of a run that may be late: when the node that served the subscriber, or its quorum, is gone, NATS
+hands on again, after newer ones, what was on its way to it. One of 1,700 was seen. A reader orders by ``sequence``, as
+the contract says; the publisher has one alert of a tag under way at a time."""
 
 
 def endpoint(node: NatsBroker) -> str:
