@@ -229,11 +229,10 @@ class Pipeline:
         self._act(lambda stamps, turn: self._warning.take_provider(person, level, text, stamps, turn), now_mono_ns)
         return self._warning.find_person(person)
 
-    def resend_active(self, now_mono_ns: int) -> int:
-        """Publish the snapshot of raised alerts of every device again; returns how many."""
-        for view in self.views:
+    def resend_active(self, views: Iterable[DeviceView], now_mono_ns: int) -> None:
+        """Publish the snapshots of raised alerts of devices again."""
+        for view in views:
             self._emitter.active(view, self._stamps_of(now_mono_ns))
-        return len(self.views)
 
     def finish(self, now_mono_ns: int) -> None:
         """Close what only more reports could have closed: runs of late reports."""

@@ -33,6 +33,10 @@ from protocols.reports import CommandAck, CommandOutcome, CommandVerb
 MAX_CAP_CHARS = 12_000
 """Longest CAP document in an answer, whose body has 16 KiB: in JSON its quotes and line ends take two bytes each."""
 
+SNAPSHOTS_AT_ONCE = 50
+"""Snapshots composed in one turn of the loop, 2 ms. All of ten thousand devices take half a second, and a warning to a
+protected person would wait for them."""
+
 _LEVELS = {"notice": WarnLevel.NOTICE, "alarm": WarnLevel.ALARM, "contact": WarnLevel.CONTACT}
 _TEXTS = {
     "none": WarnText.NONE,
@@ -94,6 +98,7 @@ class Actions:
         self._replay = replay
         self._find_cap = find_cap
         self._views = {view.id: view for view in pipeline.views}
+        self._resending = asyncio.Lock()
 
     def knows(self, device_id: str) -> bool:
         """Whether a device is this bridge's."""
@@ -175,10 +180,14 @@ class Actions:
         result = ReplayResult(source=command.source, first=command.first, last=last, events=found.queued)
         return Acted(result=result)
 
-    def resend_active(self) -> Acted:
-        """Publish the snapshots of all devices again."""
-        count = self._pipeline.resend_active(self._clock.mono_ns())
-        return Acted(result=CountResult(what="snapshots", count=count))
+    async def resend_active(self) -> Acted:
+        """Publish the snapshots of all devices again, a few in each turn of the loop."""
+        views = self._pipeline.views
+        async with self._resending:
+            for first in range(0, len(views), SNAPSHOTS_AT_ONCE):
+                self._pipeline.resend_active(views[first : first + SNAPSHOTS_AT_ONCE], self._clock.mono_ns())
+                await asyncio.sleep(0)
+        return Acted(result=CountResult(what="snapshots", count=len(views)))
 
     def render_cap(self, command: IncidentCap) -> Acted | Refusal:
         """Render an incident."""

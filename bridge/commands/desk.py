@@ -249,7 +249,7 @@ class CommandDesk:
             case AcknowledgeAlert():
                 self._settle(signed, self._actions.acknowledge(command), saves, shared, at_once=True)
             case ResendActive():
-                self._settle(signed, self._actions.resend_active(), saves, shared, at_once=True)
+                self._begin(signed, self._resend_active(signed, saves, shared))
             case IncidentCap():
                 self._settle(signed, self._actions.render_cap(command), saves, shared, at_once=True)
             case Ping():
@@ -300,6 +300,9 @@ class CommandDesk:
 
     async def _replay(self, signed: SignedCommand, command: Replay, saves: tuple[Saved, ...], shared: bool) -> None:
         self._settle(signed, await self._actions.replay(command), saves, shared, at_once=True)
+
+    async def _resend_active(self, signed: SignedCommand, saves: tuple[Saved, ...], shared: bool) -> None:
+        self._settle(signed, await self._actions.resend_active(), saves, shared, at_once=True)
 
     async def _change_orders(
         self,

@@ -1,5 +1,6 @@
 """The command desk: who may command, what each command does, what is refused, what is kept."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.commands import actions
 from bridge.commands import desk as desk_module
 from bridge.commands.nonces import MAX_FORGOTTEN, Nonces
 from bridge.orders import desk as order_desk
@@ -324,6 +326,24 @@ async def test_snapshots_are_published_again(bench: CommandBench) -> None:
         assert done["result"] == {"kind": "count", "what": "snapshots", "count": 4}
         assert len(bench.on("tag/tag/active")) == before + 1
         assert bench.active() == ["proximity_breach"]
+
+
+async def test_snapshots_of_many_devices_leave_turns_to_others(
+    bench: CommandBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actions, "SNAPSHOTS_AT_ONCE", 1)
+    seen: list[int] = []
+    async with running(bench):
+        before = len(bench.messages)
+        for _ in range(2):
+            bench.put(bench.sign(ResendActive()))
+        while len(bench.messages) < before + 10:
+            await asyncio.sleep(0)
+            seen.append(len(bench.messages) - before)
+        await bench.settle()
+    kinds = [m.topic.rpartition("/")[2] for m in bench.messages[before:]]
+    assert kinds == (["active"] * 4 + ["reply"]) * 2, "one after the other"
+    assert {1, 2, 3}.issubset(seen), "the loop turned between any two"
 
 
 async def test_an_incident_is_rendered(bench: CommandBench) -> None:

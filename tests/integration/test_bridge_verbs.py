@@ -13,11 +13,13 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from bridge.app import BridgeApp, Ending, Outcome
 from bridge.config import BridgeConfig
 from bridge.embedded_broker import EmbeddedBroker
 from protocols.mqtt import messages as m
 from protocols.mqtt.severity import gravity_of
 from rig.cli import cli
+from rig.cli.bridge import SWITCH_S
 from rig.cli.exit_codes import ExitCode
 from tests.bridge.bench import Bench
 from tests.bridge.support import ZONES_JSON, BridgeProcess, start_bridge, subscriber, zigzag
@@ -271,3 +273,20 @@ def test_the_readme_lists_every_kind_of_alert() -> None:
         assert len(rows) == 1, kind
         if kind is not m.AlertKind.PROXIMITY_BREACH:
             assert gravity_of(kind).severity in rows[0]
+
+
+def test_threads_of_a_bridge_take_turns_often(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The publisher gives the interpreter up at each call to the system, and must get it back soon."""
+    seen: list[float] = []
+
+    async def run(_: BridgeApp) -> Outcome:
+        seen.append(sys.getswitchinterval())
+        return Outcome(ending=Ending.ASKED, lost=0)
+
+    monkeypatch.setattr(BridgeApp, "run", run)
+    before = sys.getswitchinterval()
+    try:
+        assert CliRunner().invoke(cli, ["bridge", "--config", str(config)]).exit_code == 0
+    finally:
+        sys.setswitchinterval(before)
+    assert seen == [pytest.approx(SWITCH_S)]
