@@ -192,3 +192,9 @@ def not_told(heard: list[Heard], inside: dict[str, bool]) -> list[str]:
     """Tags whose last step does not say where they are."""
     stories = read_stories(heard)
     return [tag for tag, is_inside in inside.items() if (len(stories[tag].events) % 2 == 1) != is_inside]
+
+
+def describe(heard: list[Heard], tags: list[str]) -> str:
+    """What the provider was told of some tags."""
+    stories = read_stories(heard)
+    return "; ".join(f"{tag}: {' '.join(step for step, _, _ in stories[tag].events.values())}" for tag in tags)

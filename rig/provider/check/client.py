@@ -184,9 +184,11 @@ class CheckClient:
         """Subscribe with QoS 1; gives those that were refused, or granted less, with the broker's word."""
         client = self._open_client()
         refused: dict[str, str] = {}
-        for each in filters:
-            _, mid = client.subscribe(each, qos=1)
-            answer = self._await_answer(mid, timeout_s)
+        # All are on their way before the first is waited for: a busy broker takes a second for each.
+        asked = [(each, client.subscribe(each, qos=1)[1]) for each in filters]
+        end_mono_ns = self._clock.mono_ns() + int(timeout_s * 1e9)
+        for each, mid in asked:
+            answer = self._await_answer(mid, max(0.0, (end_mono_ns - self._clock.mono_ns()) / 1e9))
             if answer is None:
                 refused[each] = f"no answer for {timeout_s:g} s"
             elif answer[0].is_failure:
@@ -205,6 +207,21 @@ class CheckClient:
         timeout_s: float,
     ) -> int | None:
         """Publish with QoS 1 and wait; gives the PUBACK's reason code, None without one."""
+        told = self._send(topic, body, retain=retain, user_properties=user_properties)
+        answer = self._await_answer(told, timeout_s)
+        return None if answer is None else answer[0].value
+
+    def publish_all(self, messages: Sequence[tuple[str, bytes]], *, timeout_s: float) -> int:
+        """Publish with QoS 1, then wait for all; gives how many were acknowledged."""
+        end_mono_ns = self._clock.mono_ns() + int(timeout_s * 1e9)
+        told = [self._send(topic, body) for topic, body in messages]
+        return sum(
+            self._await_answer(mid, max(0.0, (end_mono_ns - self._clock.mono_ns()) / 1e9)) is not None for mid in told
+        )
+
+    def _send(
+        self, topic: str, body: bytes, *, retain: bool = False, user_properties: Sequence[tuple[str, str]] = ()
+    ) -> int:
         client = self._open_client()
         properties = None
         if self._door.version == "5":
@@ -212,9 +229,7 @@ class CheckClient:
             properties.PayloadFormatIndicator = 1
             if user_properties:
                 properties.UserProperty = list(user_properties)
-        told = client.publish(topic, body, qos=1, retain=retain, properties=properties)
-        answer = self._await_answer(told.mid, timeout_s)
-        return None if answer is None else answer[0].value
+        return client.publish(topic, body, qos=1, retain=retain, properties=properties).mid
 
     def find_next(self, timeout_s: float) -> Came | None:
         """Take the next message; None: none came."""

@@ -169,12 +169,14 @@ class Listening:
                 told="not asked for: they would say that a desk has what only this program has (--receipts)",
             )
         before = {name: seen.beats[-1][1] for name, seen in self.ledger.bridges.items() if seen.beats}
-        sent = 0
-        for source, sequence in sorted(self.ledger.last_of.items()):
-            bridge = source.split(":")[3] if source.count(":") >= 3 else ""
-            body = msgspec.json.encode({"source": source, "upto": sequence})
-            topic = f"{self._options.root}/bridge/{bridge}/receipt"
-            sent += self._client.publish(topic, body, timeout_s=ANSWER_S) is not None
+        receipts = [
+            (
+                f"{self._options.root}/bridge/{source.split(':')[3] if source.count(':') >= 3 else ''}/receipt",
+                msgspec.json.encode({"source": source, "upto": sequence}),
+            )
+            for source, sequence in sorted(self.ledger.last_of.items())
+        ]
+        sent = self._client.publish_all(receipts, timeout_s=ANSWER_S)
         if not sent:
             return Finding(check="receipts", verdict=Verdict.UNSET, told="nothing came that could be confirmed")
         if not before:
