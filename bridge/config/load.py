@@ -17,6 +17,9 @@ from bridge.errors import ConfigError, Problem
 
 _UNIT_SUFFIXES = ("_s", "_ms", "_min", "_m", "_km", "_ft", "_pct", "_deg")
 
+_PARTITION_RULE = "expected a part of how many, such as 2/8"
+"""Said instead of the schema's only regular expression."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedConfig:
@@ -136,16 +139,20 @@ class _Reader:
             return self.read(value, section, key)
         text = self._texts.get(key)
         tries = [value] if text is None else list(candidates(text))
+        errors = []
         for attempt in tries:
             try:
                 return msgspec.convert(attempt, type=kind)
             except msgspec.ValidationError as exc:
-                error = exc
+                errors.append(exc)
         choices = [c for c in (typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else ()) if c]
         if choices:
             self._problem(key, f"expected one of {', '.join(map(repr, choices))}, got {value!r}")
         else:
-            self._problem(key, f"{str(error).replace(' - at `$`', '')}{_hint(value, key)}")
+            # Of a text that reads as a number, what is wrong with the number is the news.
+            said = str(errors[0]).replace(" - at `$`", "")
+            said = _PARTITION_RULE if "matching regex" in said else said
+            self._problem(key, f"{said}{_hint(value, key)}")
         return None
 
     def _problem(self, key: Key, message: str) -> None:

@@ -316,13 +316,18 @@ def test_embedded_broker_is_spoken_to_as_it_can(file: Path, engine: str, version
     ("partition", "expected"),
     [
         ("9/8", "bridge.partition: expected a part of how many, such as 2/8, got '9/8'"),
-        ("1-8", "bridge.partition: Expected `str` matching regex"),
-        ("0/8", "bridge.partition: Expected `str` matching regex"),
+        ("1-8", "bridge.partition: expected a part of how many, such as 2/8"),
+        ("0/8", "bridge.partition: expected a part of how many, such as 2/8"),
     ],
 )
 def test_parts_that_are_none(file: Path, partition: str, expected: str) -> None:
     found = problems(file, 'agency = "a"', f'agency = "a"\npartition = "{partition}"')
     assert any(expected in each for each in found), found
+
+
+def test_a_number_out_of_range_in_an_override_is_told_as_a_number(file: Path) -> None:
+    (found,) = problems(file, "", "", override_from_option("outbox.retention_days=-1"))
+    assert "`float` >= 0.01, got '-1'" in found
 
 
 def test_name_that_is_too_long_with_its_part(file: Path) -> None:
