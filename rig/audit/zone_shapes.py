@@ -21,10 +21,14 @@ def read_shapes(path: Path, wanted: frozenset[str] | None) -> tuple[Shape, ...]:
         The file cannot be read as GeoJSON.
     """
     try:
-        features = json.loads(path.read_text())["features"]
-        found = [_shape(feature) for feature in features]
+        return shapes_of(json.loads(path.read_text()), wanted)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as exc:
         raise AuditError(f"{path}: cannot be read as zones: {exc!r}. Next: tagrig check-config") from exc
+
+
+def shapes_of(collection: dict[str, Any], wanted: frozenset[str] | None = None) -> tuple[Shape, ...]:
+    """Give the shapes of a GeoJSON FeatureCollection; it must be one, as a loaded order's zones are."""
+    found = [_shape(feature) for feature in collection["features"]]
     return tuple(shape for shape in found if shape is not None and (wanted is None or shape.zone_id in wanted))
 
 

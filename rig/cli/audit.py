@@ -16,7 +16,7 @@ from rig.audit.period import parse_period
 from rig.audit.records import Records, read_records
 from rig.audit.track_map import Shape
 from rig.audit.verify import Chain, verify_folder
-from rig.audit.zone_shapes import read_shapes
+from rig.audit.zone_shapes import read_shapes, shapes_of
 from rig.cli.bridge_options import refuse
 from rig.cli.exit_codes import ExitCode
 
@@ -162,7 +162,7 @@ def export(
             folder=out,
             exhibit=exhibit or f"{tag}-{start[:10]}",
             made_at_utc_ns=SystemClock().utc_ns(),
-            shapes=_shapes(loaded, tag),
+            shapes=_shapes(loaded, tag) + _loaded_shapes(records),
             originals=not no_originals,
         )
         manifest = write_pack(findings, records, request)
@@ -210,3 +210,8 @@ def _shapes(loaded: LoadedConfig | None, tag: str) -> tuple[Shape, ...]:
     named = [zone for order in own if order.zones is not None for zone in order.zones]
     has_all = not own or any(order.zones is None for order in own)
     return read_shapes(loaded.path_of(loaded.config.zones.file), None if has_all else frozenset(named))
+
+
+def _loaded_shapes(records: Records) -> tuple[Shape, ...]:
+    """Zones of a wearer's orders that the provider loaded, as the outbox keeps them now."""
+    return tuple(shape for order in records.orders if order.zones is not None for shape in shapes_of(order.zones))

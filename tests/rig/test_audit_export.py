@@ -249,7 +249,17 @@ def test_points_outside_the_time_of_an_order_are_not_released(tmp_path: Path) ->
             "wearer": "tag",
             "valid_from": FROM,
             "valid_until": utc_text(T0_UTC_NS + 100 * S),
-            "zones": None,
+            "zones": {
+                "type": "FeatureCollection",
+                "features": [
+                    {
+                        "type": "Feature",
+                        "id": "z-loaded",
+                        "properties": {"purpose": "exclusion", "radius_m": 50},
+                        "geometry": {"type": "Point", "coordinates": [-6.5, 51.0]},
+                    }
+                ],
+            },
             "protected": [],
         },
         Order,
@@ -264,6 +274,7 @@ def test_points_outside_the_time_of_an_order_are_not_released(tmp_path: Path) ->
     scene.end()
     assert export(tmp_path, tmp_path / "pack").exit_code == 0
     assert len(table(tmp_path / "pack", "points.csv")) == 10
+    assert "exclusion zone z-loaded" in (tmp_path / "pack" / "map.svg").read_text()
     assert "38 points lie outside the time of every order" in (tmp_path / "pack" / "statement.html").read_text()
     assert export(tmp_path, tmp_path / "whole", "--whole-period").exit_code == 0
     assert len(table(tmp_path / "whole", "points.csv")) == 48
