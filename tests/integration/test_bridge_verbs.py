@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -242,9 +243,15 @@ def test_watch_without_a_broker_goes_on_trying() -> None:
     assert msgspec.json.decode(run.stdout)["alerts"] == 0
 
 
-@pytest.mark.parametrize("name", ["receiver", "wearer_and_protected"])
-def test_example_configurations_are_usable(name: str) -> None:
-    path = Path(__file__).parents[2] / "fixtures" / "configs" / f"{name}.toml"
+CONFIGS = Path(__file__).parents[2] / "fixtures" / "configs"
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("*.toml")))
+def test_example_configurations_are_usable(name: str, tmp_path: Path) -> None:
+    shutil.copytree(CONFIGS.parent / "zones", tmp_path / "zones")
+    path = Path(shutil.copytree(CONFIGS, tmp_path / "configs")) / f"{name}.toml"
+    if "pki/" in path.read_text():
+        assert CliRunner().invoke(cli, ["certs", str(path.parent / "pki"), "--client", "bridge-3"]).exit_code == 0
     result = CliRunner().invoke(cli, ["check-config", str(path)])
     assert result.exit_code == 0, result.output
     assert "warning" not in result.stderr
