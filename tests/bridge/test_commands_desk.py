@@ -141,7 +141,7 @@ async def test_what_waits_to_be_read_is_bounded(bench: CommandBench) -> None:
     async with running(bench):
         for _ in range(20):
             bench.put(large)
-        await bench.settle()
+        await bench.wait_for(lambda: bench.room.desk.refused == 20)
         assert bench.room.desk.refusals == {"busy": 4, "not_a_token": 16}
 
 
