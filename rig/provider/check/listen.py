@@ -23,6 +23,9 @@ ANSWER_S = 10.0
 SETTLE_BEATS = 3.0
 """Heartbeats to wait for what the bridge says about our receipts: the first may have been made before they came."""
 
+SETTLE_S = 30.0
+"""At least so long: the bridge, the broker and their disks may be busy. It ends as soon as the bridge says so."""
+
 LOOK_S = 0.2
 """How often the end of the time, and a signal, are looked at."""
 
@@ -185,7 +188,7 @@ class Listening:
                 verdict=Verdict.UNSET,
                 told=f"{sent} were sent; without heartbeats nobody sees whether the bridge took them",
             )
-        self._listen(SETTLE_BEATS * self._options.heartbeat_s, until=lambda: self._are_taken(before))
+        self._listen(max(SETTLE_S, SETTLE_BEATS * self._options.heartbeat_s), until=lambda: self._are_taken(before))
         left = {name: self.ledger.bridges[name].beats[-1][1].outbox for name in before}
         taken = sum(box.receipts - before[name].outbox.receipts for name, box in left.items())
         unconfirmed = sum(box.unreceipted for box in left.values())
