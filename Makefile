@@ -41,16 +41,18 @@ contracts: $(STAMP)
 	@echo "==> import contracts"
 	@$(BIN)/lint-imports --no-cache
 
-# Two runs beside each other: these tests are arithmetic, the others mostly wait for processes.
-CORE_TESTS := tests/geofence_core tests/property tests/protocols tests/meta
-CORE_LOG   := .pytest-core.log
+# Three runs beside each other: the first is arithmetic, the others mostly wait for processes, brokers and links.
+CORE_TESTS     := tests/geofence_core tests/property tests/protocols tests/meta
+DELIVERY_TESTS := tests/bridge tests/delivery
 
 tests: $(STAMP)
 	@echo "==> tests"
-	@$(BIN)/python -m pytest $(CORE_TESTS) >$(CORE_LOG) 2>&1 & core=$$!; \
-	trap 'kill $$core 2>/dev/null' INT TERM; \
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(CORE_TESTS)); rest=$$?; \
-	wait $$core; first=$$?; cat $(CORE_LOG); test $$rest -eq 0 -a $$first -eq 0
+	@$(BIN)/python -m pytest $(CORE_TESTS) >.pytest-core.log 2>&1 & core=$$!; \
+	$(BIN)/python -m pytest $(DELIVERY_TESTS) >.pytest-delivery.log 2>&1 & delivery=$$!; \
+	trap 'kill $$core $$delivery 2>/dev/null' INT TERM; \
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(CORE_TESTS) $(DELIVERY_TESTS)); rest=$$?; \
+	wait $$core; first=$$?; wait $$delivery; second=$$?; cat .pytest-core.log .pytest-delivery.log; \
+	test $$rest -eq 0 -a $$first -eq 0 -a $$second -eq 0
 
 bench: $(STAMP) ## latency and throughput against the budgets
 	@echo "==> benchmarks"
@@ -74,4 +76,4 @@ format: $(STAMP)
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 clean: ## remove .venv and caches
-	rm -rf $(VENV) .pytest-core.log .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) .pytest-core.log .pytest-delivery.log .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
