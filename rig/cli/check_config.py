@@ -15,6 +15,7 @@ from bridge.config.load import LoadedConfig
 from bridge.config.sources import Key, key_text
 from bridge.drivers import check_drivers
 from bridge.errors import BridgeError, ConfigError
+from bridge.partition import find_part, restrict
 from bridge.plan import Plan, make_plan
 from devices.clock import SystemClock
 from rig.cli.bridge_options import config_options, load_from_options, refuse
@@ -43,6 +44,7 @@ def command(
         loaded = load_from_options(config, devices, zones, broker, sets)
         plan = make_plan(loaded, write_index=False)
         check_drivers(loaded, plan, SystemClock())
+        part = find_part(loaded)
         path_settings(loaded, os.environ, embedded_url="mqtt://127.0.0.1")
         find_provider_key(loaded)
     except BridgeError as exc:
@@ -61,7 +63,10 @@ def command(
     for name, text, source in rows:
         click.echo(f"{name:{widths[0]}}  {text:{widths[1]}}  {source}")
     pairs, zones_count, smart = len(plan.pairs), len(plan.zone_refs), len(plan.charges)
-    click.echo(f"usable. Devices: {len(plan.devices)}, zones: {zones_count}, pairs: {pairs}, smart tags: {smart}")
+    devices_said = f"{len(plan.devices)}"
+    if part is not None:
+        devices_said += f" (part {loaded.config.bridge.partition}: {len(restrict(loaded, part).config.device)})"
+    click.echo(f"usable. Devices: {devices_said}, zones: {zones_count}, pairs: {pairs}, smart tags: {smart}")
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
 

@@ -58,6 +58,12 @@ def test_check_config_for_a_person(config: Path) -> None:
     assert result.exit_code == 0
     assert re.search(r"device\[0\]\.id +\"t\" +.*bridge\.toml:4", result.stdout)
     assert "usable. Devices: 2, zones: 1, pairs: 0" in result.stdout
+    counts = []
+    for part in ("1/2", "2/2"):
+        result = CliRunner().invoke(cli, ["check-config", str(config), "--set", f'bridge.partition="{part}"'])
+        (count,) = re.findall(rf"Devices: 2 \(part {part}: (\d)\)", result.stdout)
+        counts.append(int(count))
+    assert sum(counts) == 2
 
 
 def test_check_config_opens_the_files_that_the_broker_asks_for(config: Path) -> None:
