@@ -402,7 +402,7 @@ class BridgeApp:
         if state.connected:
             _log.info("connected to %s (%s)", where, state.detail)
         else:
-            kept = "on disk" if self._composer.identity.durable else "in memory"
+            kept = "on disk" if self._publisher.stats().durable else "in memory"
             _log.warning(
                 "broker %s: %s; messages wait %s and are sent in order once it is back", where, state.detail, kept
             )

@@ -32,7 +32,7 @@ they are given their whole time again."""
 
 BACKSTOP_FACTOR = 2.0
 """Code that holds the interpreter's lock stops this thread too; then the C library's watchdog ends the process after so
-many times the limit, with its own exit code 1."""
+many times the limit, with its own exit code 1. So it does when a process goes on that was paused for longer."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -345,6 +345,11 @@ def test_outbox_and_log_that_cannot_be_used_stop_no_alert(
         assert {a["data"]["delivery"]["durable"] for a in zone_alerts(provider)} == {False}
         beat = provider.on("/heartbeat")[-1].json["data"]
         assert (beat["durable"], beat["disk"]) == (False, "failing")
+        mosquitto.kill()
+        bridge.wait_for(lambda: "messages wait in memory" in bridge.log, what="the word about the broker")
+        assert "wait on disk" not in bridge.log
+        mosquitto.start()
+        bridge.wait_for(lambda: bridge.named("broker")[-1]["connected"], what="the broker again")
         assert bridge.stop() == 0
 
 
