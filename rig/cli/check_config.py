@@ -44,7 +44,7 @@ def command(
         loaded = load_from_options(config, devices, zones, broker, sets)
         plan = make_plan(loaded, write_index=False)
         check_drivers(loaded, plan, SystemClock())
-        part = find_part(loaded)
+        own = restrict(loaded, find_part(loaded)).config
         path_settings(loaded, os.environ, embedded_url="mqtt://127.0.0.1")
         find_provider_key(loaded)
     except BridgeError as exc:
@@ -64,8 +64,8 @@ def command(
         click.echo(f"{name:{widths[0]}}  {text:{widths[1]}}  {source}")
     pairs, zones_count, smart = len(plan.pairs), len(plan.zone_refs), len(plan.charges)
     devices_said = f"{len(plan.devices)}"
-    if part is not None:
-        devices_said += f" (part {loaded.config.bridge.partition}: {len(restrict(loaded, part).config.device)})"
+    if own.bridge.partition is not None:
+        devices_said += f" (part {own.bridge.partition}: {len(own.device)})"
     click.echo(f"usable. Devices: {devices_said}, zones: {zones_count}, pairs: {pairs}, smart tags: {smart}")
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)

@@ -58,9 +58,15 @@ def test_check_config_for_a_person(config: Path) -> None:
     assert result.exit_code == 0
     assert re.search(r"device\[0\]\.id +\"t\" +.*bridge\.toml:4", result.stdout)
     assert "usable. Devices: 2, zones: 1, pairs: 0" in result.stdout
+
+
+def test_check_config_of_a_part(config: Path) -> None:
+    without = CliRunner().invoke(cli, ["check-config", str(config), "--set", 'bridge.partition="1/2"'])
+    assert without.exit_code == 2 and "without a broker" in without.stderr
     counts = []
     for part in ("1/2", "2/2"):
-        result = CliRunner().invoke(cli, ["check-config", str(config), "--set", f'bridge.partition="{part}"'])
+        words = ["check-config", str(config), "--broker", "mqtt://127.0.0.1:1"]
+        result = CliRunner().invoke(cli, [*words, "--set", f'bridge.partition="{part}"'])
         (count,) = re.findall(rf"Devices: 2 \(part {part}: (\d)\)", result.stdout)
         counts.append(int(count))
     assert sum(counts) == 2
