@@ -15,7 +15,7 @@ from protocols.errors import KeyFormatError
 from protocols.mqtt.commands import COMMANDS, Command
 from protocols.mqtt.messages import ReplyEvent
 from protocols.mqtt.signed import sign_command
-from protocols.mqtt.topics import Side, Stream, Topic, default_root
+from protocols.mqtt.topics import TOPIC_ID_RULE, Side, Stream, Topic, default_root, is_topic_id, is_topic_root
 from rig.cli.exit_codes import ExitCode
 from rig.errors import RigError
 from rig.provider.address import BrokerAddressError
@@ -71,6 +71,11 @@ def command(
 
     Exit codes: 0 done, 1 refused or failed, 2 usage, 3 no answer.
     """
+    top = root or default_root(agency)
+    if not is_topic_root(top):
+        raise click.UsageError(f"{top!r} is not a topic root; expected levels of letters, digits, '-', '_'")
+    if not is_topic_id(bridge_id):
+        raise click.UsageError(f"--bridge-id {bridge_id!r} stands in topics; expected {TOPIC_ID_RULE}")
     asked = _read_command(text)
     if key_file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise click.UsageError(f"{key_file} can be read by others than its owner. Next: chmod 600 {key_file}")
@@ -102,7 +107,7 @@ def command(
         raise click.UsageError(str(exc)) from exc
     client = CheckClient(door, f"tagrig-command-{nonce[:8]}", clock=clock)
     topics = {
-        stream: str(Topic(root=root or default_root(agency), side=Side.BRIDGE, subject=bridge_id, stream=stream))
+        stream: str(Topic(root=top, side=Side.BRIDGE, subject=bridge_id, stream=stream))
         for stream in (Stream.COMMAND, Stream.REPLY)
     }
     try:
@@ -131,7 +136,8 @@ def _read_command(text: str) -> Command:
     try:
         return _command_decoder.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise click.UsageError(f'{exc}. Expected for example {{"command": "ping"}}') from exc
+        samples = "tagrig contract --write DIR --samples gives one of each"
+        raise click.UsageError(f'{exc}. Expected for example {{"command": "ping"}}; {samples}') from exc
 
 
 def _follow(client: CheckClient, nonce: str, clock: SystemClock, wait_s: float) -> ExitCode:

@@ -82,3 +82,11 @@ def test_watch_shows_a_certificate_where_the_broker_wants_one(pki: Path, tmp_pat
     assert shown.exit_code == 0, shown.output
     assert without.exit_code == 3 and "a certificate of ours" in without.output
     assert "--ca-file" in advise(ssl.SSLCertVerificationError(1, "self-signed certificate"))
+
+
+@pytest.mark.parametrize("wrong", [["--root", "a/#"], ["--agency", "a b"], ["--bridge-id", "a/b"]])
+def test_a_command_to_no_topic_is_refused(pki: Path, wrong: list[str]) -> None:
+    done = CliRunner().invoke(
+        command_verb, [*wrong, "--key-file", str(pki / "commands-key.pem"), '{"command": "ping"}']
+    )
+    assert done.exit_code == 2 and "expected" in done.output
