@@ -68,14 +68,19 @@ def make_pki(
     Raises
     ------
     PkiError
-        The folder holds half of a pair, or an authority that cannot be used.
+        The folder holds half of a pair, an authority that cannot be used, or a host cannot be certified.
     """
     pki = Pki(folder=folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     written: list[Path] = []
     authority = _authority(pki, written)
     if _is_missing(pki.pair(BROKER)):
-        certificate = authority.issue_cert(*hosts, common_name=hosts[0], not_after=not_after)
+        try:
+            certificate = authority.issue_cert(*hosts, common_name=hosts[0], not_after=not_after)
+        except ValueError as exc:
+            raise PkiError(
+                f"{', '.join(map(repr, hosts))}: no host to certify ({exc}). Next: a name or address"
+            ) from exc
         _write(pki.pair(BROKER), _chain(certificate), certificate.private_key_pem.bytes(), written)
     for name in clients:
         if _is_missing(pki.pair(name)):

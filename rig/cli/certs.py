@@ -63,6 +63,12 @@ def command(folder: Path, hosts: tuple[str, ...], clients: tuple[str, ...], days
     except OSError as exc:
         click.echo(f"tagrig: {exc.filename}: {exc.strerror}. Next: name a folder you may write", err=True)
         sys.exit(ExitCode.USAGE)
+    if hosts and pki.pair(BROKER).public not in written:
+        click.echo(
+            f"tagrig: {pki.pair(BROKER).public} was there already and is kept as it is, without --host. Next: to have "
+            "it made anew remove it, and its key",
+            err=True,
+        )
     if as_json:
         click.echo(msgspec.json.encode({"folder": str(folder), "written": [path.name for path in written]}))
         return

@@ -123,3 +123,11 @@ def test_names_that_no_list_can_hold(options: list[str], expected: str) -> None:
     done = CliRunner().invoke(acl.command, ["mosquitto", *options])
     assert done.exit_code == ExitCode.USAGE
     assert expected in done.stderr
+
+
+def test_a_host_that_cannot_be_certified_and_one_that_comes_too_late(tmp_path: Path) -> None:
+    refused = CliRunner().invoke(certs.command, [str(tmp_path / "pki"), "--host", "x" * 65])
+    assert refused.exit_code == ExitCode.USAGE and "no host to certify" in refused.output
+    make(tmp_path / "pki")
+    late = CliRunner().invoke(certs.command, [str(tmp_path / "pki"), "--host", "broker.example"])
+    assert late.exit_code == 0 and "is kept as it is" in late.output
