@@ -175,6 +175,10 @@ def _lines(file: LogFile, *, is_last: bool, chain: Chain) -> Iterator[Place]:
             offset = opened.tell()
             raw = opened.readline()
             if not raw:
+                if not number:
+                    chain.notes.append(
+                        f"{file.path.name}: is empty: lines were taken away, or a crash came before them"
+                    )
                 return
             number += 1
             body = raw.removesuffix(b"\n")

@@ -123,6 +123,12 @@ def test_a_file_that_is_missing(folder: Path) -> None:
     assert "earlier files are not here" in chain.notes[0]
 
 
+def test_a_file_that_was_emptied_is_noted(folder: Path) -> None:
+    files(folder)[-1].write_bytes(b"")
+    (chain,) = verify_folder(folder)
+    assert any(f"{files(folder)[-1].name}: is empty" in note for note in chain.notes)
+
+
 def test_a_torn_end_that_was_changed_afterwards(folder: Path) -> None:
     path = files(folder)[1]
     path.write_bytes(path.read_bytes().replace(b'"n":27', b'"n":28', 1))
