@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import os
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from bridge.errors import BridgeError
 from bridge.opening import OpenedBridge, open_bridge
 from devices.clock import SystemClock
 from devices.errors import DevicesError
+from rig.cli.aside import Aside
 from rig.cli.bridge_options import config_options, load_from_options, refuse
 from rig.cli.exit_codes import ExitCode
 from rig.cli.stop_signals import STOP_SIGNALS
@@ -63,8 +63,10 @@ def command(
     cannot be used; 3 the embedded broker did not start, the outbox is in use, or messages are lost; 70 a loop hung and
     the process ended itself: start it again.
     """
-    _start_logging(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
-    observe = _JsonLines() if as_json else _ignore
+    errors = Aside(sys.stderr)
+    lines = _JsonLines() if as_json else None
+    _start_logging(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO, errors)
+    observe = _ignore if lines is None else lines
     try:
         part = (f'bridge.partition="{partition}"',) if partition is not None else ()
         loaded = load_from_options(config, devices, zones, broker, (*sets, *part))
@@ -83,6 +85,12 @@ def command(
     except DevicesError as exc:
         click.echo(f"tagrig: {exc}", err=True)
         sys.exit(ExitCode.BENCH_BROKEN)
+    finally:
+        if lines is not None:
+            lines.close()
+        # What comes from now on, and a traceback, goes straight there.
+        logging.basicConfig(stream=sys.stderr, force=True)
+        errors.close()
     if outcome.lost or outcome.ending is Ending.PUBLISHER_DIED:
         sys.exit(ExitCode.BENCH_BROKEN)
 
@@ -111,30 +119,28 @@ async def _run(
     return await app.run()
 
 
-def _start_logging(level: int) -> None:
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(message)s", force=True)
+def _start_logging(level: int, errors: Aside) -> None:
+    logging.basicConfig(level=level, stream=errors, format="%(asctime)s %(levelname)-7s %(message)s", force=True)
     # asyncio's own debug lines are about the loop, not about tags.
     logging.getLogger("asyncio").setLevel(logging.WARNING)
 
 
 class _JsonLines:
-    """Prints events; a reader that goes away must not take the bridge with it."""
+    """Prints events; a reader that hangs or goes away must not take the bridge with it."""
 
     def __init__(self) -> None:
-        self._is_read = True
+        self._lines = Aside(sys.stdout, self._is_unread)
 
     def __call__(self, event: life.LifeEvent) -> None:
-        if not self._is_read:
-            return
-        try:
-            click.echo(msgspec.json.encode(event))
-        except OSError as exc:
-            self._is_read = False
-            # What stands in the buffer would fail again at the interpreter's exit, and turn its code into 120.
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, sys.stdout.fileno())
-            os.close(nowhere)
-            _log.warning("nobody reads the JSON events any more (%s); the bridge goes on without them", exc.strerror)
+        self._lines.write(f"{msgspec.json.encode(event).decode()}\n")
+
+    def close(self) -> None:
+        left_out = self._lines.close()
+        if left_out:
+            _log.warning("%d JSON events were not read in time and are left out", left_out)
+
+    def _is_unread(self, exc: OSError) -> None:
+        _log.warning("nobody reads the JSON events any more (%s); the bridge goes on without them", exc.strerror)
 
 
 def _ignore(_event: life.LifeEvent) -> None:

@@ -1,6 +1,7 @@
 """``tagrig bridge`` as a process, with real terminals and real brokers that fail."""
 
 import contextlib
+import fcntl
 import json
 import os
 import random
@@ -428,3 +429,32 @@ def test_a_reader_of_the_events_that_goes_away_does_not_stop_the_bridge(
         process.kill()
         process.wait()
     assert "nobody reads the JSON events any more" in (tmp_path / "bridge.log").read_text()
+
+
+@needs_mosquitto
+def test_terminal_and_reader_that_hang_stop_no_alert(
+    mosquitto: Mosquitto, line: Line, config: Callable[..., str], tmp_path: Path
+) -> None:
+    """A terminal that was stopped with Ctrl-S, a log on a disk that hangs: nobody may wait for those."""
+    pipes = [os.pipe(), os.pipe()]
+    for read, _ in pipes:
+        fcntl.fcntl(read, fcntl.F_SETPIPE_SZ, 4096)
+    arguments = ("--json", "--config", config(mosquitto.url, DEVICE.format(spec=line.spec)))
+    with subscriber(mosquitto.host, mosquitto.port) as provider:
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from rig.cli import main; main()", "bridge", *arguments],
+            stdout=pipes[0][1],
+            stderr=pipes[1][1],
+            cwd=tmp_path,
+        )
+        try:
+            line.write(zigzag(0, 300, every=3))
+            provider.wait_for(lambda: len(steps(provider)) == 99, what="all alerts", within_s=30)
+            process.terminate()
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+            process.wait()
+            for each in (fd for pipe in pipes for fd in pipe):
+                os.close(each)
+    assert_gapless(provider)
