@@ -2,6 +2,7 @@
 
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ from devices.clock import SystemClock
 from rig.audit.errors import AuditError
 from rig.audit.findings import find_findings
 from rig.audit.pack import MANIFEST, PackRequest, verify_pack, write_pack
-from rig.audit.period import parse_period
+from rig.audit.period import Period, parse_period
 from rig.audit.records import Records, read_records
 from rig.audit.track_map import Shape
 from rig.audit.verify import Chain, verify_folder
@@ -162,7 +163,7 @@ def export(
             folder=out,
             exhibit=exhibit or f"{tag}-{start[:10]}",
             made_at_utc_ns=SystemClock().utc_ns(),
-            shapes=_shapes(loaded, tag) + _loaded_shapes(records),
+            shapes=_shapes(loaded, tag) + _loaded_shapes(records, period),
             originals=not no_originals,
         )
         manifest = write_pack(findings, records, request)
@@ -212,6 +213,14 @@ def _shapes(loaded: LoadedConfig | None, tag: str) -> tuple[Shape, ...]:
     return read_shapes(loaded.path_of(loaded.config.zones.file), None if has_all else frozenset(named))
 
 
-def _loaded_shapes(records: Records) -> tuple[Shape, ...]:
-    """Zones of a wearer's orders that the provider loaded, as the outbox keeps them now."""
-    return tuple(shape for order in records.orders if order.zones is not None for shape in shapes_of(order.zones))
+def _loaded_shapes(records: Records, period: Period) -> tuple[Shape, ...]:
+    """Zones of a wearer's orders that the provider loaded, as the outbox keeps them now, if in force in the period."""
+    start, end = (datetime.fromtimestamp(ns / 1e9, UTC) for ns in (period.start_utc_ns, period.end_utc_ns))
+    return tuple(
+        shape
+        for order in records.orders
+        if order.zones is not None
+        and (order.valid_from is None or order.valid_from < end)
+        and (order.valid_until is None or order.valid_until > start)
+        for shape in shapes_of(order.zones)
+    )

@@ -275,6 +275,9 @@ def test_points_outside_the_time_of_an_order_are_not_released(tmp_path: Path) ->
     assert export(tmp_path, tmp_path / "pack").exit_code == 0
     assert len(table(tmp_path / "pack", "points.csv")) == 10
     assert "exclusion zone z-loaded" in (tmp_path / "pack" / "map.svg").read_text()
+    later = ("--from", utc_text(T0_UTC_NS + 200 * S), "--to", UNTIL)
+    assert export(tmp_path, tmp_path / "later", *later).exit_code == 0
+    assert "z-loaded" not in (tmp_path / "later" / "map.svg").read_text()
     assert "38 points lie outside the time of every order" in (tmp_path / "pack" / "statement.html").read_text()
     assert export(tmp_path, tmp_path / "whole", "--whole-period").exit_code == 0
     assert len(table(tmp_path / "whole", "points.csv")) == 48
