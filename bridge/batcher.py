@@ -6,6 +6,10 @@ from types import TracebackType
 
 from devices.events import DeviceEvent
 
+MAX_BATCH = 1_000
+"""Events judged in one turn of the loop: 0.3 s on a slow machine. A bridge that is behind, after a stall or with
+thousands of devices at once, would else judge for a minute, and her warnings and the supervisor would wait as long."""
+
 
 class Failures:
     """Errors of ours, kept while the rest of the work is done, then raised together.
@@ -43,8 +47,8 @@ class Failures:
 class Batcher:
     """Collects device events until the loop's next turn.
 
-    No timer and no extra wait: the flush is scheduled with ``call_soon`` at the first event, so it runs after all
-    readers that were ready in the same turn. Bounded by what the transports hand on in one turn.
+    No timer and no extra wait: the turn is scheduled with ``call_soon`` at the first event, so it runs after all
+    readers that were ready. What is beyond ``MAX_BATCH`` is judged in the next turn, in order.
 
     Parameters
     ----------
@@ -64,13 +68,22 @@ class Batcher:
     def push(self, event: DeviceEvent) -> None:
         """Take an event; must be called in the loop's thread."""
         if not self._pending:
-            asyncio.get_running_loop().call_soon(self.flush)
+            asyncio.get_running_loop().call_soon(self._turn)
         self._pending.append(event)
 
     def flush(self) -> None:
-        """Judge what is pending now."""
+        """Judge all that is pending now."""
+        while self._pending:
+            self._judge()
+
+    def _turn(self) -> None:
+        self._judge()
         if self._pending:
-            batch, self._pending = self._pending, []
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _judge(self) -> None:
+        batch, self._pending = self._pending[:MAX_BATCH], self._pending[MAX_BATCH:]
+        if batch:
             try:
                 self._process(batch)
             except Exception as exc:  # noqa: BLE001 - handed on, and ends the bridge
