@@ -33,6 +33,8 @@ class OwedReceipts:
     def __init__(self) -> None:
         self._timeout_ns = 15_000_000_000
         self._owed: dict[int, _Owed] = {}
+        self._of: dict[str, dict[int, _Owed]] = {}
+        """The same by source: a receipt is about one, and there are thousands."""
         self._due: list[tuple[int, int]] = []
         # Those of earlier starts are loaded when receipts are first asked about.
         self.is_complete = False
@@ -51,6 +53,7 @@ class OwedReceipts:
                 return
             owed = _Owed(source=message.source, sequence=message.sequence, event_id=message.event_id)
             self._owed[number] = owed
+            self._of.setdefault(message.source, {})[number] = owed
         if owed.is_scheduled:
             return
         owed.is_scheduled = True
@@ -92,16 +95,20 @@ class OwedReceipts:
 
     def forget(self, number: int) -> None:
         """Wait no longer for one."""
-        self._owed.pop(number, None)
+        owed = self._owed.pop(number, None)
+        if owed is not None:
+            of = self._of[owed.source]
+            del of[number]
+            if not of:
+                del self._of[owed.source]
 
     def take_covered(self, source: str, upto: int | None, event_id: str | None) -> int:
         """Forget those that a receipt covers; returns how many."""
         covered = [
             number
-            for number, owed in self._owed.items()
-            if owed.source == source
-            and ((upto is not None and owed.sequence <= upto) or (event_id is not None and owed.event_id == event_id))
+            for number, owed in self._of.get(source, {}).items()
+            if (upto is not None and owed.sequence <= upto) or (event_id is not None and owed.event_id == event_id)
         ]
         for number in covered:
-            del self._owed[number]
+            self.forget(number)
         return len(covered)
