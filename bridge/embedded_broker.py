@@ -222,7 +222,8 @@ class EmbeddedBroker:
             ended = heard.is_set()
             self._end()
             what = "ended at once" if ended else f"did not listen within {READY_TIMEOUT_S:g} s"
-            said = "; ".join(self._last_lines) or "nothing"
+            lines = [line for line in self._last_lines if line]
+            said = "; ".join([line for line in lines if "[INF]" not in line] or lines[-3:]) or "nothing"
             raise BrokerStartError(f"the embedded broker {what} ({' '.join(recipe.command)}). It said: {said}")
         self._port = self._last_port = ports[0]
 

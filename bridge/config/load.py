@@ -152,7 +152,9 @@ class _Reader:
             # Of a text that reads as a number, what is wrong with the number is the news.
             said = str(errors[0]).replace(" - at `$`", "")
             said = _PARTITION_RULE if "matching regex" in said else said
-            self._problem(key, f"{said}{_hint(value, key)}")
+            if said.startswith("Expected `array`") and isinstance(value, str):
+                said = f'{said}. Next: write it in brackets, ["{value}"]'
+            self._problem(key, f"{said}{_hint(tries[0], key)}")
         return None
 
     def _problem(self, key: Key, message: str) -> None:

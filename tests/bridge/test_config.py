@@ -327,7 +327,11 @@ def test_parts_that_are_none(file: Path, partition: str, expected: str) -> None:
 
 def test_a_number_out_of_range_in_an_override_is_told_as_a_number(file: Path) -> None:
     (found,) = problems(file, "", "", override_from_option("outbox.retention_days=-1"))
-    assert "`float` >= 0.01, got '-1'" in found
+    assert "`float` >= 0.01, got -1" in found
+    (found,) = problems(file, "", "", override_from_option("commands.window_s=0"))
+    assert "`float` >= 1.0, got 0" in found and "unit" not in found
+    (found,) = problems(file, "", "", override_from_option("broker.second_urls=mqtts://h"))
+    assert 'in brackets, ["mqtts://h"]' in found
 
 
 def test_name_that_is_too_long_with_its_part(file: Path) -> None:
