@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +54,7 @@ def command(
             click.echo(json.dumps({"ok": False, "problems": problems}))
         sys.exit(refuse(exc))
     values = list(_values(loaded))
-    warnings = list(_warnings(plan))
+    warnings = [*_warnings(plan), *_open_secrets(loaded)]
     if as_json:
         listed = [{"key": key_text(key), "value": value, "source": source} for key, value, source in values]
         click.echo(json.dumps({"ok": True, "values": listed, "warnings": warnings}))
@@ -69,6 +70,16 @@ def command(
     click.echo(f"usable. Devices: {devices_said}, zones: {zones_count}, pairs: {pairs}, smart tags: {smart}")
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
+
+
+def _open_secrets(loaded: LoadedConfig) -> Iterator[str]:
+    broker = loaded.config.broker
+    for key, name in (("key_file", broker.key_file), ("password_file", broker.password_file)):
+        if name is None:
+            continue
+        path = loaded.path_of(name)
+        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            yield f"broker.{key}: {path} can be read by others than its owner. Next: chmod 600 {path}"
 
 
 def _values(loaded: LoadedConfig) -> Iterator[tuple[Key, object, str]]:

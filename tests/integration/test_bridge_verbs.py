@@ -60,6 +60,16 @@ def test_check_config_for_a_person(config: Path) -> None:
     assert "usable. Devices: 2, zones: 1, pairs: 0" in result.stdout
 
 
+def test_check_config_warns_of_a_secret_that_others_can_read(config: Path) -> None:
+    words = ["check-config", str(config), "--set", "broker.username=u", "--set", "broker.password_file=pw"]
+    (config.parent / "pw").write_text("secret")
+    for mode, is_told in ((0o640, True), (0o600, False)):
+        (config.parent / "pw").chmod(mode)
+        told = CliRunner().invoke(cli, [*words, "--broker", "mqtt://127.0.0.1:1"])
+        assert told.exit_code == 0
+        assert ("chmod 600" in told.stderr) is is_told
+
+
 def test_check_config_of_a_part(config: Path) -> None:
     without = CliRunner().invoke(cli, ["check-config", str(config), "--set", 'bridge.partition="1/2"'])
     assert without.exit_code == 2 and "without a broker" in without.stderr
