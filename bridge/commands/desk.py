@@ -280,7 +280,7 @@ class CommandDesk:
             if not (shared and refusal.reason in _NOT_OURS):
                 self._replies.refused(refusal, saves)
         else:
-            self._note(refusal)
+            self._note(refusal, "failed")
             self._replies.failed(signed, refusal, saves)
 
     def _begin(self, signed: SignedCommand, work: Coroutine[None, None, None]) -> None:
@@ -344,10 +344,10 @@ class CommandDesk:
             self._answers_left -= 1.0
         self._replies.refused(refusal)
 
-    def _note(self, refusal: Refusal) -> None:
+    def _note(self, refusal: Refusal, became: str = "refused") -> None:
         self.refusals[refusal.reason] += 1
         name, nonce = refusal.command or "of nobody known", refusal.nonce or "-"
-        _log.warning("command %s %s: refused: %s: %s", name, nonce, refusal.reason, refusal.detail or "-")
+        _log.warning("command %s %s: %s: %s: %s", name, nonce, became, refusal.reason, refusal.detail or "-")
 
     def _status(self) -> StatusResult:
         return status_result(

@@ -196,7 +196,7 @@ async def test_a_tag_that_refuses_is_told(bench: CommandBench) -> None:
         assert "1-30" in str(failed["detail"])
 
 
-async def test_a_tag_that_does_not_answer_is_told(bench: CommandBench) -> None:
+async def test_a_tag_that_does_not_answer_is_told(bench: CommandBench, caplog: pytest.LogCaptureFixture) -> None:
     bench.answers_tag = False
     async with running(bench):
         (accepted,) = await bench.command(LocateNow(tag="tag"))
@@ -206,6 +206,7 @@ async def test_a_tag_that_does_not_answer_is_told(bench: CommandBench) -> None:
         await bench.clock.advance(ACK_TIMEOUT_NS * (MAX_ATTEMPTS + 1))
         await bench.settle()
         assert short(bench.replies()[-1]) == ("failed", "not_reached")
+        assert ": failed: not_reached" in caplog.text
 
 
 @pytest.mark.parametrize(
