@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bridge.outbox.durable import DurableOutbox
-
 from bridge.mqtt.canary import CanarySettings
 from bridge.mqtt.publisher import BrokerState, MqttPublisher, ReceiptPolicy
 from bridge.mqtt.session import MqttSession
 from bridge.mqtt.settings import PathSettings
+from bridge.outbox.durable import DurableOutbox
 from bridge.outbox.port import OutboxTrouble
 from bridge.publisher import DeliveryTrouble, Inbound, Message
 from devices.clock import Clock
