@@ -34,7 +34,7 @@ AT_2000 = 1_000
 BLOCKS = 3
 """At 2,000 a second: three half seconds of each, in turns."""
 DRAIN = 20_000
-BACKLOG = 100_000 if gate.CI else 1_000_000
+BACKLOG = 250_000 if gate.CI else 1_000_000
 BESIDE_S = 10
 """How long alerts go out beside a backlog that drains."""
 ANSWER_S = 300.0
