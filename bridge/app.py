@@ -15,7 +15,6 @@ from bridge.batcher import Batcher
 from bridge.broker_access import embedded_broker_of
 from bridge.clock_state import read_clock_state
 from bridge.commands.room import CommandRoom, make_command_room
-from bridge.compose import Composer
 from bridge.config.load import LoadedConfig
 from bridge.delivery import Delivery
 from bridge.drivers import Drivers
@@ -24,10 +23,11 @@ from bridge.embedded_guard import guard
 from bridge.heartbeat import heartbeat_data
 from bridge.identity import config_hash, make_identity
 from bridge.incident_data import find_cap
+from bridge.journal import Journal, open_journal, start_line
+from bridge.journaled import make_composer, make_pipeline
 from bridge.mqtt.policy import BrokerState
 from bridge.orders.batch import Orders, restore_orders
 from bridge.outbox.port import Recovered
-from bridge.pipeline import Pipeline
 from bridge.plan import Plan
 from bridge.publisher import Inbound, Lane, Message
 from bridge.silence import DeadlineWheel, watch
@@ -121,6 +121,7 @@ class BridgeApp:
         self._drivers: Drivers | None = None
         self._lane: WarningLane | None = None
         self._room: CommandRoom | None = None
+        self._journal: Journal | None = None
 
     def request_stop(self) -> None:
         """Stop in order; safe to call from a signal handler of the loop."""
@@ -149,6 +150,9 @@ class BridgeApp:
                 disk_trouble=self._disk_trouble,
             )
             stack.callback(self._delivery.close)
+            self._journal = open_journal(self._loaded, self._clock)
+            if self._journal is not None:
+                stack.callback(self._journal.close)
             orders = self._make_pipeline(self._delivery.recovered)
             self._drivers = Drivers(
                 self._loaded,
@@ -167,14 +171,16 @@ class BridgeApp:
 
     def _make_pipeline(self, recovered: Recovered) -> Orders:
         """Go on from where an earlier start ended: numbers, raised alerts, the provider's orders."""
-        self._composer = Composer(
-            make_identity(self._loaded, self._clock, self._epoch),
-            {device.id: device.kind for device in self._plan.devices},
-            sequences=recovered.sequences,
-        )
-        orders, unusable = restore_orders(self._plan, recovered.kept, self._clock.utc_ns())
+        identity = make_identity(self._loaded, self._clock, self._epoch)
+        kinds: dict[str, str] = {device.id: device.kind for device in self._plan.devices}
+        now_utc_ns = self._clock.utc_ns()
+        if self._journal is not None:
+            self._journal.start(start_line(self._loaded, identity, kinds, recovered, now_utc_ns))
+        self._composer = make_composer(self._journal, identity, kinds, dict(recovered.sequences))
+        orders, unusable = restore_orders(self._plan, recovered.kept, now_utc_ns)
         self._unusable = unusable
-        self._pipeline = Pipeline(
+        self._pipeline = make_pipeline(
+            self._journal,
             plan=orders.plan,
             composer=self._composer,
             clock=self._clock,
@@ -205,7 +211,6 @@ class BridgeApp:
             composer=self._composer,
             clock=self._clock,
             pipeline=self._pipeline,
-            wheel=self._wheel,
             tags={driver.device_id: driver for driver in drivers.all if isinstance(driver, AnkleTag)},
             submit=self._submit,
             replay=self._publisher.replay,

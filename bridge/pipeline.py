@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from bridge.alerts.change import Change, Ledger
 from bridge.alerts.silence import heard_change
 from bridge.alerts.zones import zone_change
+from bridge.commands.intervals import set_interval
 from bridge.compose import Composer
 from bridge.emitter import AlertObserver, Emitter
 from bridge.equipment_watch import EquipmentWatch
@@ -228,6 +229,10 @@ class Pipeline:
         """Warn a protected person for the provider, or stop it (None); returns her desk, None: nobody warns her."""
         self._act(lambda stamps, turn: self._warning.take_provider(person, level, text, stamps, turn), now_mono_ns)
         return self._warning.find_person(person)
+
+    def set_interval(self, view: DeviceView, interval_s: float, now_mono_ns: int) -> Saved:
+        """Expect a device's reports as often as it was told to send them; says what is to be kept."""
+        return set_interval(view, interval_s, self._wheel, now_mono_ns)
 
     def resend_active(self, views: Iterable[DeviceView], now_mono_ns: int) -> None:
         """Publish the snapshots of raised alerts of devices again."""

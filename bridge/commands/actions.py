@@ -6,11 +6,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
-from bridge.commands.intervals import set_interval
 from bridge.outbox.port import Replayed
 from bridge.pipeline import Pipeline
 from bridge.publisher import Saved
-from bridge.silence import DeadlineWheel
 from bridge.view import DeviceView
 from devices.clock import Clock
 from devices.errors import CommandTimeoutError
@@ -70,8 +68,6 @@ class Actions:
     Parameters
     ----------
     pipeline : Pipeline
-    wheel : DeadlineWheel
-        The pipeline's.
     clock : Clock
     tags : mapping of str to TagLink
         Drivers of ankle tags by the id of their device.
@@ -85,14 +81,12 @@ class Actions:
         self,
         *,
         pipeline: Pipeline,
-        wheel: DeadlineWheel,
         clock: Clock,
         tags: Mapping[str, TagLink],
         replay: Callable[[str, int, int], "Future[Replayed]"],
         find_cap: Callable[[str], str | None],
     ) -> None:
         self._pipeline = pipeline
-        self._wheel = wheel
         self._clock = clock
         self._tags = tags
         self._replay = replay
@@ -138,7 +132,7 @@ class Actions:
         saves: tuple[Saved, ...] = ()
         if isinstance(command, SetInterval):
             view = self._views[command.tag]
-            saves = (set_interval(view, command.interval_s, self._wheel, self._clock.mono_ns()),)
+            saves = (self._pipeline.set_interval(view, command.interval_s, self._clock.mono_ns()),)
         return Acted(result=DeviceResult(device=command.tag, answer=ack.value or ack.outcome.value), saves=saves)
 
     def warn(self, command: Warn | StandDown) -> Acted | Refusal:

@@ -18,7 +18,6 @@ from bridge.orders.desk import OrderDesk
 from bridge.outbox.port import Replayed
 from bridge.pipeline import Pipeline
 from bridge.publisher import Message, Saved
-from bridge.silence import DeadlineWheel
 from devices.clock import Clock
 from protocols.errors import KeyFormatError
 from protocols.mqtt.signed import public_key
@@ -67,7 +66,6 @@ def make_command_room(
     composer: Composer,
     clock: Clock,
     pipeline: Pipeline,
-    wheel: DeadlineWheel,
     tags: Mapping[str, TagLink],
     submit: Callable[[Message], None],
     replay: Callable[[str, int, int], "Future[Replayed]"],
@@ -101,7 +99,7 @@ def make_command_room(
             window_s=commands.window_s,
             names=frozenset({composer.identity.bridge_id, loaded.config.bridge.id}),
         ),
-        actions=Actions(pipeline=pipeline, wheel=wheel, clock=clock, tags=tags, replay=replay, find_cap=find_cap),
+        actions=Actions(pipeline=pipeline, clock=clock, tags=tags, replay=replay, find_cap=find_cap),
         orders=OrderDesk(
             orders,
             clock=clock,

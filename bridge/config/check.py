@@ -23,6 +23,7 @@ def cross_check(config: BridgeConfig, sources: Sources) -> list[Problem]:
         *_names(config),
         *broker_problems(config),
         *_zones(config),
+        *_capture(config),
         *_policy(config),
         *_devices(config),
         *_orders(config),
@@ -57,6 +58,11 @@ def _zones(config: BridgeConfig) -> Iterator[tuple[Key, str]]:
         yield ("zones", "index"), "is the index of a zones file. Next: add file, or remove index"
     if zones.index is not None and zones.index == zones.file:
         yield ("zones", "index"), f"{zones.index!r} is the zones file itself; the index is a file of its own"
+
+
+def _capture(config: BridgeConfig) -> Iterator[tuple[Key, str]]:
+    if config.capture.journal and config.capture.folder is None:
+        yield ("capture", "journal"), "is kept beside the folder of captures. Next: add folder, or remove journal"
 
 
 def _policy(config: BridgeConfig) -> Iterator[tuple[Key, str]]:

@@ -181,9 +181,14 @@ class ZonesSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class CaptureSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Folder for raw captures, relative to the configuration file; absent: none are written."""
+    """Folder for raw captures, relative to the configuration file; absent: none are written.
+
+    ``journal``: beside that folder a file is kept of everything that decides what the bridge says, so that a run can be
+    replayed to the byte. It grows without end: for benches and trials.
+    """
 
     folder: Text | None = None
+    journal: bool = False
 
 
 class PolicySection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -81,7 +81,8 @@ def prepare(orders: Orders, commands: Sequence[OrderCommand], now_utc_ns: int) -
                 book = book.with_order(loaded)
                 answers.append(_taken(before, loaded))
     after = _in_force(orders, book, now_utc_ns)
-    handover = hand_over(orders.plan, after.plan) if after.plan is not orders.plan else None
+    same = after.plan is orders.plan
+    handover = None if same else hand_over(orders.plan, after.plan, (each.order for each in after.in_force))
     return Prepared(orders=after, handover=handover, answers=tuple(answers))
 
 

@@ -1,5 +1,6 @@
 """From one plan to the next: what goes on, worked out beforehand so that the change itself takes no time."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,7 @@ from bridge.orders.layer import Carry, carried
 from bridge.pair_index import PairIndex
 from bridge.plan import Plan
 from geofence_core.arrays import I64
+from protocols.mqtt.commands import Order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,6 +29,8 @@ class Handover:
         Pairs that are new or have other rings.
     unwarnable_before, unwarnable : frozenset of str
         Protected persons for whom no smart tag was issued.
+    orders : tuple of Order
+        Loaded orders of the plan, in its order: what it can be made of again.
     """
 
     before: Plan
@@ -38,9 +42,10 @@ class Handover:
     new_pairs_idx: I64
     unwarnable_before: frozenset[str]
     unwarnable: frozenset[str]
+    orders: tuple[Order, ...] = ()
 
 
-def hand_over(before: Plan, plan: Plan) -> Handover:
+def hand_over(before: Plan, plan: Plan, orders: Iterable[Order] = ()) -> Handover:
     """Compare a plan with the one that it takes the place of. Touches neither; any thread may call it."""
     layers, old_layers = plan.layers, before.layers
     for layer in layers:
@@ -62,6 +67,7 @@ def hand_over(before: Plan, plan: Plan) -> Handover:
         new_pairs_idx=np.array([row for row in range(len(index.names)) if row not in same], dtype=np.int64),
         unwarnable_before=frozenset(before.unwarnable),
         unwarnable=frozenset(plan.unwarnable),
+        orders=tuple(orders),
     )
 
 

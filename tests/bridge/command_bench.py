@@ -107,7 +107,6 @@ class CommandBench(WarningBench):
             composer=self.composer,
             clock=self.clock,
             pipeline=self.pipeline,
-            wheel=self.wheel,
             tags={"tag": self.tag},
             submit=self.submit,
             replay=self._replay,

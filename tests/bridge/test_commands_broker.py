@@ -72,7 +72,6 @@ class Running:
             composer=composer,
             clock=CLOCK,
             pipeline=pipeline,
-            wheel=wheel,
             tags={},
             submit=self.publisher.submit,
             replay=self.publisher.replay,
