@@ -8,7 +8,9 @@
       ScenarioError (ValueError)     a scenario file that cannot be played
       PseudoTerminalError (OSError)  the emulator's port could not be made
       PkiError (ValueError)          a folder of test certificates that cannot be used
+      FaultError (ValueError)        a fault that is not in the catalogue, or that this bench cannot bring about
       BenchBrokenError (RuntimeError)   the bench could not judge: a process died, a broker is missing
+      RunFolderError (ValueError)    a folder that is not the folder of a run, or is damaged
 """
 
 
@@ -36,5 +38,13 @@ class PkiError(RigError, ValueError):
     """A folder of test certificates cannot be used, for example because a key is there without its certificate."""
 
 
+class FaultError(RigError, ValueError):
+    """A fault is not in the catalogue or cannot be brought about here, for example one of the air without an air."""
+
+
 class BenchBrokenError(RigError, RuntimeError):
     """The bench could not judge, for example because the bridge process died."""
+
+
+class RunFolderError(RigError, ValueError):
+    """A folder is not that of a run, or is damaged, for example because ``run.json`` is missing."""

@@ -14,10 +14,10 @@ from devices.clock import Clock
 from devices.events import LinkState
 from rig.demo.children import Child, Children
 from rig.demo.settings import TOPIC_FILTER, DemoSettings, port_link, truth_file
-from rig.demo.subscriber import Received
 from rig.demo.tag_words import TagWord
 from rig.emulator.clock import NS_PER_S, format_utc
 from rig.errors import BenchBrokenError
+from rig.runs.received import Received
 from rig.scenario import Scenario
 
 _READY_S: Final = 30.0

@@ -13,8 +13,8 @@ from rich.text import Text
 from protocols.ble.smart_tag import WarnLevel
 from protocols.mqtt.messages import AlertKind, BandName, MsgType, WarningStep
 from rig.demo.latency import HOPS, HopTimes, Percentiles
-from rig.demo.play import AlertSeen, Felt, StepSeen
 from rig.demo.settings import DemoSettings
+from rig.runs.record import AlertSeen, Felt, StepSeen
 from rig.scenario import Scenario
 from rig.truth.expectation import ExpectedAlert
 from rig.truth.verdict import Judgement, Match, ReceivedAlert, Verdict

@@ -11,10 +11,10 @@ from protocols.ble.smart_tag import WarnLevel
 from protocols.mqtt.messages import AlertKind, BandName, MsgType, WarningStep
 from rig.demo.console import WARNING_HEADS, alert_name, clock_text, failures, milliseconds, warning_row
 from rig.demo.latency import HOPS, Percentiles
-from rig.demo.play import AlertSeen, Felt, RunRecord, StepSeen
 from rig.demo.settings import EXIT_MARGIN_M, DemoSettings
 from rig.report.model import AlertMark, PersonPath, Report, Ring, RingShape, State, Window, ZoneShape
 from rig.report.page import verdict_text
+from rig.runs.record import AlertSeen, Felt, RunRecord, StepSeen
 from rig.scenario import Scenario
 from rig.truth.expectation import ExpectedAlert
 from rig.truth.verdict import Judgement, Match, Verdict

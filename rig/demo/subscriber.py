@@ -12,15 +12,7 @@ import msgspec
 
 from devices.clock import SystemClock
 from rig.provider.subscriber import LinkWord, Subscriber
-
-
-class Received(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of output: a message and when it came, on the monotonic clock of this machine."""
-
-    topic: str
-    t_sub_mono_ns: int
-    retain: bool
-    payload: msgspec.Raw
+from rig.runs.received import Received
 
 
 def _print_all(subscriber: Subscriber) -> None:

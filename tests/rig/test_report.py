@@ -9,10 +9,10 @@ import pytest
 from protocols.ble.smart_tag import WarnLevel
 from protocols.mqtt.messages import AlertKind, BandName, MsgType, Trace
 from rig.demo.latency import HOPS, HopTimes, TruthTail, hop_times, percentiles
-from rig.demo.play import AlertSeen, Felt, FixSeen, RunRecord
 from rig.demo.present import build_report, summary
 from rig.demo.settings import STORY, DemoSettings, judge_policy
 from rig.report.page import render
+from rig.runs.record import AlertSeen, Felt, FixSeen, RunRecord
 from rig.scenario import Scenario, load_scenario
 from rig.truth.expectation import ExpectedAlert
 from rig.truth.expected import expected_alerts
