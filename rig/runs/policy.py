@@ -16,6 +16,16 @@ _SILENCE_BUFFER_S: Final = 10.0
 _BATTERY: Final = {"battery_low_pct": 20, "battery_critical_pct": 10, "battery_hysteresis_pct": 5}
 """Defaults of the bridge's configuration (``bridge/README.md``), where a file is silent."""
 
+_WARNING: Final = {
+    "cover_settle_s": 30.0,
+    "start_grace_s": 120.0,
+    "confirm_limit_s": 5.0,
+    "beacon_hold_s": 60.0,
+}
+_BEACON_WITHIN_M: Final = 30.0
+_MAX_POSITION_AGE_S: Final = 120.0
+"""Defaults likewise; these are times of the bridge's own clock."""
+
 
 def read_policy(folder: Path, file: RunFile) -> JudgePolicy:
     """Read a run's ``bridge.toml``.
@@ -30,7 +40,7 @@ def read_policy(folder: Path, file: RunFile) -> JudgePolicy:
         config = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
         raise RunFolderError(f"{path}: the bridge's configuration cannot be read: {exc}") from exc
-    policy = config.get("policy", {})
+    policy, warning = config.get("policy", {}), config.get("warning", {})
     silence_s = {
         str(device["id"]): (
             float(device.get("interval_s", _INTERVAL_S)) + float(device.get("silence_buffer_s", _SILENCE_BUFFER_S))
@@ -43,5 +53,10 @@ def read_policy(folder: Path, file: RunFile) -> JudgePolicy:
         exit_margin_m=float(policy.get("exit_margin_m", 0.0)),
         silence_s=silence_s,
         reconnect_s=RECONNECT_S * file.speed,
+        speed=file.speed,
+        allowance_s=file.allowance_s,
+        max_position_age_s=float(policy.get("max_position_age_s", _MAX_POSITION_AGE_S)) * file.speed,
+        beacon_within_m=float(warning.get("beacon_within_m", _BEACON_WITHIN_M)),
+        **{name: float(warning.get(name, default)) * file.speed for name, default in _WARNING.items()},  # type: ignore[arg-type]  # by name, all floats
         **{name: int(policy.get(name, default)) for name, default in _BATTERY.items()},
     )

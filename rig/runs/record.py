@@ -9,7 +9,10 @@ from rig.truth.verdict import ReceivedAlert
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertSeen:
-    """One alert message as the subscriber got it."""
+    """One alert message as the subscriber got it.
+
+    ``event_id`` is the same in all copies of a message; ``level`` what the alert says beyond its kind.
+    """
 
     index: int
     topic: str
@@ -25,6 +28,8 @@ class AlertSeen:
     t_sub_mono_ns: int
     late: bool
     severity: str
+    event_id: str = ""
+    level: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

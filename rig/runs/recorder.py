@@ -108,11 +108,14 @@ def _alert(
     data = event.data
     zone = event.data.zone if isinstance(event, AlertEvent) else None
     band: BandName | None = None
+    about: str | None = None
     distance_m: float | None = None
     if isinstance(event, AlertEvent):
-        band = event.data.protected_party.band if event.data.protected_party else None
+        if event.data.protected_party is not None:
+            band, about = event.data.protected_party.band, event.data.protected_party.ref
     elif event.data.proximity is not None:
-        band, distance_m = event.data.proximity.band, event.data.proximity.distance_m
+        near = event.data.proximity
+        band, distance_m, about = near.band, near.distance_m, near.wearer
     cleared = data.msg_type is MsgType.CANCEL
     if data.kind is AlertKind.PROXIMITY_BREACH and cleared:
         band = BandName.CLEAR
@@ -129,6 +132,7 @@ def _alert(
             band=band,
             t_s=tag_time_s(message.t_sub_mono_ns),
             index=index,
+            about=about,
         ),
         msg_type=data.msg_type,
         reason=data.reason,
@@ -141,6 +145,8 @@ def _alert(
         t_sub_mono_ns=message.t_sub_mono_ns,
         late=data.late,
         severity=data.severity,
+        event_id=event.id,
+        level=data.level,
     )
 
 

@@ -67,6 +67,19 @@ class JudgePolicy:
     battery_low_pct, battery_critical_pct, battery_hysteresis_pct : int
     reconnect_s : float
         How long bridge and subscriber may take to find a broker that is back.
+    speed : float
+        Tag seconds per second of the clock that stamps were read from.
+    allowance_s : float
+        Tag seconds that the way to the subscriber may take beyond a window.
+    latency_limit_ms, tag_limit_s : float
+        Promptness, on the clock: from the report that shows it to the subscriber, and to her tag.
+    max_position_age_s : float
+        An older position says nothing about who is near.
+    cover_settle_s, start_grace_s, confirm_limit_s : float
+        How long cover must hold before it is told as back; how long both sides may take to be located at the start;
+        how long her tag may take to say that it warns.
+    beacon_within_m, beacon_hold_s : float
+        Within which a heard beacon is proximity, and how long it stays so unheard.
     """
 
     exit_margin_m: float
@@ -75,6 +88,16 @@ class JudgePolicy:
     battery_critical_pct: int = 10
     battery_hysteresis_pct: int = 5
     reconnect_s: float = 0.0
+    speed: float = 1.0
+    allowance_s: float = 1.5
+    latency_limit_ms: float = 250.0
+    tag_limit_s: float = 2.0
+    max_position_age_s: float = 120.0
+    cover_settle_s: float = 30.0
+    start_grace_s: float = 120.0
+    confirm_limit_s: float = 5.0
+    beacon_within_m: float = 30.0
+    beacon_hold_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedAlert:
-    """What a subscriber got, reduced to what an expectation names; ``t_s`` is its arrival in tag seconds."""
+    """What a subscriber got, reduced to what an expectation names; ``t_s`` is its arrival in tag seconds.
+
+    ``about``: the other one of a pair, None where an alert is about nobody else.
+    """
 
     kind: AlertKind
     cleared: bool
@@ -31,6 +34,7 @@ class ReceivedAlert:
     band: BandName | None
     t_s: float
     index: int
+    about: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

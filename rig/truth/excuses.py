@@ -1,0 +1,126 @@
+"""What faults and outages of a run excuse, and what they owe: by the catalogue, at the times they really happened."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from protocols.mqtt.messages import AlertKind
+from rig.faults.catalogue import find_entry
+from rig.faults.entry import Arrival, Expect, Fixes
+from rig.runs.folder import BenchEvent
+from rig.scenario import Scenario
+
+AFTER_S: Final = 5.0
+"""Tag seconds after a fault in which its traces still come in: what a line held back, what a receiver needs."""
+
+_BRIDGE_BACK_S: Final = 15.0
+"""Tag seconds in which a bridge that was started again has read its outbox and its devices (2 to 4 on an idle
+machine)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disturbance:
+    """A fault while it lasted; ``until_s`` is the end of the run where nothing ended it."""
+
+    fault: str
+    expect: Expect
+    device: str | None
+    from_s: float
+    until_s: float
+
+    def concerns(self, device: str) -> bool:
+        """Whether it befell a device; one that names none befell all."""
+        return self.device is None or self.device == device
+
+
+class Excuses:
+    """Everything that happened to the bench itself.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    events : sequence of BenchEvent
+        What the bench did. Without any, outages are taken from the scenario.
+    reconnect_s : float
+        How long bridge and subscriber may take to find a broker that is back.
+    """
+
+    def __init__(self, scenario: Scenario, events: Sequence[BenchEvent], *, reconnect_s: float) -> None:
+        self.disturbances = tuple(_disturbances(events, scenario.duration_s))
+        cuts = list(_broker_cuts(scenario, events, reconnect_s))
+        cuts += [
+            (each.from_s, each.until_s + reconnect_s)
+            for each in self.disturbances
+            if each.expect.arrival is not Arrival.PROMPT
+        ]
+        cuts += [(a, b + _BRIDGE_BACK_S) for a, b in _pairs(events, "bridge_down", "bridge_up", scenario.duration_s)]
+        self.cuts = tuple(sorted(cuts))
+
+    def blind(self, device: str) -> list[tuple[float, float]]:
+        """Return when reports of a device may not arrive, or not say what is so."""
+        return [
+            (each.from_s, each.until_s + AFTER_S)
+            for each in self.disturbances
+            if each.concerns(device) and each.expect.fixes is not Fixes.KEPT
+        ]
+
+    def misled(self, device: str) -> list[tuple[float, float]]:
+        """Return when positions of a device are wrong: what they show is no mistake of the bridge's."""
+        return [
+            (each.from_s, each.until_s + AFTER_S)
+            for each in self.disturbances
+            if each.concerns(device) and each.expect.fixes is Fixes.WRONG
+        ]
+
+    def find_allowing(self, kind: AlertKind, t_s: float) -> Disturbance | None:
+        """Return a fault that may bring an alert of a kind, whomever it is about."""
+        for each in self.disturbances:
+            named = kind in each.expect.allowed or kind in each.expect.owed
+            if named and each.from_s <= t_s:
+                return each
+        return None
+
+
+def _disturbances(events: Sequence[BenchEvent], end_s: float) -> Iterator[Disturbance]:
+    open_faults: list[BenchEvent] = []
+    for event in events:
+        if event.what == "fault_applied":
+            open_faults.append(event)
+        elif event.what == "fault_ended":
+            begun = next((b for b in open_faults if (b.fault, b.device) == (event.fault, event.device)), None)
+            if begun is not None:
+                open_faults.remove(begun)
+                yield _disturbance(begun, event.t_s)
+    for begun in open_faults:
+        lasting = find_entry(begun.fault).lasting
+        yield _disturbance(begun, end_s if lasting else begun.t_s)
+
+
+def _disturbance(begun: BenchEvent, until_s: float) -> Disturbance:
+    return Disturbance(
+        fault=begun.fault,
+        expect=find_entry(begun.fault).expect,
+        device=begun.device,
+        from_s=begun.t_s,
+        until_s=until_s,
+    )
+
+
+def _broker_cuts(scenario: Scenario, events: Sequence[BenchEvent], reconnect_s: float) -> Iterator[tuple[float, float]]:
+    seen = list(_pairs(events, "broker_down", "broker_up", scenario.duration_s))
+    if not seen:
+        seen = [(outage.at_s, outage.at_s + outage.lasts_s) for outage in scenario.broker_outage]
+    for from_s, until_s in seen:
+        yield from_s, until_s + reconnect_s
+
+
+def _pairs(events: Iterable[BenchEvent], down: str, up: str, end_s: float) -> Iterator[tuple[float, float]]:
+    from_s: float | None = None
+    for event in events:
+        if event.what == down and from_s is None:
+            from_s = event.t_s
+        elif event.what == up and from_s is not None:
+            yield from_s, event.t_s
+            from_s = None
+    if from_s is not None:
+        yield from_s, end_s
