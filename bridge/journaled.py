@@ -11,6 +11,7 @@ from bridge.orders.handover import Handover
 from bridge.pipeline import Pipeline
 from bridge.plan import Plan
 from bridge.publisher import Lane, Message, Saved
+from bridge.sampling import Steer
 from bridge.silence import Deadline, DeadlineWheel
 from bridge.view import DeviceView
 from bridge.warning.person import PersonDesk
@@ -78,6 +79,7 @@ class JournaledPipeline(Pipeline):
         publish: Callable[[Message], None],
         on_alert: AlertObserver,
         ask: Callable[[Ask], None],
+        steer: Callable[[Steer], None] | None = None,
     ) -> None:
         super().__init__(
             plan=plan,
@@ -87,8 +89,14 @@ class JournaledPipeline(Pipeline):
             publish=publish,
             on_alert=on_alert,
             ask=ask,
+            steer=steer,
         )
         self._journal = journal
+
+    def restore(self, saved: Iterable[Saved]) -> None:
+        """Take what earlier starts kept; it stands in the journal's start."""
+        with self._journal.turn("restore", {}):
+            super().restore(saved)
 
     def start(self, now_mono_ns: int, now_utc_ns: int) -> None:
         """Arm the silence deadlines."""
@@ -136,6 +144,11 @@ class JournaledPipeline(Pipeline):
         with self._journal.turn("set_interval", given):
             return super().set_interval(view, interval_s, now_mono_ns)
 
+    def on_steered(self, steer: Steer, followed: bool, now_mono_ns: int) -> None:
+        """Take whether a tag reports as often as it was asked to."""
+        with self._journal.turn("on_steered", {"steer": steer, "followed": followed, "now_mono_ns": now_mono_ns}):
+            super().on_steered(steer, followed, now_mono_ns)
+
     def resend_active(self, views: Iterable[DeviceView], now_mono_ns: int) -> None:
         """Publish the snapshots of raised alerts of devices again."""
         views = tuple(views)
@@ -177,12 +190,27 @@ def make_pipeline(
     publish: Callable[[Message], None],
     on_alert: AlertObserver,
     ask: Callable[[Ask], None],
+    steer: Callable[[Steer], None] | None = None,
 ) -> Pipeline:
     """Make the pipeline of a start, journaled or not."""
     if journal is None:
         return Pipeline(
-            plan=plan, composer=composer, clock=clock, wheel=wheel, publish=publish, on_alert=on_alert, ask=ask
+            plan=plan,
+            composer=composer,
+            clock=clock,
+            wheel=wheel,
+            publish=publish,
+            on_alert=on_alert,
+            ask=ask,
+            steer=steer,
         )
     return JournaledPipeline(
-        journal, plan=plan, composer=composer, wheel=wheel, publish=publish, on_alert=on_alert, ask=ask
+        journal,
+        plan=plan,
+        composer=composer,
+        wheel=wheel,
+        publish=publish,
+        on_alert=on_alert,
+        ask=ask,
+        steer=steer,
     )

@@ -4,11 +4,12 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from bridge.compose import Composer
 from bridge.config.load import load_config
 from bridge.identity import Identity
+from bridge.journal import Journal, start_line
+from bridge.journaled import make_composer, make_pipeline
 from bridge.orders.batch import restore_orders
-from bridge.pipeline import Pipeline
+from bridge.outbox.port import Recovered
 from bridge.plan import make_plan
 from bridge.publisher import Message, Saved
 from bridge.silence import DeadlineWheel
@@ -76,6 +77,9 @@ wearer = "tag"
 
 
 class Bench:
+    journal_file: Path | None = None
+    """Set by tests that replay what a bench did."""
+
     def __init__(
         self,
         folder: Path,
@@ -112,11 +116,18 @@ class Bench:
             status="Test",
             event_type_prefix="org.example.em",
         )
-        self.composer = Composer(identity, sequences=self.sequences)
-        saved = [Saved(owner=o, key=k, value=v) for (o, k), v in self.kept.items()]
-        plan = make_plan(load_config(folder / "bridge.toml"))
+        saved = tuple(Saved(owner=o, key=k, value=v) for (o, k), v in self.kept.items())
+        loaded = load_config(folder / "bridge.toml")
+        plan = make_plan(loaded)
+        kinds: dict[str, str] = {device.id: device.kind for device in plan.devices}
+        self.journal = Journal(self.journal_file, self.clock) if self.journal_file is not None else None
+        if self.journal is not None:
+            recovered = Recovered(sequences=self.sequences, kept=saved, waiting_alerts=0, waiting_positions=0)
+            self.journal.start(start_line(loaded, identity, kinds, recovered, self.clock.utc_ns()))
+        self.composer = make_composer(self.journal, identity, kinds if self.journal else {}, self.sequences)
         self.orders, self.unusable = restore_orders(plan, saved, self.clock.utc_ns())
-        self.pipeline = Pipeline(
+        self.pipeline = make_pipeline(
+            self.journal,
             plan=self.orders.plan,
             composer=self.composer,
             clock=self.clock,
