@@ -21,6 +21,9 @@ from serial import rfc2217
 from devices.capture import CaptureHeader, CaptureWriter, CapturingTransport, RecordKind
 from devices.clock import SystemClock
 from devices.transports import Transport, open_transport
+from rig.faults.bytes import Split
+from rig.faults.line import LineFaults
+from rig.faults.transport import FaultyTransport
 from tests.support import LOOPBACK, free_port
 
 _names = itertools.count()
@@ -194,6 +197,23 @@ class CapturedRig(PtyRig):
     async def stop(self) -> None:
         await super().stop()
         self.captured.close_capture()
+
+
+class FaultyRig(PtyRig):
+    """A line that may have faults, and has none."""
+
+    def make(self) -> Transport:
+        return FaultyTransport(super().make(), LineFaults(), SystemClock())
+
+
+class CutRig(PtyRig):
+    """A line with faults that harm nothing: bytes come and go in other pieces."""
+
+    def make(self) -> Transport:
+        faults = LineFaults()
+        faults.up.put("cut", Split(piece_bytes=1500, pause_ms=0))
+        faults.down.put("cut", Split(piece_bytes=700, pause_ms=0))
+        return FaultyTransport(super().make(), faults, SystemClock())
 
 
 class CreatedPtyRig(TransportRig):
@@ -438,6 +458,13 @@ class MemoryDeviceRig(MemoryRig):
         await super().plug()
 
 
+class FaultyDeviceRig(MemoryDeviceRig):
+    """The device's end of a line that may have faults."""
+
+    def make(self) -> Transport:
+        return FaultyTransport(super().make(), LineFaults(), SystemClock(), end="device")
+
+
 class RawReplayRig(TransportRig):
     scheme = "replay"
     can_be_lost = False
@@ -482,4 +509,7 @@ RIGS: list[type[TransportRig]] = [
     RawReplayRig,
     CaptureReplayRig,
     CapturedRig,
+    FaultyRig,
+    CutRig,
+    FaultyDeviceRig,
 ]
