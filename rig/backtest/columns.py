@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from geofence_core.arrays import F64
 from rig.backtest.errors import HistoryError
+
+F64 = npt.NDArray[np.float64]
 
 ROLES = ("lat", "lon", "time", "device")
 

@@ -2,11 +2,12 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import Final
 
+from rig.emulator.gnss_faults import OFF, read_drift, read_jump, read_spoof
 from rig.emulator.profiles import PROFILES
 from rig.errors import EventError
 
@@ -27,6 +28,15 @@ class EventKind(StrEnum):
     GNSS_LOST = "gnss_lost"
     """A cellar, a tunnel: no satellite is heard."""
     GNSS_BACK = "gnss_back"
+    GNSS_JUMP = "gnss_jump"
+    """Positions are off by so many metres; values: see `rig.emulator.gnss_faults`."""
+    GNSS_DRIFT = "gnss_drift"
+    """Positions walk off at so many metres per second."""
+    GNSS_FREEZE = "gnss_freeze"
+    """The last position is repeated with new times."""
+    GNSS_UNFREEZE = "gnss_unfreeze"
+    SPOOF = "spoof"
+    """False signals take the receiver away: ``spoof=pull_off:2:90@60+30``."""
     PROFILE = "profile"
     """The surroundings change: ``profile=urban@60``."""
     OUTAGE = "outage"
@@ -49,6 +59,10 @@ _UNDO: Final[dict[EventKind, tuple[EventKind, str]]] = {
     EventKind.SHIELD_ON: (EventKind.SHIELD_OFF, ""),
     EventKind.JAM: (EventKind.JAM, "0"),
     EventKind.GNSS_LOST: (EventKind.GNSS_BACK, ""),
+    EventKind.GNSS_JUMP: (EventKind.GNSS_JUMP, "0"),
+    EventKind.GNSS_DRIFT: (EventKind.GNSS_DRIFT, "0"),
+    EventKind.GNSS_FREEZE: (EventKind.GNSS_UNFREEZE, ""),
+    EventKind.SPOOF: (EventKind.SPOOF, OFF),
     EventKind.OUTAGE: (EventKind.OUTAGE_END, ""),
     EventKind.DRAIN: (EventKind.DRAIN, "1"),
     EventKind.CHARGE_ON: (EventKind.CHARGE_OFF, ""),
@@ -61,6 +75,13 @@ _NUMBER_RANGE: Final[dict[EventKind, tuple[float, float]]] = {
     EventKind.BATTERY: (0, 100),
     EventKind.DRAIN: (0, 1e6),
 }
+
+_READ: Final[dict[EventKind, Callable[[str], object]]] = {
+    EventKind.GNSS_JUMP: read_jump,
+    EventKind.GNSS_DRIFT: read_drift,
+    EventKind.SPOOF: read_spoof,
+}
+"""Events whose value has parts; the reader checks it."""
 
 _PATTERN: Final = re.compile(r"(?P<name>\w+)(?:=(?P<value>[^@]+))?@(?P<at>[^+]+)(?:\+(?P<lasts>.+))?")
 
@@ -94,6 +115,8 @@ def make_actions(name: str, value: str, at_s: float, lasts_s: float | None) -> l
         number = _number(value, f"event {name!r}: its value")
         if not low <= number <= high:
             raise EventError(f"event {name!r}: its value must lie in {low:g} to {high:g}, got {value}")
+    elif kind in _READ:
+        _READ[kind](value)
     elif kind is EventKind.PROFILE:
         if value not in PROFILES:
             raise EventError(f"event {name!r}: profile {value!r} is not known. Expected one of: {', '.join(PROFILES)}")

@@ -9,6 +9,7 @@ from rig.emulator.battery import Battery
 from rig.emulator.clock import NS_PER_S, to_ns
 from rig.emulator.events import DeviceAction, EventKind, in_order
 from rig.emulator.gnss import GnssReceiver, Observation
+from rig.emulator.gnss_faults import read_drift, read_jump, read_spoof
 from rig.emulator.memory import BACKFILL_PER_EPOCH, DEFAULT_CAPACITY, StoreAndForward
 from rig.emulator.noise import OrnsteinUhlenbeck, stream
 from rig.emulator.profiles import DEFAULT_PROFILE, PROFILES
@@ -243,6 +244,14 @@ class AnkleTagFirmware:
                 receiver.set_jammer(int(float(action.value)), t_s)
             case EventKind.GNSS_LOST | EventKind.GNSS_BACK:
                 receiver.blocked = action.kind is EventKind.GNSS_LOST
+            case EventKind.GNSS_JUMP:
+                receiver.set_jump(read_jump(action.value))
+            case EventKind.GNSS_DRIFT:
+                receiver.set_drift(read_drift(action.value), t_s)
+            case EventKind.GNSS_FREEZE | EventKind.GNSS_UNFREEZE:
+                receiver.frozen = action.kind is EventKind.GNSS_FREEZE
+            case EventKind.SPOOF:
+                receiver.set_spoof(read_spoof(action.value), t_s)
             case EventKind.PROFILE:
                 receiver.set_profile(PROFILES[action.value])
             case EventKind.OUTAGE | EventKind.OUTAGE_END:
@@ -274,12 +283,13 @@ class AnkleTagFirmware:
         self._sequence += 1
         truth = self._track.at(t_s)
         condition = self._condition
+        observation = self._receiver.observe(t_s)
         return Epoch(
             sequence=self._sequence,
             t_ns=t_ns,
-            t_utc_ns=t_utc_ns,
+            t_utc_ns=t_utc_ns + to_ns(observation.time_offset_s) // _TIME_STEP_NS * _TIME_STEP_NS,
             truth=truth,
-            observation=self._receiver.observe(t_s),
+            observation=observation,
             sensors=TagSensors(
                 strap=condition.strap,
                 case=condition.case,

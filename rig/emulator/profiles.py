@@ -33,6 +33,8 @@ class GnssProfile:
         Spells in which the receiver repeats its last position with new times.
     reacquire_sd_m, reacquire_tau_s : float
         Extra error of the first fix after a loss, and how fast it fades.
+    coast_s : float
+        Longest time for which the receiver goes straight on once the signals are gone; its fixes say so.
     """
 
     name: str
@@ -53,6 +55,7 @@ class GnssProfile:
     freeze_mean_s: float = 0.0
     reacquire_sd_m: float = 3.0
     reacquire_tau_s: float = 10.0
+    coast_s: float = 0.0
 
     @property
     def sd_m(self) -> float:
@@ -118,6 +121,41 @@ PROFILES: Final[dict[str, GnssProfile]] = {
             cn0_offset_db=-60,
             no_fix_share=1.0,
             reacquire_sd_m=25,
+            coast_s=10,
+        ),
+        # the same for somebody on foot under concrete
+        GnssProfile(
+            name="car_park",
+            error_sd_m=1.6,
+            error_tau_s=80,
+            slow_sd_m=1.2,
+            slow_tau_s=1800,
+            white_sd_m=0.2,
+            cn0_offset_db=-60,
+            no_fix_share=1.0,
+            reacquire_sd_m=25,
+            coast_s=10,
+        ),
+        # under a metal roof with large windows: some dB, sd 2 to 5 m (a)
+        GnssProfile(
+            name="in_car",
+            error_sd_m=2.8,
+            error_tau_s=80,
+            slow_sd_m=1.2,
+            slow_tau_s=1800,
+            white_sd_m=0.3,
+            cn0_offset_db=-3,
+            reacquire_sd_m=8,
+        ),
+        # corrected to centimetres: for stories in which the error must not matter (a)
+        GnssProfile(
+            name="rtk",
+            error_sd_m=0.015,
+            error_tau_s=80,
+            slow_sd_m=0.01,
+            slow_tau_s=1800,
+            white_sd_m=0.005,
+            reacquire_sd_m=0.05,
         ),
     )
 }

@@ -61,7 +61,13 @@ class Geometry:
 
 
 class Sky:
-    """A made-up constellation of GPS and Galileo satellites, fixed by the seed, slowly turning."""
+    """A made-up constellation of GPS and Galileo satellites, fixed by the seed, slowly turning.
+
+    Attributes
+    ----------
+    street_deg : float
+        Where the street runs whose houses hide satellites, degrees from true north.
+    """
 
     def __init__(self, seed: int) -> None:
         rng = stream(seed, "sky")
@@ -76,7 +82,7 @@ class Sky:
                 elevation = math.degrees(math.asin(0.14 + height * 0.84))
                 self._orbits.append((system, number, azimuth, elevation))
         self._fading = [OrnsteinUhlenbeck(self._own(rng), _CN0_TAU_S) for _ in self._orbits]
-        self._street_deg = rng.uniform(0, 180)
+        self.street_deg = rng.uniform(0, 180)
 
     @staticmethod
     def _own(rng: random.Random) -> random.Random:
@@ -92,7 +98,7 @@ class Sky:
                 continue
             cn0 = _CN0_HORIZON_DBHZ + _CN0_RISE_DB * math.sin(math.radians(elevation)) + fade
             cn0 += profile.cn0_offset_db - attenuation_db
-            across = abs(math.sin(math.radians(azimuth - self._street_deg)))
+            across = abs(math.sin(math.radians(azimuth - self.street_deg)))
             if profile.wall_deg and across > math.sin(math.radians(45)) and elevation < profile.wall_deg:
                 cn0 -= 20.0
             out.append(

@@ -24,7 +24,7 @@ def encode_epoch(epoch: Epoch, *, stored: bool) -> list[bytes]:
     """Whole sentences, in the order of the wire."""
     position = epoch.observation.position
     used = epoch.observation.used
-    quality = FixQuality.INVALID if position is None else FixQuality.GNSS
+    quality = _quality(epoch)
     lat = position.lat_deg if position else None
     lon = position.lon_deg if position else None
     sentences = [
@@ -93,6 +93,12 @@ def encode_epoch(epoch: Epoch, *, stored: bool) -> list[bytes]:
         )
     )
     return sentences
+
+
+def _quality(epoch: Epoch) -> FixQuality:
+    if epoch.observation.position is None:
+        return FixQuality.INVALID
+    return FixQuality.ESTIMATED if epoch.observation.coasting else FixQuality.GNSS
 
 
 def _satellites(satellites: Sequence[Satellite]) -> list[bytes]:

@@ -1,0 +1,101 @@
+"""Scenario files that include others: their tables become one.
+
+``include = ["base.toml"]`` reads the named files first, in their order, and lays this file over them. A table is merged
+key by key; ``[[zone]]``, ``[[order]]`` (by ``id``) and ``[[person]]`` (by ``device``) are merged with the entry of the
+same name; ``[[fault]]`` and ``[[broker_outage]]`` are added; any other value takes the place of the included one.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Final
+
+from rig.errors import ScenarioError
+
+Data = dict[str, Any]
+"""A TOML table: nested data whose types are checked once all is merged."""
+
+_NAMED: Final = {"zone": "id", "order": "id", "person": "device"}
+_ADDED: Final = frozenset({"fault", "broker_outage"})
+
+FILE_KEYS: Final = ("gpx", "csv", "nmea")
+"""Keys of a recorded track that name a file."""
+
+_DEEPEST: Final = 16
+"""Files that include one another in a row; more is a mistake."""
+
+
+def read_merged(path: Path, above: tuple[Path, ...] = ()) -> Data:
+    """Read a file and all that it includes. Names of recordings become paths that hold wherever they are read from.
+
+    Raises
+    ------
+    ScenarioError
+        A file cannot be read, is no TOML, or includes itself in the end.
+    """
+    resolved = path.resolve()
+    if resolved in above or len(above) >= _DEEPEST:
+        chain = " -> ".join(str(each) for each in (*above, resolved))
+        raise ScenarioError(f"{path}: includes itself in the end: {chain}. Expected a file that comes to an end")
+    data = _read(path)
+    _root_recordings(data, resolved.parent)
+    names = data.pop("include", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ScenarioError(f"{path}: include: expected a list of file names, got {names!r:.80}")
+    merged: Data = {}
+    for name in names:
+        merged = _lay_over(merged, read_merged(resolved.parent / name, (*above, resolved)))
+    return _lay_over(merged, data)
+
+
+def _read(path: Path) -> Data:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ScenarioError(f"{path}: the scenario cannot be read: {exc}") from exc
+    except tomllib.TOMLDecodeError as exc:
+        raise ScenarioError(f"{path}: not TOML: {exc}") from exc
+
+
+def _lay_over(base: Data, over: Data) -> Data:
+    out = dict(base)
+    for key, value in over.items():
+        old = out.get(key)
+        if key in _NAMED and isinstance(old, list) and isinstance(value, list):
+            out[key] = _merge_named(old, value, _NAMED[key])
+        elif key in _ADDED and isinstance(old, list) and isinstance(value, list):
+            out[key] = [*old, *value]
+        else:
+            out[key] = _merge_value(old, value)
+    return out
+
+
+def _merge_named(old: list[Any], new: list[Any], name: str) -> list[Any]:  # Any: see Data
+    out = list(old)
+    for entry in new:
+        same = next(
+            (i for i, e in enumerate(out) if isinstance(e, dict) and isinstance(entry, dict) and _same(e, entry, name)),
+            None,
+        )
+        if same is None:
+            out.append(entry)
+        else:
+            out[same] = _merge_value(out[same], entry)
+    return out
+
+
+def _same(one: Data, other: Data, name: str) -> bool:
+    return name in one and one[name] == other.get(name)
+
+
+def _merge_value(old: Any, new: Any) -> Any:  # Any: see Data
+    if isinstance(old, dict) and isinstance(new, dict):
+        return {**old, **{key: _merge_value(old.get(key), value) for key, value in new.items()}}
+    return new
+
+
+def _root_recordings(data: Data, folder: Path) -> None:
+    for person in data.get("person", []) if isinstance(data.get("person"), list) else []:
+        track = person.get("track") if isinstance(person, dict) else None
+        for key in FILE_KEYS if isinstance(track, dict) else ():
+            if isinstance(track.get(key), str) and "${" not in track[key]:
+                track[key] = str(folder / track[key])

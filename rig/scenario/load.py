@@ -1,0 +1,80 @@
+"""From a scenario file to a checked scenario."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from rig.errors import RigError, ScenarioError
+from rig.scenario.check import check_scenario
+from rig.scenario.includes import Data, read_merged
+from rig.scenario.model import Scenario
+from rig.scenario.parameters import merge_parameters, substitute
+from rig.scenario.recorded import describe, recorded_waypoints
+from rig.scenario.tables import PersonTable, Scalar
+
+
+def load_scenario(path: Path, parameters: Mapping[str, Scalar] | None = None, seed: int | None = None) -> Scenario:
+    """Read and check a scenario file: includes merged, parameters in place, recorded tracks as waypoints.
+
+    Parameters
+    ----------
+    path : Path
+    parameters : mapping, optional
+        Values in place of the defaults in ``[parameters]``; texts are read as the default's type.
+    seed : int, optional
+        In place of the file's.
+
+    Raises
+    ------
+    ScenarioError
+        A file cannot be read, has an unknown key, or describes something impossible; the message says where.
+    """
+    data = read_merged(path)
+    try:
+        filled = _filled(data, parameters or {})
+        scenario = msgspec.convert(filled, Scenario)
+        if seed is not None:
+            scenario = msgspec.structs.replace(scenario, seed=seed)
+        scenario = _with_recordings(scenario, path.resolve().parent)
+        check_scenario(scenario)
+    except msgspec.ValidationError as exc:
+        raise ScenarioError(f"{path}: {exc}. Next: see the table of keys in rig/README.md") from exc
+    except RigError as exc:
+        raise ScenarioError(f"{path}: {exc}") from exc
+    return scenario
+
+
+def read_parameters(path: Path) -> dict[str, Scalar]:
+    """Read the parameters of a scenario file, with their defaults. Raises as ``load_scenario``."""
+    data = read_merged(path)
+    try:
+        return merge_parameters(data.get("parameters", {}), {})
+    except ScenarioError as exc:
+        raise ScenarioError(f"{path}: {exc}") from exc
+
+
+def _filled(data: Data, given: Mapping[str, Scalar]) -> Data:
+    rest = {key: value for key, value in data.items() if key != "parameters"}
+    filled = substitute(rest, merge_parameters(data.get("parameters", {}), given))
+    assert isinstance(filled, dict)
+    return filled
+
+
+def _with_recordings(scenario: Scenario, folder: Path) -> Scenario:
+    people = [_with_recording(person, scenario, folder) for person in scenario.person]
+    return msgspec.structs.replace(scenario, person=people)
+
+
+def _with_recording(person: PersonTable, scenario: Scenario, folder: Path) -> PersonTable:
+    if person.track is None:
+        return person
+    if person.waypoint:
+        raise ScenarioError(
+            f"person {person.device!r}: waypoint and track both say where to walk. Expected one of them"
+        )
+    try:
+        waypoints = recorded_waypoints(person.track, scenario.frame, folder)
+    except ScenarioError as exc:
+        raise ScenarioError(f"person {person.device!r}: {exc}") from exc
+    return msgspec.structs.replace(person, waypoint=waypoints, track=None, recorded_from=describe(person.track))
