@@ -36,6 +36,11 @@ RSSI_MAX_DBM: Final = 20
 """Range of RSSI in an advertising report, dBm (Core 5.4, volume 4, part E, section 7.7.65.2)."""
 
 
+SURELY_HEARD_DBM: Final = -80
+SURELY_LOST_DBM: Final = -98
+"""Between them the share of faded adverts that get lost rises from none to all, dBm: receivers of this kind (a)."""
+
+
 class Radio:
     """How one tag's signal fares on its way. Every attribute may be changed while the bench runs.
 
@@ -50,6 +55,10 @@ class Radio:
     connect_loss : float
         Probability that a connection request is not heard by the tag: the adapter then believes for six connection
         intervals to be connected.
+    fade_db : float
+        Taken from every advert of the tag, whoever hears it; below the sensitivity of a receiver it is lost.
+    copies : int
+        How often each advert is heard.
     acl_delay_s : float
         Delay of each packet on a connection, one way: about the connection interval of a real link.
     out_of_range : bool
@@ -70,6 +79,8 @@ class Radio:
         self.rssi_sigma_db = rssi_sigma_db
         self.loss = loss
         self.connect_loss = connect_loss
+        self.fade_db = 0.0
+        self.copies = 1
         self.acl_delay_s = acl_delay_s
         self._out_of_range = out_of_range
         self._watchers: list[Callable[[], None]] = []
@@ -222,6 +233,11 @@ class Air(LocalLink):
         if path.out_of_range or (path.loss and self.rng.random() < path.loss):
             return None
         rssi_dbm = self.rng.gauss(path.rssi_dbm, path.rssi_sigma_db) if path.rssi_sigma_db else path.rssi_dbm
+        if sender.radio.fade_db:
+            rssi_dbm -= sender.radio.fade_db
+            span_db = SURELY_HEARD_DBM - SURELY_LOST_DBM
+            if self.rng.random() < (SURELY_HEARD_DBM - rssi_dbm) / span_db:
+                return None
         return max(RSSI_MIN_DBM, min(RSSI_MAX_DBM, round(rssi_dbm)))
 
     def advertise(self, sender: "AirController", advertiser: "TimedAdvertiser") -> None:
@@ -229,7 +245,8 @@ class Air(LocalLink):
         loop = asyncio.get_running_loop()
         for receiver in self._listeners:
             if receiver is not sender and (rssi_dbm := self.heard(sender, receiver)) is not None:
-                loop.call_soon(receiver.on_air_advert, sender, advertiser.snapshot(), rssi_dbm)
+                for _ in range(sender.radio.copies):
+                    loop.call_soon(receiver.on_air_advert, sender, advertiser.snapshot(), rssi_dbm)
 
     def send_advertising_pdu(self, sender_controller: Controller, packet: ll.AdvertisingPdu) -> None:
         """Carry a connection request to its tag; an unheard one fails at the sender as on a real link."""

@@ -11,14 +11,14 @@ what each does, where it acts, what a driver sees of it through bleak.
 
 from typing import TYPE_CHECKING, Any
 
-from rig.ble import host_faults, radio_faults
+from rig.ble import host_faults, identity_faults, radio_faults
 from rig.ble.errors import FrontMisuseError
 from rig.ble.fault_entries import FAULTS, Fault, Undo
 
 if TYPE_CHECKING:
     from rig.ble.bench import BleBench
 
-__all__ = ["FAULTS", "Fault", "Undo", "apply_fault", "host_faults", "radio_faults"]
+__all__ = ["FAULTS", "Fault", "Undo", "apply_fault", "host_faults", "identity_faults", "radio_faults"]
 
 
 async def apply_fault(bench: "BleBench", fault_id: str, tag: str | None, options: dict[str, Any]) -> Undo | None:

@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import re
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
 from bumble import gatt
@@ -51,6 +51,10 @@ class GattServer:
         Bytes that notifications are cut to (fault).
     notifications_to_drop : int
         Notifications yet to be lost (fault).
+    value_length : int, optional
+        Bytes that all values are cut to, read or notified (fault).
+    writes_to_break : int
+        Writes during which the link is yet to break (fault), by ``break_link``; they act if ``broken_writes_act``.
     """
 
     def __init__(self, device: Device, services: Sequence[GattService]) -> None:
@@ -64,6 +68,10 @@ class GattServer:
         self.extra_guards: dict[str, Guard] = {}
         self.notification_length: int | None = None
         self.notifications_to_drop = 0
+        self.value_length: int | None = None
+        self.writes_to_break = 0
+        self.broken_writes_act = False
+        self.break_link: Callable[[], None] = lambda: None
         self._attributes: dict[GattCharacteristic, gatt.Characteristic[bytes]] = {}
         device.gatt_server.max_mtu = TAG_MTU
         device.add_services([self._service(service) for service in services])
@@ -75,6 +83,7 @@ class GattServer:
             return
         if self.notification_length is not None:
             value = value[: self.notification_length]
+        value = value[: self.value_length]
         await self._device.notify_subscribers(self._attributes[characteristic], value)
 
     async def indicate(self, characteristic: GattCharacteristic, value: bytes) -> None:
@@ -132,7 +141,8 @@ class GattServer:
             raise ATT_Error(code)
         try:
             value = declared.read() if declared.read is not None else declared.value
-            return await value if inspect.isawaitable(value) else value
+            whole = await value if inspect.isawaitable(value) else value
+            return whole[: self.value_length]
         except AttRefusedError as refusal:
             raise ATT_Error(refusal.code) from refusal
 
@@ -145,12 +155,19 @@ class GattServer:
             raise ATT_Error(code)
         if declared.write is None:
             return
+        if breaks := self.writes_to_break > 0:
+            self.writes_to_break -= 1
+        if breaks and not self.broken_writes_act:
+            self.break_link()
+            return
         try:
             done = declared.write(bytes(value))
             if inspect.isawaitable(done):
                 await done
         except AttRefusedError as refusal:
             raise ATT_Error(refusal.code) from refusal
+        if breaks:
+            self.break_link()
 
 
 def _uuid(text: str) -> UUID:

@@ -152,6 +152,14 @@ class Peripheral:
         return str(self.device.random_address.to_string(False))
 
     @property
+    def last_advert(self) -> tuple[bytes, bytes]:
+        """Advertising data and scan response of the last advertising event on the air."""
+        if self._controller is None:
+            raise AirMisuseError(f"{self.name} is on a real controller: what it sent last is not told")
+        advertiser = self._controller.le_legacy_advertiser
+        return bytes(advertiser.advertising_data), bytes(advertiser.scan_response_data)
+
+    @property
     def connected(self) -> bool:
         """Whether a peer is connected."""
         return bool(self._links)

@@ -56,7 +56,10 @@ BLE: Final[tuple[FaultEntry, ...]] = (
         what="the link breaks while a warning is written",
         outcome="the warning goes out on the next link, or its loss is told; it acts once",
         target=Target.SMART_TAG,
-        parameters=(Parameter(name="times", default=1, low=1, high=100, about="how many writes break the link"),),
+        parameters=(
+            Parameter(name="times", default=1, low=1, high=100, about="how many writes break the link"),
+            Parameter(name="acts", default=False, about="whether such a write reaches the tag all the same"),
+        ),
         expect=Expect(allowed=_COVER),
     ),
     FaultEntry(

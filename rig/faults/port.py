@@ -6,7 +6,7 @@ brings a fault about on any bench that has this form.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from rig.faults.catalogue import PlannedFault
 from rig.faults.entry import Layer, Pace
@@ -159,7 +159,8 @@ class Needs:
     disk: bool = False
 
 
-_ON_THE_WAY = frozenset({"broker.slow", "broker.refuse", "broker.no_ack", "broker.duplicate_ack"})
+ON_THE_WAY: Final = frozenset({"broker.slow", "broker.refuse", "broker.no_ack", "broker.duplicate_ack"})
+"""Faults of the connection to the broker, not of the broker."""
 
 
 def needs_of(faults: Iterable[PlannedFault], *, played: frozenset[str] = frozenset()) -> Needs:
@@ -180,7 +181,7 @@ def needs_of(faults: Iterable[PlannedFault], *, played: frozenset[str] = frozens
             and fault.entry.layer in {Layer.SERIAL, Layer.GNSS}
             and not (fault.entry.event and fault.device in played)
         ),
-        way=any(fault.id in _ON_THE_WAY for fault in planned),
+        way=any(fault.id in ON_THE_WAY for fault in planned),
         clock=any(fault.entry.layer is Layer.CLOCK for fault in planned),
         disk=any(fault.id == "host.disk_full" for fault in planned),
     )
