@@ -1,6 +1,7 @@
 """What the bridge of a run was told, in the scenario's seconds, read from its configuration as a file."""
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -57,6 +58,14 @@ def read_policy(folder: Path, file: RunFile) -> JudgePolicy:
         allowance_s=file.allowance_s,
         max_position_age_s=float(policy.get("max_position_age_s", _MAX_POSITION_AGE_S)) * file.speed,
         beacon_within_m=float(warning.get("beacon_within_m", _BEACON_WITHIN_M)),
-        **{name: float(warning.get(name, default)) * file.speed for name, default in _WARNING.items()},  # type: ignore[arg-type]  # by name, all floats
+        cover_settle_s=_seconds(warning, "cover_settle_s", file),
+        start_grace_s=_seconds(warning, "start_grace_s", file),
+        confirm_limit_s=_seconds(warning, "confirm_limit_s", file),
+        beacon_hold_s=_seconds(warning, "beacon_hold_s", file),
         **{name: int(policy.get(name, default)) for name, default in _BATTERY.items()},
     )
+
+
+def _seconds(section: Mapping[str, float], name: str, file: RunFile) -> float:
+    """Read a time of the bridge's clock as tag seconds."""
+    return float(section.get(name, _WARNING[name])) * file.speed

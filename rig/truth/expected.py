@@ -49,11 +49,19 @@ def expected_alerts(scenario: Scenario, policy: JudgePolicy) -> list[ExpectedAle
         for ring in order.protected:
             found += proximity_alerts(order, ring, wearer, devices[ring.device], scenario.duration_s, policy)
     for device in devices.values():
-        found += _equipment_alerts(device)
-        found += _battery_alerts(device, scenario.duration_s, policy)
-        found += _silence_alerts(device, scenario.duration_s, policy)
+        found += device_alerts(device, scenario.duration_s, policy)
     found = [_past_outages(each, scenario, policy) for each in found]
     return sorted(found, key=lambda a: (a.earliest_s, a.latest_s, a.kind, a.side != "tag"))
+
+
+def device_alerts(
+    device: DeviceTruth, duration_s: float, policy: JudgePolicy, *, with_silence: bool = True
+) -> Iterator[ExpectedAlert]:
+    """Find what a device itself owes: equipment, battery and, where asked for, silence by its scenario."""
+    yield from _equipment_alerts(device)
+    yield from _battery_alerts(device, duration_s, policy)
+    if with_silence:
+        yield from _silence_alerts(device, duration_s, policy)
 
 
 def _past_outages(expected: ExpectedAlert, scenario: Scenario, policy: JudgePolicy) -> ExpectedAlert:

@@ -214,7 +214,7 @@ def conclude(
     problems = [*broken, *(_sentence(each) for each in ordered if each.verdict in {Verdict.FAIL, Verdict.ERROR})]
     beyond = [each for each in measured if each.verdict is Verdict.FAIL]
     problems += [f"{each.name}: {each.worst:g} {each.unit} is not {each.limit} {each.unit}" for each in beyond]
-    verdicts = [each.verdict for each in (*ordered, *beyond)]
+    verdicts = [each.verdict for each in ordered] + [each.verdict for each in beyond]
     verdict = Verdict.ERROR if broken else together(verdicts)
     # nothing but optional things: nobody was put to the test
     verdict = Verdict.UNSET if verdict is Verdict.SKIPPED else verdict

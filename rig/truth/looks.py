@@ -2,7 +2,7 @@
 
 import bisect
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -136,8 +136,8 @@ def pair_looks(his: Seen, hers: Seen, *, duration_s: float, max_age_s: float) ->
     return looks
 
 
-def ring_looks(looks: Sequence[PairLook], radius_m: float) -> Iterator[Look]:
-    """Look at one ring of a pair."""
+def ring_looks(looks: Sequence[PairLook], radius_m: float, *, unsure_s: Container[float] = ()) -> Iterator[Look]:
+    """Look at one ring of a pair. A report at one of the times ``unsure_s`` shows a pass, and so both sides."""
     for look in looks:
         shown_m = look.true_m if look.shown_m is None else look.shown_m
         yield Look(
@@ -146,5 +146,5 @@ def ring_looks(looks: Sequence[PairLook], radius_m: float) -> Iterator[Look]:
             # who truly is within may be said to be, also by other means than the newest two positions
             low_m=min(look.true_m, shown_m) - radius_m - look.error_m,
             high_m=max(look.true_m, shown_m) - radius_m + look.error_m,
-            reported=look.reported and look.shown_m is not None,
+            reported=look.reported and look.shown_m is not None and look.t_s not in unsure_s,
         )

@@ -1,0 +1,58 @@
+"""The verdict of a run: what the truth owes, when, and what was received of it.
+
+Two layers. *Windows* follow from the true tracks, the error model and the times of the reports alone. *Promptness*
+takes the reports as they were sent: from the one that shows it to the subscriber.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from rig.runs.folder import BenchEvent
+from rig.runs.record import RunRecord
+from rig.scenario import Scenario
+from rig.truth.excuses import Excuses
+from rig.truth.expectation import JudgePolicy
+from rig.truth.findings import Finding, RunVerdict, conclude
+from rig.truth.line_findings import line_findings
+from rig.truth.other_findings import device_findings, unexplained, warning_findings
+from rig.truth.situation import Situation, make_situation
+
+
+def judge_run(
+    scenario: Scenario, policy: JudgePolicy, record: RunRecord, events: Sequence[BenchEvent] = ()
+) -> RunVerdict:
+    """Judge a run.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        As it was played: the truth.
+    policy : JudgePolicy
+        What the bridge was told.
+    record : RunRecord
+        What was received, felt, and reported.
+    events : sequence of BenchEvent
+        What happened to the bench itself.
+    """
+    excuses = Excuses(scenario, events, reconnect_s=policy.reconnect_s)
+    situation = make_situation(scenario, policy, record, excuses)
+    errors = tuple(_why_not(situation))
+    if errors:
+        return conclude((), errors=errors)
+    return conclude(_findings(situation))
+
+
+def _why_not(situation: Situation) -> Iterator[str]:
+    """Say what keeps the bench from judging: without the log of a tag nobody knows what it reported."""
+    for person in situation.scenario.person:
+        tail = situation.record.truth.get(person.device)
+        if tail is not None and tail.header is not None and not tail.epochs and not situation.is_silent(person.device):
+            yield f"{person.device}: its truth log has no epoch. Next: look why the tag did not run"
+
+
+def _findings(situation: Situation) -> Iterator[Finding]:
+    explained: set[int] = set()
+    for part in (line_findings(situation), device_findings(situation), warning_findings(situation)):
+        for finding, indices in part:
+            explained.update(indices)
+            yield finding
+    yield from unexplained(situation, explained)

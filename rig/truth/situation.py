@@ -1,0 +1,97 @@
+"""Everything that the judges of a run share: the truth of each device, its reports, the bench's own mishaps."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rig.runs.record import AlertSeen, RunRecord
+from rig.scenario import Scenario
+from rig.truth.excuses import Excuses
+from rig.truth.expectation import DeviceTruth, JudgePolicy, device_truth
+from rig.truth.geometry import signed_distance_m
+from rig.truth.lines import Line, Pair, find_pairs, zone_lines
+from rig.truth.looks import Seen
+from rig.truth.reports import ReportLog, TagTime, nominal_times_s
+from rig.truth.spans import Deadlines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """A run, ready to be judged.
+
+    Attributes
+    ----------
+    logs : mapping of str to ReportLog
+        By device; absent where a device left no log of its own.
+    seen : mapping of str to Seen
+        By device.
+    lines : tuple of Line
+    pairs : tuple of Pair
+    time : TagTime
+    deadlines : Deadlines
+    """
+
+    scenario: Scenario
+    policy: JudgePolicy
+    record: RunRecord
+    excuses: Excuses
+    truth: Mapping[str, DeviceTruth]
+    logs: Mapping[str, ReportLog]
+    seen: Mapping[str, Seen]
+    lines: tuple[Line, ...]
+    pairs: tuple[Pair, ...]
+    time: TagTime
+    deadlines: Deadlines
+
+    @property
+    def alerts(self) -> list[AlertSeen]:
+        """What was received, in order."""
+        return self.record.alerts
+
+    def zone_distance_m(self, zone_id: str, device: str, t_s: float) -> float:
+        """Return the true signed distance of a device to a zone, negative inside."""
+        feature = next(each for each in self.scenario.zones_geojson()["features"] if each["id"] == zone_id)
+        return signed_distance_m(feature, *self.truth[device].at(t_s))
+
+    def is_silent(self, device: str) -> bool:
+        """Whether a device is meant to say nothing from the very start."""
+        return any(gap.silent and gap.start_s <= 0 for gap in self.truth[device].gaps)
+
+
+def make_situation(scenario: Scenario, policy: JudgePolicy, record: RunRecord, excuses: Excuses) -> Situation:
+    """Put together what is so, and what could be known of it."""
+    truth = {person.device: device_truth(scenario, person) for person in scenario.person}
+    logs = {
+        device: ReportLog.of(tail.epochs, doubtful=excuses.blind(device))
+        for device, tail in record.truth.items()
+        if device in truth and tail.epochs
+    }
+    seen = {
+        device: Seen(
+            truth=each,
+            times_s=_fix_times(each, logs.get(device), scenario.duration_s),
+            blind=excuses.blind(device),
+            misled=excuses.misled(device),
+        )
+        for device, each in truth.items()
+    }
+    pairs = find_pairs(scenario, seen, policy)
+    return Situation(
+        scenario=scenario,
+        policy=policy,
+        record=record,
+        excuses=excuses,
+        truth=truth,
+        logs=logs,
+        seen=seen,
+        lines=(*zone_lines(scenario, seen, policy), *(line for pair in pairs for line in pair.lines())),
+        pairs=tuple(pairs),
+        time=TagTime(start_mono_ns=record.start_mono_ns, speed=policy.speed),
+        deadlines=Deadlines(excuses.cuts),
+    )
+
+
+def _fix_times(truth: DeviceTruth, log: ReportLog | None, duration_s: float) -> tuple[float, ...]:
+    """When a device told positions: by its log, else by its interval and its gaps."""
+    if log is not None:
+        return log.fix_times_s
+    return tuple(t_s for t_s in nominal_times_s(truth.person.interval_s, duration_s) if truth.observed(t_s))
