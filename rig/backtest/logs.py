@@ -1,9 +1,7 @@
 """Histories that are streams of one device: NMEA logs, our captures, GPX tracks."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from xml.parsers import expat
 
 import numpy as np
 
@@ -15,15 +13,13 @@ from protocols.reports import Fix, FixState, NmeaReport
 from rig.backtest.errors import HistoryError
 from rig.backtest.files import InputBytes
 from rig.backtest.fixes import Batch, DeviceNames, Fixes, Tally
+from rig.errors import TrackError
+from rig.recordings.gpx import BadXml, GpxParser, find_utc_ns
 
 _BATCH_FIXES = 1 << 14
 """Fixes handed on at once."""
 
 _READ_BYTES = 1 << 16
-_TEXT_CAP = 64
-"""Characters of a GPX time; a longer one is none, and must not be kept."""
-
-_UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Log:
@@ -144,20 +140,11 @@ class CaptureSource(NmeaSource):
 
 
 class GpxSource(_Log):
-    """Track points of a GPX file (1.0 or 1.1), plain or gzip; one device, named after the file.
-
-    Read as a stream of tags by expat. A document type declaration is refused: GPX has none, and only with one could a
-    small file grow to a large one.
-    """
+    """Track points of a GPX file (1.0 or 1.1), plain or gzip; one device, named after the file."""
 
     def __init__(self, path: Path, devices: DeviceNames, tally: Tally, *, timed: bool) -> None:
         super().__init__(path, _stem(path, ".gpx"), devices, tally, timed=timed)
-        self._point: tuple[float | None, float | None] | None = None
-        self._lines: list[int] = []
-        self._text: str | None = None
-        self._time: str | None = None
-        self._n_planned = 0
-        self._parser = expat.ParserCreate(namespace_separator=" ")
+        self._parser = GpxParser(self._point)
 
     def place(self, record_idx: int) -> str:
         """Say where a record stands."""
@@ -169,79 +156,33 @@ class GpxSource(_Log):
 
     def _steps(self) -> Iterator[None]:
         parser = self._parser
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._characters
-        parser.StartDoctypeDeclHandler = self._doctype
         with InputBytes(self.path) as file:
             try:
                 while piece := file.read(_READ_BYTES):
                     self.position_bytes = file.position_bytes
-                    parser.Parse(piece, False)
+                    parser.feed(piece)
                     yield
                 if not file.cut_short:
-                    parser.Parse(b"", True)
-            except expat.ExpatError as exc:
+                    parser.close()
+            except BadXml as exc:
                 why = str(exc)
                 self._tally.reject("bad_xml", 1, lambda: f"{self.name}: {why}")
+            except TrackError as exc:
+                raise HistoryError(f"{self.name}: {exc}") from exc
             self._note_cut(file)
-        if not self._n_records and self._n_planned:
+        if not self._n_records and parser.n_planned:
             self._tally.notes.append(
-                f"{self.name}: no track points; {self._n_planned} waypoints and route points are a plan, not fixes"
+                f"{self.name}: no track points; {parser.n_planned} waypoints and route points are a plan, not fixes"
             )
 
-    def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        tag = tag.rpartition(" ")[2]
-        if tag == "trkpt":
-            self._point = (_degrees(attributes.get("lat")), _degrees(attributes.get("lon")))
-            self._time = None
-        elif tag in {"wpt", "rtept"}:
-            self._n_planned += 1
-        elif tag == "time" and self._point is not None:
-            self._text = ""
-
-    def _end(self, tag: str) -> None:
-        tag = tag.rpartition(" ")[2]
-        if tag == "time" and self._text is not None:
-            self._time, self._text = self._text, None
-        elif tag == "trkpt" and self._point is not None:
-            self._finish(*self._point)
-            self._point = None
-
-    def _finish(self, lat_deg: float | None, lon_deg: float | None) -> None:
+    def _point(self, lat_deg: float | None, lon_deg: float | None, time: str | None) -> None:
         row = self._n_records
-        if self._timed and self._time is not None and (t_ns := find_utc_ns(self._time.strip())) is None:
+        if self._timed and time is not None and (t_ns := find_utc_ns(time)) is None:
             self._n_records += 1
             self._tally.records += 1
             self._tally.reject("bad_time", 1, lambda: self.place(row))
             return
-        self._add(t_ns if self._timed and self._time is not None else None, lat_deg, lon_deg)
-
-    def _characters(self, text: str) -> None:
-        if self._text is not None and len(self._text) < _TEXT_CAP:
-            self._text += text
-
-    def _doctype(self, *_: object) -> None:
-        raise HistoryError(f"{self.name}: has a document type declaration, which GPX has not. Next: remove it")
-
-
-def find_utc_ns(text: str) -> int | None:
-    """Return the nanoseconds of an ISO 8601 time, None where it is none; without a zone it is UTC."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return (moment - _UNIX) // timedelta(microseconds=1) * 1_000
-
-
-def _degrees(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if value == value else None
+        self._add(t_ns if self._timed and time is not None else None, lat_deg, lon_deg)
 
 
 def _stem(path: Path, *suffixes: str) -> str:

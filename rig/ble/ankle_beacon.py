@@ -17,7 +17,7 @@ from rig.ble.errors import AirMisuseError
 from rig.ble.firmware.beacon import INTERVAL_S, BeaconFirmware
 from rig.ble.firmware.identity import draw_private_address
 from rig.ble.hci_port import HciPort
-from rig.ble.path_loss import PathLoss
+from rig.ble.path_loss import RadioPath
 from rig.ble.peripheral import Peripheral
 from rig.ble.tag_shell import TagShell
 from rig.emulator.clock import NS_PER_S
@@ -38,7 +38,7 @@ class Way:
 @dataclass(slots=True)
 class _Path:
     listener: str
-    loss: PathLoss
+    loss: RadioPath
     where: Callable[[], Way]
     moved_m: float = 0.0
 
@@ -90,7 +90,7 @@ class AnkleBeacon(TagShell):
         """The tag on its radio."""
         return self._peripheral
 
-    def reach(self, listener: str, loss: PathLoss, where: Callable[[], Way]) -> None:
+    def reach(self, listener: str, loss: RadioPath, where: Callable[[], Way]) -> None:
         """Have the path to a listener on the air follow the true distance."""
         self._paths.append(_Path(listener, loss, where))
 

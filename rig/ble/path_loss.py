@@ -12,7 +12,7 @@ So averaging many advertisements of a still pair does not average the error away
 import math
 from dataclasses import dataclass
 from enum import IntEnum, unique
-from typing import Final
+from typing import Final, Protocol
 
 from rig.emulator.noise import OrnsteinUhlenbeck, Spells, stream
 from rig.errors import RigError
@@ -151,6 +151,31 @@ RADIO_PROFILES: Final = {
             gait_loss_db=6.0,
             base_loss=0.08,
         ),
+        # the same pair by surroundings: exponent 2.4 (l) outdoors, 1.6 (m) indoors, between them under concrete (a);
+        # 5 % lost above -80 dBm, all near -98 dBm (a)
+        *(
+            RadioProfile(
+                name=f"ankle_{place}",
+                rssi_1m_dbm=-60.0,
+                exponent=exponent,
+                shadow_sigma_db=shadow_sigma_db,
+                fade_k=fade_k,
+                channel_sigma_db=2.0,
+                noise_sigma_db=0.8,
+                body_share=0.6,
+                body_mean_s=6.0,
+                body_loss_db=(10.0, 25.0),
+                gait_loss_db=6.0,
+                base_loss=0.05,
+                sensitivity_dbm=-93.0,
+                sensitivity_slope_db=1.5,
+            )
+            for place, exponent, shadow_sigma_db, fade_k in (
+                ("outdoor", 2.4, 3.0, 2.0),
+                ("indoor", 1.6, 4.0, 1.5),
+                ("concrete", 1.8, 5.0, 1.0),
+            )
+        ),
     )
 }
 """Named surroundings. Courtyard and turning phones: MIT-LL static configurations (iPhone logs, 6 ft); office floor:
@@ -198,6 +223,14 @@ class Reception:
     channel: AdvertisingChannel
     blocked: bool
     heard: bool
+
+
+class RadioPath(Protocol):
+    """A path from one tag to one receiver, as `PathLoss` is."""
+
+    def receive(self, *, t_s: float, distance_m: float, moved_m: float | None = None) -> Reception:
+        """Send one advertisement."""
+        ...
 
 
 class _Fading:

@@ -94,8 +94,12 @@ def _merge_value(old: Any, new: Any) -> Any:  # Any: see Data
 
 
 def _root_recordings(data: Data, folder: Path) -> None:
-    for person in data.get("person", []) if isinstance(data.get("person"), list) else []:
+    """Make paths of recordings absolute; one with a parameter in it stays relative to the outermost file."""
+    people = data.get("person")
+    for person in people if isinstance(people, list) else []:
         track = person.get("track") if isinstance(person, dict) else None
-        for key in FILE_KEYS if isinstance(track, dict) else ():
+        if not isinstance(track, dict):
+            continue
+        for key in FILE_KEYS:
             if isinstance(track.get(key), str) and "${" not in track[key]:
                 track[key] = str(folder / track[key])

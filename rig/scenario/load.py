@@ -10,7 +10,6 @@ from rig.scenario.check import check_scenario
 from rig.scenario.includes import Data, read_merged
 from rig.scenario.model import Scenario
 from rig.scenario.parameters import merge_parameters, substitute
-from rig.scenario.recorded import describe, recorded_waypoints
 from rig.scenario.tables import PersonTable, Scalar
 
 
@@ -73,6 +72,8 @@ def _with_recording(person: PersonTable, scenario: Scenario, folder: Path) -> Pe
         raise ScenarioError(
             f"person {person.device!r}: waypoint and track both say where to walk. Expected one of them"
         )
+    from rig.scenario.recorded import describe, recorded_waypoints  # loads numpy, which few scenarios need
+
     try:
         waypoints = recorded_waypoints(person.track, scenario.frame, folder)
     except ScenarioError as exc:

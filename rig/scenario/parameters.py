@@ -135,7 +135,8 @@ def _evaluate(text: str, parameters: Mapping[str, Scalar], used: set[str], where
         raise ScenarioError(f"{what}: {exc}") from None
     if not math.isfinite(number):
         raise ScenarioError(f"{what}: expected a finite number, got {number}")
-    return int(number) if isinstance(number, float) and number.is_integer() and abs(number) < 2**53 else number
+    # a count such as a seed must stay one
+    return int(number) if number == int(number) else number
 
 
 def _named(name: str, parameters: Mapping[str, Scalar], used: set[str], what: str) -> Scalar:
@@ -151,10 +152,10 @@ def _number(tree: ast.expr, parameters: Mapping[str, Scalar], used: set[str], wh
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
             return value
         case ast.Name(id=name):
-            value = _named(name, parameters, used, what)
-            if isinstance(value, bool | str):
-                raise ScenarioError(f"{what}: {name} is {value!r}. Expected a number in arithmetic")
-            return value
+            named = _named(name, parameters, used, what)
+            if isinstance(named, bool | str):
+                raise ScenarioError(f"{what}: {name} is {named!r}. Expected a number in arithmetic")
+            return named
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return -_number(operand, parameters, used, what)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:

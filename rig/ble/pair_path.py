@@ -1,0 +1,99 @@
+"""From a scenario's true tracks and surroundings to the radio between a wearer's beacon and her smart tag."""
+
+import bisect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rig.ble.ankle_beacon import Way
+from rig.ble.path_loss import PathLoss, Reception
+from rig.ble.surroundings import radio_between
+from rig.ble.ways import way_between
+from rig.emulator.events import EventKind
+from rig.scenario import PersonTable, Scenario
+
+
+class PairPath:
+    """The path between two people whose surroundings change.
+
+    Each pair of places has random streams of its own: coming back to a place continues what was drawn there.
+
+    Parameters
+    ----------
+    changes : sequence of (float, str, str)
+        From when on the two are in which places; by time, the first counts from the start.
+    tx_dbm : float
+        Transmit power.
+    seed, pair
+        As for `PathLoss`.
+    """
+
+    def __init__(self, changes: Sequence[tuple[float, str, str]], *, tx_dbm: float, seed: int, pair: str) -> None:
+        self._changes = list(changes)
+        self._times = [at_s for at_s, _, _ in changes]
+        names = {(place, other) for _, place, other in changes}
+        self._paths = {
+            (place, other): PathLoss(radio_between(place, other, tx_dbm), seed=seed, pair=f"{pair}/{place}/{other}")
+            for place, other in sorted(names)
+        }
+
+    def at(self, t_s: float) -> PathLoss:
+        """Return the path in force at a time."""
+        _, place, other = self._changes[max(bisect.bisect_right(self._times, t_s) - 1, 0)]
+        return self._paths[place, other]
+
+    def receive(self, *, t_s: float, distance_m: float, moved_m: float | None = None) -> Reception:
+        """Send one advertisement; as `PathLoss.receive`."""
+        return self.at(t_s).receive(t_s=t_s, distance_m=distance_m, moved_m=moved_m)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeaconPath:
+    """What `AnkleBeacon.reach` of a wearer's beacon takes for one smart tag."""
+
+    wearer: str
+    smart_tag: str
+    loss: PairPath
+    where: Callable[[], Way]
+
+
+def pair_path(scenario: Scenario, wearer: PersonTable, bearer: PersonTable, seed: int) -> PairPath:
+    """Return the path from a wearer's beacon to the smart tag that another person carries."""
+    assert bearer.smart_tag is not None
+    times = sorted(
+        {0.0}
+        | {
+            action.at_s
+            for person in (wearer, bearer)
+            for action in scenario.actions(person)
+            if action.kind is EventKind.PROFILE
+        }
+    )
+    changes = [(t, scenario.profile_at(wearer, t), scenario.profile_at(bearer, t)) for t in times]
+    tx_dbm = 0.0 if wearer.beacon is None else wearer.beacon.tx_dbm
+    return PairPath(changes, tx_dbm=tx_dbm, seed=seed, pair=f"{wearer.device}/{bearer.smart_tag.id}")
+
+
+def beacon_paths(scenario: Scenario, now_s: Callable[[], float], seed: int | None = None) -> list[BeaconPath]:
+    """Return the path of every wearer's beacon to every smart tag that is on the air.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    now_s : callable
+        Gives the scenario's present moment, seconds.
+    seed : int, optional
+        Another one than the scenario's.
+    """
+    wearers = [person for person in scenario.person if person.beacon is not None]
+    bearers = [p for p in scenario.person if p.smart_tag is not None and p.smart_tag.issued and p.smart_tag.present]
+    return [
+        BeaconPath(
+            wearer=wearer.device,
+            smart_tag=bearer.smart_tag.id,
+            loss=pair_path(scenario, wearer, bearer, scenario.seed if seed is None else seed),
+            where=way_between(scenario.track(wearer), scenario.track(bearer), now_s),
+        )
+        for wearer in wearers
+        for bearer in bearers
+        if bearer.smart_tag is not None
+    ]
