@@ -58,10 +58,10 @@ def find_obstacle(bench: FaultBench, fault: PlannedFault) -> str | None:
             missing = "a way to the broker that can be disturbed"
         case Layer.CLOCK if bench.clock is None:
             missing = "a clock that can be set (faketime)"
-        case Layer.HOST if bench.bridge is None:
-            missing = "the bridge as a process"
         case Layer.HOST if fault.id == "host.disk_full" and bench.disk is None:
             missing = "a small file system for the outbox (root)"
+        case Layer.HOST if fault.id != "host.disk_full" and bench.bridge is None:
+            missing = "the bridge as a process"
     return None if missing is None else f"{fault.id} needs {missing}"
 
 
