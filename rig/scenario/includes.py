@@ -17,6 +17,8 @@ Data = dict[str, Any]
 _NAMED: Final = {"zone": "id", "order": "id", "person": "device"}
 _ADDED: Final = frozenset({"fault", "broker_outage"})
 
+_WAYS: Final = frozenset({"waypoint", "track"})
+
 FILE_KEYS: Final = ("gpx", "csv", "nmea")
 """Keys of a recorded track that name a file."""
 
@@ -79,8 +81,15 @@ def _merge_named(old: list[Any], new: list[Any], name: str) -> list[Any]:  # Any
         if same is None:
             out.append(entry)
         else:
-            out[same] = _merge_value(out[same], entry)
+            out[same] = _merge_value(_without_other_way(out[same], entry), entry)
     return out
+
+
+def _without_other_way(old: Data, new: Data) -> Data:
+    """Leave out the way that a person went in the included file where the including one gives another."""
+    if _WAYS.isdisjoint(new):
+        return old
+    return {key: value for key, value in old.items() if key not in _WAYS}
 
 
 def _same(one: Data, other: Data, name: str) -> bool:
