@@ -19,9 +19,10 @@ from rig.demo.children import Children
 from rig.demo.console import Narrator, failures, print_summary
 from rig.demo.latency import percentiles
 from rig.demo.play import play
-from rig.demo.present import build_report, sentence, summary, zone_names
+from rig.demo.present import build_report, sentence, summary
 from rig.demo.settings import RECONNECT_S, STORY, DemoSettings, judge_policy, new_run_folder, write_bridge_files
 from rig.errors import BenchBrokenError, RigError
+from rig.report.gather import zone_names
 from rig.report.page import write_page
 from rig.runs.record import AlertSeen, RunRecord
 from rig.scenario import Scenario, load_scenario

@@ -11,49 +11,23 @@ from rich.table import Table
 from rich.text import Text
 
 from protocols.ble.smart_tag import WarnLevel
-from protocols.mqtt.messages import AlertKind, BandName, MsgType, WarningStep
+from protocols.mqtt.messages import MsgType, WarningStep
 from rig.demo.latency import HOPS, HopTimes, Percentiles
 from rig.demo.settings import DemoSettings
+from rig.report.words import alert_name, clock_text
 from rig.runs.record import AlertSeen, Felt, StepSeen
 from rig.scenario import Scenario
 from rig.truth.expectation import ExpectedAlert
-from rig.truth.verdict import Judgement, Match, ReceivedAlert, Verdict
+from rig.truth.verdict import Judgement, Match, Verdict
 from rig.truth.warned import WarningMatch
 
 _STYLE: Final = {"Extreme": "bold red", "Severe": "yellow", "Moderate": "yellow", "Minor": "cyan"}
 _VERDICT_STYLE: Final = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.SKIPPED: "dim"}
 _SHORT_HOPS: Final = ("wire", "decode", "judge", "submit", "broker")
 """One word per hop of ``HOPS``."""
-_OVER: Final = {
-    AlertKind.EXCLUSION_ZONE_ENTERED: "exclusion zone left",
-    AlertKind.INCLUSION_ZONE_LEFT: "inclusion zone returned to",
-    AlertKind.PROXIMITY_BREACH: "proximity over",
-    AlertKind.STRAP_TAMPER: "strap closed again",
-    AlertKind.CASE_TAMPER: "case closed again",
-    AlertKind.LOCATION_LOST: "location back",
-    AlertKind.COMMS_LOST: "heard again",
-}
 """What a person calls the end of an alert; the contract says Cancel with the kind of the alert that is over."""
 _LEFT_OUT: Final = frozenset({WarningStep.ASKED, WarningStep.WRITTEN})
 """Steps that the next one, milliseconds later, includes."""
-
-
-def clock_text(t_s: float) -> str:
-    """Minutes and seconds of the story."""
-    whole = max(0, int(t_s))
-    return f"{whole // 60}:{whole % 60:02d}"
-
-
-def alert_name(alert: ExpectedAlert | ReceivedAlert, zone_name: str | None) -> str:
-    """Name an alert, or its end, in words."""
-    name = alert.kind.value.replace("_", " ")
-    if alert.cleared:
-        name = _OVER.get(alert.kind, f"{name} over")
-    if zone_name:
-        name += f" · {zone_name}"
-    if alert.band is not None and alert.band is not BandName.CLEAR and not alert.cleared:
-        name += f" · {alert.band.value.replace('_', '-')}"
-    return f"{name} (to the protected person)" if alert.side == "protected" else name
 
 
 def milliseconds(value: float) -> str:

@@ -1,11 +1,11 @@
-"""The map of a report, in metres, as long eastwards as northwards."""
+"""The map of a report, in metres. What moves with the slider has a name, by which the page's own script finds it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from bokeh.models import ColumnDataSource, HoverTool, Range1d
-from bokeh.models.annotations import LabelSet, Legend, LegendItem
+from bokeh.models.annotations import LabelSet
 
 from rig.report.model import AlertMark, PersonPath, Report
 from rig.report.style import (
@@ -14,213 +14,285 @@ from rig.report.style import (
     INCLUSION,
     INK,
     PROTECTED,
+    QUIET_INK,
     WEARER,
     alert_source,
     bare_plot,
-    clock_text,
 )
+from rig.report.words import clock_text
 
-_MAP_WIDTH: Final = 880
-_MAP_HEIGHT: Final = 820
-"""Largest frame of the map, pixels: the legend stands beside it, and the whole of it fits a screen."""
+SIGMAS_95: Final = 2.4477
+"""Standard deviations per axis within which 95 % of a two-dimensional normal error lies: sqrt(-2 ln 0.05)."""
 
-_MINUTES: Final = 60.0
-"""Story seconds between two marks on the wearer's true track."""
+_MARKS_WANTED: Final = 8
+"""About so many times are written along a wearer's true track."""
 
-_MAP_PAD_M: Final = 25.0
-"""Empty rim of the map, metres."""
+_STEPS_S: Final = (10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+"""Distances in time between two such marks, seconds: round ones."""
+
+_PAD_SHARE: Final = 0.05
+"""Empty rim of the map as a share of its longer side."""
+
+_RING_SHARE: Final = 0.5
+"""Largest ring that the map makes room for, as a share of the longer side of all tracks and zones."""
+
+_MIN_SIDE_M: Final = 60.0
+"""Shortest side of the map, metres: where nobody moves, the errors of the fixes are still seen."""
 
 
 def map_figure(report: Report) -> Any:
-    """Draw zones, rings, tracks, fixes and alerts."""
-    east, north = _extent(report)
-    share = (north[1] - north[0]) / (east[1] - east[0])
-    frame_width = min(_MAP_WIDTH, round(_MAP_HEIGHT / share))
+    """Draw zones, tracks, fixes and alerts, and the empty sources of all that moves."""
+    east, north = extent(report)
     plot = bare_plot(
-        # sizes of the frame itself, so that a metre is as long eastwards as northwards
-        frame_width=frame_width,
-        frame_height=round(frame_width * share),
-        match_aspect=True,
+        name="map",
+        sizing_mode="stretch_both",
+        tools="pan,wheel_zoom,box_zoom,reset,save",
         x_axis_label="metres east",
         y_axis_label="metres north",
     )
     plot.x_range = Range1d(start=east[0], end=east[1])
     plot.y_range = Range1d(start=north[0], end=north[1])
-    legend: list[Any] = []
-    _draw_zones(plot, report, legend)
-    for ring in report.rings:
-        line = plot.circle(
-            x=ring.east_m,
-            y=ring.north_m,
-            radius=ring.radius_m,
-            fill_alpha=0,
-            line_color=PROTECTED,
-            line_dash="dotted",
-            line_alpha=0.8,
-        )
-        plot.text(
-            x=[ring.east_m],
-            y=[ring.north_m + ring.radius_m],
-            text=[ring.name],
-            text_color=PROTECTED,
-            text_font_size="11px",
-            text_align="center",
-            text_baseline="bottom",
-        )
-        if ring is report.rings[0]:
-            legend.append(LegendItem(label="proximity rings", renderers=[line]))
+    _draw_zones(plot, report)
     for person in report.people:
-        _draw_person(plot, person, legend)
-    _draw_alerts(plot, [a for a in report.alerts if a.on_map], legend)
-    plot.add_layout(
-        Legend(items=legend, label_text_font_size="12px", label_text_color=INK, border_line_color=None, spacing=4),
-        "right",
-    )
+        _draw_person(plot, person)
+    _draw_moving(plot)
+    _draw_alerts(plot, [a for a in report.alerts if a.on_map])
     return plot
 
 
-def _extent(report: Report) -> tuple[tuple[float, float], tuple[float, float]]:
+def extent(report: Report) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the smallest and largest east and north that must be seen."""
     xs = [p[1] for person in report.people for p in person.truth]
     ys = [p[2] for person in report.people for p in person.truth]
     for zone in report.zones:
         for ring in zone.margin:
             xs += [x for x, _ in ring]
             ys += [y for _, y in ring]
-    for circle in report.rings:
-        xs += [circle.east_m - circle.radius_m, circle.east_m + circle.radius_m]
-        ys += [circle.north_m - circle.radius_m, circle.north_m + circle.radius_m]
-    return (min(xs) - _MAP_PAD_M, max(xs) + _MAP_PAD_M), (min(ys) - _MAP_PAD_M, max(ys) + _MAP_PAD_M)
+    if not xs:
+        xs, ys = [0.0], [0.0]
+    size_m = max(max(xs) - min(xs), max(ys) - min(ys), _MIN_SIDE_M)
+    for pair in report.pairs:
+        # rings that would make everything else small are left to the reader's zoom
+        radius_m = max((r for _, r in pair.rings if r <= _RING_SHARE * size_m), default=0.0)
+        for person in report.people:
+            if person.device == pair.protected:
+                xs += [p[1] + side * radius_m for p in person.truth[:: len(person.truth) - 1 or 1] for side in (-1, 1)]
+                ys += [p[2] + side * radius_m for p in person.truth[:: len(person.truth) - 1 or 1] for side in (-1, 1)]
+    pad = max(max(xs) - min(xs), max(ys) - min(ys), _MIN_SIDE_M) * _PAD_SHARE
+    return _side(xs, pad), _side(ys, pad)
 
 
-def _draw_zones(plot: Any, report: Report, legend: list[Any]) -> None:
-    for exclusion, label, color in ((True, "exclusion zone", EXCLUSION), (False, "inclusion zone", INCLUSION)):
+def _side(values: Sequence[float], pad: float) -> tuple[float, float]:
+    middle, half = (min(values) + max(values)) / 2, (max(values) - min(values)) / 2
+    half = max(half, _MIN_SIDE_M / 2) + pad
+    return middle - half, middle + half
+
+
+def _draw_zones(plot: Any, report: Report) -> None:
+    for exclusion, color in ((True, EXCLUSION), (False, INCLUSION)):
         zones = [z for z in report.zones if z.exclusion is exclusion]
         if not zones:
             continue
         shapes = [(z, outer, holes) for z in zones for outer, holes in z.polygons]
-        area = plot.multi_polygons(
+        plot.multi_polygons(
+            name="zones",
             xs=[[[[x for x, _ in outer], *([x for x, _ in hole] for hole in holes)]] for _, outer, holes in shapes],
             ys=[[[[y for _, y in outer], *([y for _, y in hole] for hole in holes)]] for _, outer, holes in shapes],
             fill_color=color,
-            fill_alpha=0.13,
+            fill_alpha=0.13 if exclusion else 0.06,
             line_color=color,
             line_width=2,
         )
-        margin = plot.multi_line(
+        plot.multi_line(
+            name="zones",
             xs=[[x for x, _ in ring] for z in zones for ring in z.margin],
             ys=[[y for _, y in ring] for z in zones for ring in z.margin],
             line_color=color,
             line_dash="dashed",
             line_alpha=0.6,
         )
+        named = [(z, outer) for z, outer, _ in shapes]
         plot.text(
-            x=[
-                min(x for x, _ in outer) + 4 if z.exclusion else sum(x for x, _ in outer) / len(outer)
-                for z, outer, _ in shapes
-            ],
-            y=[min(y for _, y in outer) + 4 for _, outer, _ in shapes],
-            text=[z.name for z, _, _ in shapes],
+            name="zones",
+            x=[min(x for x, _ in outer) for _, outer in named],
+            y=[(max if exclusion else min)(y for _, y in outer) for _, outer in named],
+            y_offset=-3 if exclusion else 16,
+            text=[z.name for z, _ in named],
             text_color=color,
             text_font_size="13px",
             text_font_style="bold",
-            text_align="left" if exclusion else "center",
             text_baseline="bottom",
         )
-        legend.append(LegendItem(label=label, renderers=[area]))
-        legend.append(LegendItem(label="  leaving counts from here", renderers=[margin]))
 
 
-def _draw_person(plot: Any, person: PersonPath, legend: list[Any]) -> None:
+def _draw_person(plot: Any, person: PersonPath) -> None:
     color = WEARER if person.wearer else PROTECTED
-    who = "wearer" if person.wearer else "protected person"
-    sigma = plot.circle(
-        x=[f[1] for f in person.fixes],
-        y=[f[2] for f in person.fixes],
-        radius=[f[3] or 0.0 for f in person.fixes],
+    known = [f for f in person.fixes if math.isfinite(f.major_m)]
+    plot.ellipse(
+        name="sigma",
+        x=[f.east_m for f in known],
+        y=[f.north_m for f in known],
+        width=[2 * SIGMAS_95 * f.major_m for f in known],
+        height=[2 * SIGMAS_95 * f.minor_m for f in known],
+        angle=[f.angle_rad for f in known],
         fill_color=color,
-        fill_alpha=0.07,
+        # the more there are, the fainter each: many must not add up to a wall of colour
+        fill_alpha=min(0.08, 4.0 / max(1, len(known))),
         line_color=None,
     )
-    truth = plot.line(
-        x=[p[1] for p in person.truth], y=[p[2] for p in person.truth], line_color=INK, line_width=2, line_alpha=0.75
+    plot.line(
+        name="truth",
+        x=[p[1] for p in person.truth],
+        y=[p[2] for p in person.truth],
+        line_color=color,
+        line_width=2.5,
+        line_alpha=0.55,
     )
     source = ColumnDataSource(
         {
-            "x": [f[1] for f in person.fixes],
-            "y": [f[2] for f in person.fixes],
-            "t": [clock_text(f[0]) for f in person.fixes],
-            "sigma": ["?" if f[3] is None else f"{f[3]:.1f} m" for f in person.fixes],
+            "x": [f.east_m for f in person.fixes],
+            "y": [f.north_m for f in person.fixes],
+            "t": [clock_text(f.t_s) for f in person.fixes],
+            "sigma": [
+                f"{f.major_m:.1f} x {f.minor_m:.1f} m" if math.isfinite(f.major_m) else "?" for f in person.fixes
+            ],
         }
     )
-    dots = plot.scatter("x", "y", source=source, size=4, fill_color=color, line_color=None, fill_alpha=0.9)
-    plot.add_tools(HoverTool(renderers=[dots], tooltips=[("fix of", person.device), ("at", "@t"), ("sigma", "@sigma")]))
-    if person.truth and person.wearer:
-        _draw_minutes(plot, person)
-    legend.append(LegendItem(label=f"true track, {who}", renderers=[truth]))
-    legend.append(LegendItem(label=f"fixes, {who}", renderers=[dots]))
-    legend.append(LegendItem(label="  sigma", renderers=[sigma]))
+    dots = plot.scatter(
+        "x", "y", name="fixes", source=source, size=4, fill_color=color, line_color=None, fill_alpha=0.55
+    )
+    plot.add_tools(
+        HoverTool(
+            renderers=[dots],
+            tooltips=[("fix of", person.device), ("at", "@t"), ("one sigma", "@sigma")],
+            visible=False,
+            # a crowd of fixes under the pointer would fill the screen with the same words
+            limit=1,
+        )
+    )
+    if person.wearer:
+        _draw_times(plot, person)
 
 
-def _draw_minutes(plot: Any, person: PersonPath) -> None:
-    """Mark the track minute by minute; where the person stands still, only once."""
-    marks: list[tuple[float, float, float]] = []
-    for t_s, x, y in person.truth:
-        moved = not marks or math.hypot(x - marks[-1][1], y - marks[-1][2]) > _MAP_PAD_M
-        if moved and (not marks or t_s % _MINUTES == 0):
-            marks.append((t_s, x, y))
+def _draw_times(plot: Any, person: PersonPath) -> None:
+    """Write times along the track; where the person stands still, only once."""
+    marks = list(_times(person))
     xs, ys = [m[1] for m in marks], [m[2] for m in marks]
-    plot.scatter(x=xs, y=ys, size=8, fill_color="#ffffff", line_color=INK, line_width=1.5)
+    plot.scatter(name="truth", x=xs, y=ys, size=7, fill_color="#ffffff", line_color=WEARER, line_width=1.5)
     plot.text(
+        name="truth",
         x=xs,
         y=ys,
-        text=["start" if m[0] == 0 else clock_text(m[0]) for m in marks],
-        x_offset=-9,
-        y_offset=-9,
+        text=["start" if m[0] == person.truth[0][0] else clock_text(m[0]) for m in marks],
+        x_offset=-8,
+        y_offset=-7,
         text_align="right",
         text_baseline="bottom",
-        text_color="#5d6d7e",
-        text_font_size="12px",
+        text_color=QUIET_INK,
+        text_font_size="11px",
     )
 
 
-def _draw_alerts(plot: Any, alerts: Sequence[AlertMark], legend: list[Any]) -> None:
-    for label, some in (
-        ("alert raised or updated", [a for a in alerts if a.phase != "cleared"]),
-        ("alert cleared", [a for a in alerts if a.phase == "cleared"]),
-    ):
-        if not some:
+def _times(person: PersonPath) -> Iterator[tuple[float, float, float]]:
+    if not person.truth:
+        return
+    span_s = person.truth[-1][0] - person.truth[0][0]
+    step_s = next((s for s in _STEPS_S if span_s / s <= _MARKS_WANTED), _STEPS_S[-1])
+    size_m = max(
+        max(p[1] for p in person.truth) - min(p[1] for p in person.truth),
+        max(p[2] for p in person.truth) - min(p[2] for p in person.truth),
+    )
+    drawn: list[tuple[float, float]] = []
+    next_s = person.truth[0][0]
+    for t_s, x, y in person.truth:
+        if t_s < next_s:
             continue
-        source = alert_source(some)
-        marks = plot.scatter(
-            "x", "y", source=source, marker="marker", size=15, fill_color="color", line_color="#ffffff", line_width=1.5
-        )
-        plot.add_tools(HoverTool(renderers=[marks], tooltips=ALERT_TIPS))
-        legend.append(LegendItem(label=label, renderers=[marks]))
-    source = alert_source(alerts)
-    # marks of one place (a tag that stands still) share it: their numbers are stacked, not printed over each other
-    source.data["lift"] = _lifts(alerts)
+        next_s += step_s
+        if all(math.hypot(x - a, y - b) > size_m * _PAD_SHARE for a, b in drawn):
+            drawn.append((x, y))
+            yield t_s, x, y
+
+
+def _draw_moving(plot: Any) -> None:
+    """Make what the slider moves: rings, the line between a pair, the newest fix, the people."""
+    rings = _empty("now_rings", "x", "y", "radius", "color", "label", "top")
+    plot.circle(
+        "x", "y", radius="radius", name="rings", source=rings, fill_alpha=0, line_color="color", line_width=1.5,
+        line_dash="dotted",
+    )  # fmt: skip
+    plot.text(
+        "x", "top", text="label", name="rings", source=rings, text_color="color", text_font_size="11px",
+        text_align="center", text_baseline="bottom",
+    )  # fmt: skip
+    links = _empty("now_links", "x0", "y0", "x1", "y1", "color")
+    plot.segment("x0", "y0", "x1", "y1", source=links, line_color="color", line_width=1.5, line_dash="dashed")
+    fixes = _empty("now_fixes", "x", "y", "width", "height", "angle", "color")
+    plot.ellipse(
+        "x", "y", width="width", height="height", angle="angle", source=fixes, fill_color="color", fill_alpha=0.18,
+        line_color="color", line_width=1.5,
+    )  # fmt: skip
+    plot.scatter("x", "y", source=fixes, marker="cross", size=11, line_color="color", line_width=2)
+    trails = _empty("now_trails", "xs", "ys", "color")
+    plot.multi_line("xs", "ys", source=trails, line_color="color", line_width=5, line_alpha=0.8, line_cap="round")
+    people = _empty("now_people", "x", "y", "color", "label")
+    plot.scatter("x", "y", source=people, size=16, fill_color="color", line_color="#ffffff", line_width=2.5)
     plot.add_layout(
         LabelSet(
             x="x",
             y="y",
-            text="number",
-            source=source,
-            x_offset=11,
-            y_offset="lift",
-            text_font_size="13px",
+            text="label",
+            source=people,
+            y_offset=-14,
+            text_align="center",
+            text_baseline="top",
+            text_font_size="12px",
             text_font_style="bold",
-            text_color=INK,
+            text_color="color",
             background_fill_color="#ffffff",
-            background_fill_alpha=0.75,
+            background_fill_alpha=0.8,
         )
     )
 
 
+def _empty(name: str, *columns: str) -> Any:
+    return ColumnDataSource(name=name, data={column: [] for column in columns})
+
+
+def _draw_alerts(plot: Any, alerts: Sequence[AlertMark]) -> None:
+    source = alert_source(alerts, "map_alerts")
+    # marks of one place (a tag that stands still) share it: their numbers are stacked, not printed over each other
+    source.data["lift"] = _lifts(alerts)
+    marks = plot.scatter(
+        "x", "y", name="alerts", source=source, marker="marker", size=14, fill_color="color", line_color="#ffffff",
+        line_width=1.5, alpha="alpha",
+    )  # fmt: skip
+    plot.add_tools(HoverTool(renderers=[marks], tooltips=ALERT_TIPS, visible=False))
+    labels = LabelSet(
+        name="alerts",
+        x="x",
+        y="y",
+        text="number",
+        source=source,
+        x_offset=9,
+        y_offset="lift",
+        text_font_size="12px",
+        text_font_style="bold",
+        text_color=INK,
+        text_alpha="label_alpha",
+        background_fill_color="#ffffff",
+        background_fill_alpha="label_alpha",
+    )
+    plot.add_layout(labels)
+
+
 def _lifts(alerts: Sequence[AlertMark]) -> list[int]:
+    reach_m = max((max(abs(a.east_m), abs(a.north_m)) for a in alerts), default=0.0) * 0.02
     lifts: list[int] = []
     for i, a in enumerate(alerts):
         near = [
-            lifts[j] for j in range(i) if math.hypot(alerts[j].east_m - a.east_m, alerts[j].north_m - a.north_m) < 8
+            lifts[j]
+            for j in range(i)
+            if math.hypot(alerts[j].east_m - a.east_m, alerts[j].north_m - a.north_m) < max(8.0, reach_m)
         ]
-        lifts.append(max(near, default=-22) + 17)
+        lifts.append(max(near, default=-24) + 16)
     return lifts

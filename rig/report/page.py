@@ -1,34 +1,44 @@
-"""One HTML file: verdict, map, timeline, latency, tables. Opens anywhere, asks the network for nothing."""
+"""One HTML file: verdict, map with a slider, timeline, tables. Opens anywhere, asks the network for nothing."""
 
 import html
-import math
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from rig.report.figures import page_parts
-from rig.report.model import Report
+from rig.report.model import AlertMark, Report
+from rig.report.moving import moving_json, person_color
+from rig.report.parts import (
+    coverage_chips,
+    fact_table,
+    finding_table,
+    hop_table,
+    measurement_table,
+    plain_table,
+    problem_list,
+    tile_row,
+)
+from rig.report.style import CLEARED, EXCLUSION, INCLUSION, RAISED
 from rig.truth.verdict import Verdict
 
-_STYLE: Final = """
-body{font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;color:#22303c;background:#f4f6f8;margin:0}
-main{width:1200px;margin:24px auto 48px}
-header,section{background:#fff;border-radius:10px;padding:18px 20px;margin:0 0 16px;box-shadow:0 1px 3px #0001}
-h1{font-size:22px;margin:0 0 4px}h2{font-size:17px;margin:0 0 2px}p{margin:4px 0 10px}
-.note{color:#5d6d7e;font-size:13px}
-.verdict{float:right;font-weight:700;font-size:20px;border-radius:8px;padding:6px 18px;color:#fff}
-.verdict.PASS{background:#2e8b57}.verdict.FAIL,.verdict.ERROR{background:#c0392b}.verdict.UNSET{background:#7f8c8d}
-.problems{color:#c0392b;font-weight:600}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th{text-align:left;color:#5d6d7e;font-weight:600;font-size:13px;border-bottom:2px solid #e6eaee;padding:4px 10px 4px 0}
-td{border-bottom:1px solid #eef1f4;padding:4px 10px 4px 0;vertical-align:top}
-td.r,th.r{text-align:right}tr.FAIL td{color:#c0392b;font-weight:600}tr.SKIPPED td{color:#95a5a6}
-.pair{display:flex;gap:16px}.pair section{flex:1}
-"""
-
-
-_POLICY: Final = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+POLICY: Final = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 """Content Security Policy: whatever the page holds, the browser asks nobody for anything."""
+
+_VIRTUAL_NOTE: Final = (
+    "On virtual time nothing takes time but waits: these figures show which alert waited for a timer or for a broker, "
+    "not how fast the bridge computes."
+)
+_REAL_NOTE: Final = (
+    "Real time, all on one machine's monotonic clock; without alerts that waited for a broker that was gone."
+)
+
+
+_ICON_BEFORE: Final = '<svg viewBox="0 0 16 16"><path d="M3 2h2v12H3zM14 2v12L6 8z"/></svg>'
+_ICON_AFTER: Final = '<svg viewBox="0 0 16 16"><path d="M11 2h2v12h-2zM2 2v12l8-6z"/></svg>'
+_ICON_PLAY: Final = (
+    '<svg viewBox="0 0 16 16"><path class=go d="M3 1v14l11-7z"/><path class=hold d="M3 2h4v12H3zM9 2h4v12H9z"/></svg>'
+)
 
 
 def write_page(report: Report, path: Path) -> None:
@@ -36,33 +46,90 @@ def write_page(report: Report, path: Path) -> None:
     path.write_text(render(report), encoding="utf-8")
 
 
+@lru_cache(maxsize=4)
+def own_file(name: str) -> str:
+    """Return the text of a file that stands beside this module."""
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
 def render(report: Report) -> str:
     """Return the page of a run as text."""
     library, script, places = page_parts(report)
-    problems = "".join(f"<p class=problems>{html.escape(text)}</p>" for text in report.problems)
-    latency = places.get("latency", "<p>No alert was received.</p>")
+    notes = "".join(f"<p class=note>{html.escape(note)}</p>" for note in report.notes)
     return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <title>{html.escape(report.title)} · {report.verdict.value}</title>
-<style>{_STYLE}</style>
+<style>{own_file("page.css")}</style>
 {library}
 </head><body><main>
-<header><span class="verdict {report.verdict.value}">{report.verdict.value}</span>
-<h1>{html.escape(report.title)}</h1><p>{html.escape(report.about)}</p>
-<p class=note>{html.escape(report.verdict_text)}</p>{problems}</header>
-<section><h2>Map</h2><p class=note>Where they truly walked, what the tags reported, and where the alerts were when they
-were raised. Numbers are those of the table below; point at a mark for more.</p>{places["map"]}</section>
-<section><h2>Timeline</h2><p class=note>Coloured bars: what was so in truth. Dotted boxes: when an alert was owed.
-Triangles: raised or updated; squares: cleared, as the subscriber got them.</p>{places["timeline"]}</section>
-<section><h2>Alerts</h2>{_alert_table(report)}</section>
-{_warning_section(report)}
-<section><h2>Latency by alert</h2><p class=note>Real time, all on one machine's monotonic clock; without
-alerts that waited for a broker that was gone.</p>{latency}</section>
-<div class=pair><section><h2>Latency by hop</h2>{_hop_table(report)}</section>
-<section><h2>This run</h2>{_fact_table(report)}</section></div>
-</main>{script}</body></html>
+<header><div class=head><h1>{html.escape(report.title)}</h1>
+<span class="verdict {report.verdict.value}">{report.verdict.value}</span></div>
+<p>{html.escape(report.about)}</p><p class=note>{html.escape(report.verdict_text)}</p>{problem_list(report.problems)}
+{tile_row(report.tiles)}{notes}</header>
+<section id="scene-section"><h2>Map</h2><p class=note>Where they truly were and what their tags reported, at the
+moment of the slider. Ellipses hold the truth 19 times of 20 by the device's own word. Numbers are those of the alerts;
+point at a mark for more.</p>
+<div class=scene><div class=map>{places["map"]}</div>
+<aside class=panel aria-live="off"><div class=when><span id="clock">0:00</span><span id="utc" class=quiet></span></div>
+<div id="now"></div></aside></div>{_layers(report)}</section>
+{_steer(report)}
+<section><h2>Timeline</h2><p class=note>Coloured bars: what was so in truth; grey: what the bench did. Dotted boxes:
+when an alert was owed. Triangles: raised or updated; squares: cleared, as the subscriber got them. A click moves the
+map.</p>
+<div class=scroll><div class=wide id="timeline">{places["timeline"]}</div></div></section>
+<section><h2>Verdicts</h2><p class=note>The grey bar is the window in which something was owed, the mark when it came.
+The margin is what was left of the window.</p>{finding_table(report.findings)}</section>
+{_warning_section(report)}{_measurement_section(report)}{_latency_sections(report, places)}
+<div class=pair>{_coverage_section(report)}<section><h2>This run</h2>{fact_table(report.facts)}</section></div>
+</main><script type="application/json" id="scene">{moving_json(report)}</script>
+{script}<script>{own_file("player.js")}</script></body></html>
 """
+
+
+def _layers(report: Report) -> str:
+    entries = [("truth", _keys([person_color(report, p.device) for p in report.people]), "true tracks")]
+    entries += [("fixes", _keys([person_color(report, p.device) for p in report.people], "dot"), "fixes")]
+    entries.append(("sigma", _keys(["#1f5fa833"]), "error ellipses"))
+    if report.zones:
+        shown = [c for c, e in ((EXCLUSION, True), (INCLUSION, False)) if any(z.exclusion is e for z in report.zones)]
+        entries.append(("zones", _keys(shown), "zones (dashed: leaving counts from here)"))
+    if report.pairs:
+        entries.append(("rings", _keys(["#8e44ad"]), "proximity rings"))
+    if report.alerts:
+        entries.append(("alerts", _keys([RAISED, CLEARED]), "alerts raised, cleared"))
+    boxes = "".join(
+        f'<label><input type=checkbox checked data-layer="{name}">{keys}{html.escape(text)}</label>'
+        for name, keys, text in entries
+    )
+    return f"<div class=layers>{boxes}</div>"
+
+
+def _keys(colors: Sequence[str], kind: str = "") -> str:
+    shape = ";width:8px;height:8px;border-radius:50%" if kind == "dot" else ""
+    return "".join(f'<span class=key style="background:{color}{shape}"></span>' for color in dict.fromkeys(colors))
+
+
+def _steer(report: Report) -> str:
+    rates = [1, 10, 60, 300]
+    wanted = next((rate for rate in rates if report.duration_s / rate <= 90), rates[-1])
+    options = "".join(f"<option value={r}{' selected' if r == wanted else ''}>× {r}</option>" for r in rates)
+    return f"""<div class=steer role=group aria-label="Moment of the story"><div class=buttons>
+<button id="before" title="The alert or fault before" aria-label="The alert or fault before">{_ICON_BEFORE}</button>
+<button id="play" title="Play (space)" aria-label="Play" aria-pressed="false">{_ICON_PLAY}</button>
+<button id="after" title="The next alert or fault" aria-label="The next alert or fault">{_ICON_AFTER}</button></div>
+<div class=track><div id="ticks"></div><input type=range id="time" min=0 max="{report.duration_s:g}" step=0.1 value=0
+data-first="{_first(report):.3f}" aria-label="Time of the story"></div>
+<select id="rate" aria-label="Speed">{options}</select></div>"""
+
+
+def _first(report: Report) -> float:
+    """Begin at what a person looks for: the first thing that went wrong, else the first alert, else the middle."""
+    wrong = [p.at_s for p in report.problems if p.at_s == p.at_s]
+    raised: Sequence[AlertMark] = [a for a in report.alerts if a.phase != "cleared"]
+    bad = [a.t_s for a in raised if a.verdict is Verdict.FAIL]
+    found = [*wrong, *bad, *(a.t_s for a in raised), report.duration_s / 2]
+    return min(max(0.0, found[0]), report.duration_s)
 
 
 def _warning_section(report: Report) -> str:
@@ -70,48 +137,36 @@ def _warning_section(report: Report) -> str:
         return ""
     return (
         "<section><h2>Warnings</h2><p class=note>What the protected person's tag owed her by the true tracks, and what "
-        f"it did by its own log.</p>{_table(report.warning_heads, report.warnings)}</section>"
+        f"it did by its own log.</p>{plain_table(report.warning_heads, report.warnings)}</section>"
     )
 
 
-def _alert_table(report: Report) -> str:
-    heads = ("no.", "true at", "what", "why", "owed between", "received", "ms", "verdict")
-    return _table(heads, report.rows)
+def _measurement_section(report: Report) -> str:
+    if not report.measurements:
+        return ""
+    return f"<section><h2>Measurements</h2>{measurement_table(report.measurements)}</section>"
 
 
-def _table(heads: Sequence[str], table: Sequence[tuple[str, ...]]) -> str:
-    out = "".join(f"<th>{head}</th>" for head in heads)
-    rows = "".join(
-        f'<tr class="{row[-1].split()[0]}">' + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in table
-    )
-    return f"<table><tr>{out}</tr>{rows}</table>"
-
-
-def _hop_table(report: Report) -> str:
-    rows = "".join(
-        f"<tr><td>{html.escape(name)}</td><td class=r>{count}</td><td class=r>{_ms(p50)}</td>"
-        f"<td class=r>{_ms(p99)}</td></tr>"
-        for name, count, p50, p99 in report.hops
-    )
+def _latency_sections(report: Report, places: dict[str, str]) -> str:
+    note = _VIRTUAL_NOTE if report.is_virtual else _REAL_NOTE
+    if not report.alerts:
+        return "<section><h2>Latency by hop</h2><p>No alert was received.</p></section>"
+    table = hop_table(report.hops)
+    if "histogram" not in places:
+        return f"<section><h2>Latency by hop</h2><p class=note>{note}</p>{table}</section>"
     return (
-        "<table><tr><th>hop</th><th class=r>alerts</th><th class=r>p50 ms</th><th class=r>p99 ms</th></tr>"
-        f"{rows}</table><p class=note>With fewer than 100 alerts the p99 is the slowest one.</p>"
+        f"<section><h2>Latency by hop</h2><p class=note>{note} Solid line: the median; dotted: the slowest.</p>"
+        f"{places['histogram']}{table}</section>"
+        f"<section><h2>Latency by alert</h2><p class=note>One bar an alert, hop by hop.</p>"
+        f"<div class=scroll><div class=wide>{places['bars']}</div></div></section>"
     )
 
 
-def _fact_table(report: Report) -> str:
-    rows = "".join(f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in report.facts)
-    return f"<table>{rows}</table>"
-
-
-def _ms(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.2f}"
-
-
-def verdict_text(verdict: Verdict, expected: int, received: int, missing: int, unexpected: int, untimely: int) -> str:
-    """Say the verdict in a sentence."""
-    if verdict is Verdict.PASS:
-        return f"All {expected} alerts that the truth demands came in their windows, and no other."
-    parts = [f"{missing} missing", f"{untimely} outside their window", f"{unexpected} unexpected"]
-    return f"{expected} alerts were owed, {received} came: {', '.join(parts)}."
+def _coverage_section(report: Report) -> str:
+    if not report.coverage:
+        return ""
+    n_applied = sum(row.n_applied > 0 for row in report.coverage)
+    return (
+        f"<section><h2>Faults</h2><p class=note>{n_applied} of the {len(report.coverage)} faults of the catalogue were "
+        f"applied in this run (blue).</p>{coverage_chips(report.coverage)}</section>"
+    )

@@ -8,14 +8,13 @@ from bokeh.models import ColumnDataSource
 from bokeh.plotting import figure
 
 from rig.report.model import AlertMark
+from rig.report.words import clock_text
 from rig.truth.verdict import Verdict
 
 # Any throughout: bokeh's plots are assembled from attributes that its types leave open
 
-WIDTH: Final = 1160
-"""Pixels: fits a laptop's screen without scrolling sideways."""
-
 INK: Final = "#22303c"
+QUIET_INK: Final = "#5d6d7e"
 GRID: Final = "#e6eaee"
 EXCLUSION: Final = "#c0392b"
 INCLUSION: Final = "#2e8b57"
@@ -23,22 +22,25 @@ WEARER: Final = "#1f5fa8"
 PROTECTED: Final = "#8e44ad"
 RAISED: Final = "#d35400"
 CLEARED: Final = "#2e8b57"
+BENCH: Final = "#b8c2cc"
 
 
 def bare_plot(**options: Any) -> Any:
-    """Make an empty plot in the page's look; ``frame_width`` instead of the whole width is taken as it is."""
-    if "frame_width" not in options:
-        options["width"] = WIDTH
+    """Make an empty plot in the page's look, as wide as its place."""
+    options.setdefault("sizing_mode", "stretch_width")
+    options.setdefault("tools", "xpan,xwheel_zoom,reset,save")
     plot = figure(
         toolbar_location="above",
-        tools="pan,wheel_zoom,box_zoom,reset,save",
-        active_drag="pan",
         background_fill_color="#ffffff",
         border_fill_color="#ffffff",
         outline_line_color=GRID,
+        min_border_right=14,
         **options,
     )
     plot.toolbar.logo = None
+    plot.toolbar.autohide = True
+    # a page that scrolls must not be caught by a plot under the pointer
+    plot.toolbar.active_scroll = None
     plot.grid.grid_line_color = GRID
     for axis in (*plot.xaxis, *plot.yaxis):
         axis.axis_line_color = GRID
@@ -47,14 +49,16 @@ def bare_plot(**options: Any) -> Any:
         axis.major_label_text_color = INK
         axis.major_label_text_font_size = "12px"
         axis.axis_label_text_font_style = "normal"
-        axis.axis_label_text_color = INK
+        axis.axis_label_text_font_size = "12px"
+        axis.axis_label_text_color = QUIET_INK
     return plot
 
 
-def alert_source(alerts: Sequence[AlertMark]) -> Any:
+def alert_source(alerts: Sequence[AlertMark], name: str) -> Any:
     """Make the columns that all marks of alerts draw and tell from."""
     return ColumnDataSource(
-        {
+        name=name,
+        data={
             "x": [a.east_m for a in alerts],
             "y": [a.north_m for a in alerts],
             "t_s": [a.t_s for a in alerts],
@@ -69,7 +73,9 @@ def alert_source(alerts: Sequence[AlertMark]) -> Any:
             "color": [
                 EXCLUSION if a.verdict is Verdict.FAIL else CLEARED if a.phase == "cleared" else RAISED for a in alerts
             ],
-        }
+            "alpha": [1.0 for _ in alerts],
+            "label_alpha": [1.0 for _ in alerts],
+        },
     )
 
 
@@ -80,8 +86,3 @@ ALERT_TIPS: Final = [
     ("tag to subscriber", "@took"),
     ("verdict", "@verdict"),
 ]
-
-
-def clock_text(t_s: float) -> str:
-    """Minutes and seconds of the story."""
-    return f"{int(t_s) // 60}:{int(t_s) % 60:02d}"
