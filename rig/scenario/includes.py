@@ -6,10 +6,12 @@ same name; ``[[fault]]`` and ``[[broker_outage]]`` are added; any other value ta
 """
 
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from rig.errors import ScenarioError
+from rig.scenario.parameters import mentioned
 
 Data = dict[str, Any]
 """A TOML table: nested data whose types are checked once all is merged."""
@@ -26,7 +28,15 @@ _DEEPEST: Final = 16
 """Files that include one another in a row; more is a mistake."""
 
 
-def read_merged(path: Path, above: tuple[Path, ...] = ()) -> Data:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """One table from several files; ``mentioned`` are the parameters that any of them refers to."""
+
+    data: Data
+    mentioned: frozenset[str]
+
+
+def read_merged(path: Path) -> Merged:
     """Read a file and all that it includes. Names of recordings become paths that hold wherever they are read from.
 
     Raises
@@ -34,18 +44,25 @@ def read_merged(path: Path, above: tuple[Path, ...] = ()) -> Data:
     ScenarioError
         A file cannot be read, is no TOML, or includes itself in the end.
     """
+    names: set[str] = set()
+    data = _read_over(path, (), names)
+    return Merged(data=data, mentioned=frozenset(names))
+
+
+def _read_over(path: Path, above: tuple[Path, ...], mentions: set[str]) -> Data:
     resolved = path.resolve()
     if resolved in above or len(above) >= _DEEPEST:
         chain = " -> ".join(str(each) for each in (*above, resolved))
         raise ScenarioError(f"{path}: includes itself in the end: {chain}. Expected a file that comes to an end")
     data = _read(path)
+    mentions |= mentioned(data)
     _root_recordings(data, resolved.parent)
     names = data.pop("include", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ScenarioError(f"{path}: include: expected a list of file names, got {names!r:.80}")
     merged: Data = {}
     for name in names:
-        merged = _lay_over(merged, read_merged(resolved.parent / name, (*above, resolved)))
+        merged = _lay_over(merged, _read_over(resolved.parent / name, (*above, resolved), mentions))
     return _lay_over(merged, data)
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from rig.errors import RigError, ScenarioError
 from rig.scenario.check import check_scenario
-from rig.scenario.includes import Data, read_merged
+from rig.scenario.includes import Data, Merged, read_merged
 from rig.scenario.model import Scenario
 from rig.scenario.parameters import merge_parameters, substitute
 from rig.scenario.tables import PersonTable, Scalar
@@ -29,9 +29,9 @@ def load_scenario(path: Path, parameters: Mapping[str, Scalar] | None = None, se
     ScenarioError
         A file cannot be read, has an unknown key, or describes something impossible; the message says where.
     """
-    data = read_merged(path)
+    merged = read_merged(path)
     try:
-        filled = _filled(data, parameters or {})
+        filled = _filled(merged, parameters or {})
         scenario = msgspec.convert(filled, Scenario)
         if seed is not None:
             scenario = msgspec.structs.replace(scenario, seed=seed)
@@ -46,16 +46,23 @@ def load_scenario(path: Path, parameters: Mapping[str, Scalar] | None = None, se
 
 def read_parameters(path: Path) -> dict[str, Scalar]:
     """Read the parameters of a scenario file, with their defaults. Raises as ``load_scenario``."""
-    data = read_merged(path)
+    merged = read_merged(path)
     try:
-        return merge_parameters(data.get("parameters", {}), {})
+        return merge_parameters(merged.data.get("parameters", {}), {})
     except ScenarioError as exc:
         raise ScenarioError(f"{path}: {exc}") from exc
 
 
-def _filled(data: Data, given: Mapping[str, Scalar]) -> Data:
-    rest = {key: value for key, value in data.items() if key != "parameters"}
-    filled = substitute(rest, merge_parameters(data.get("parameters", {}), given))
+def _filled(merged: Merged, given: Mapping[str, Scalar]) -> Data:
+    parameters = merge_parameters(merged.data.get("parameters", {}), given)
+    for name in parameters:
+        if name not in merged.mentioned:
+            raise ScenarioError(f"parameter {name!r} is used nowhere. Expected ${{{name}}} in a value, or no such name")
+    filled, used = substitute({key: value for key, value in merged.data.items() if key != "parameters"}, parameters)
+    for name in given:
+        # an included file refers to it where this one puts something else
+        if name not in used:
+            raise ScenarioError(f"parameter {name!r} has no effect here. Expected one of: {', '.join(sorted(used))}")
     assert isinstance(filled, dict)
     return filled
 

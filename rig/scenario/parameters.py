@@ -15,6 +15,8 @@ from rig.scenario.tables import Scalar
 
 _REFERENCE: Final = re.compile(r"\$\{([^{}]*)\}")
 
+_NAME: Final = re.compile(r"[^\W\d]\w*")
+
 _BINARY: Final[Mapping[type[ast.operator], Callable[[float, float], float]]] = {
     ast.Add: lambda a, b: a + b,
     ast.Sub: lambda a, b: a - b,
@@ -80,21 +82,26 @@ def _typed(name: str, value: Scalar, default: Scalar) -> Scalar:
     return value
 
 
-def substitute(data: Any, parameters: Mapping[str, Scalar]) -> Any:  # Any: TOML is nested data
-    """Put the parameters in their places.
+def substitute(data: Any, parameters: Mapping[str, Scalar]) -> tuple[Any, set[str]]:  # Any: TOML is nested data
+    """Put the parameters in their places; also give the names of those that found one.
 
     Raises
     ------
     ScenarioError
-        A reference names no parameter or is no arithmetic; a parameter is referred to nowhere. The message says where.
+        A reference names no parameter or is no arithmetic. The message says where.
     """
     used: set[str] = set()
-    out = _put(data, parameters, used, "")
-    if unused := [name for name in parameters if name not in used]:
-        raise ScenarioError(
-            f"parameter {unused[0]!r} is used nowhere. Expected {'${' + unused[0] + '}'} in a value, or no such name"
-        )
-    return out
+    return _put(data, parameters, used, ""), used
+
+
+def mentioned(data: Any) -> set[str]:  # Any: see substitute
+    """Give the names that references in some data hold, whatever they are."""
+    if isinstance(data, dict):
+        return set().union(*map(mentioned, data.values()))
+    if isinstance(data, list):
+        return set().union(*map(mentioned, data))
+    found = _REFERENCE.findall(data) if isinstance(data, str) else []
+    return {name for text in found for name in _NAME.findall(text)}
 
 
 def _put(value: Any, parameters: Mapping[str, Scalar], used: set[str], where: str) -> Any:  # Any: see substitute
