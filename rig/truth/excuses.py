@@ -13,6 +13,10 @@ from rig.scenario import Scenario
 AFTER_S: Final = 5.0
 """Tag seconds after a fault in which its traces still come in: what a line held back, what a receiver needs."""
 
+RELINK_S: Final = 30.0
+"""Tag seconds in which a smart tag is found and connected again after its radio was disturbed: the driver backs off up
+to a quarter of a minute, and a connection takes seconds."""
+
 _BRIDGE_BACK_S: Final = 15.0
 """Tag seconds in which a bridge that was started again has read its outbox and its devices (2 to 4 on an idle
 machine)."""
@@ -31,6 +35,10 @@ class Disturbance:
     def concerns(self, device: str) -> bool:
         """Whether it befell a device; one that names none befell all."""
         return self.device is None or self.device == device
+
+    def may_bring(self, kind: AlertKind) -> bool:
+        """Whether an alert of a kind is no mistake under it."""
+        return kind in self.expect.allowed or kind in self.expect.owed
 
 
 class Excuses:
@@ -64,6 +72,18 @@ class Excuses:
             if each.concerns(device) and each.expect.fixes is not Fixes.KEPT
         ]
 
+    def silenced(self, smart_tag: str, scenario: Scenario) -> list[tuple[float, float]]:
+        """Return when a smart tag may not be reached: its radio is disturbed, or the bridge is not there."""
+        bearer = scenario.find_bearer(smart_tag)
+        names = {None, smart_tag, None if bearer is None else bearer.device}
+        stretches = [
+            (each.from_s, each.until_s + RELINK_S)
+            for each in self.disturbances
+            if each.fault.startswith("ble.") and each.device in names and each.may_bring(AlertKind.COVER_LOST)
+        ]
+        host = [each for each in self.disturbances if each.fault.startswith("host.process")]
+        return stretches + [(each.from_s, each.until_s + _BRIDGE_BACK_S) for each in host]
+
     def misled(self, device: str) -> list[tuple[float, float]]:
         """Return when positions of a device are wrong: what they show is no mistake of the bridge's."""
         return [
@@ -75,8 +95,7 @@ class Excuses:
     def find_allowing(self, kind: AlertKind, t_s: float) -> Disturbance | None:
         """Return a fault that may bring an alert of a kind, whomever it is about."""
         for each in self.disturbances:
-            named = kind in each.expect.allowed or kind in each.expect.owed
-            if named and each.from_s <= t_s:
+            if each.may_bring(kind) and each.from_s <= t_s:
                 return each
         return None
 

@@ -213,7 +213,7 @@ def conclude(
     broken = tuple(errors)
     problems = [*broken, *(_sentence(each) for each in ordered if each.verdict in {Verdict.FAIL, Verdict.ERROR})]
     beyond = [each for each in measured if each.verdict is Verdict.FAIL]
-    problems += [f"{each.name}: {each.worst:g} {each.unit} is not {each.limit} {each.unit}" for each in beyond]
+    problems += [f"{each.name}: {each.worst:.4g} {each.unit} is not {each.limit} {each.unit}" for each in beyond]
     verdicts = [each.verdict for each in ordered] + [each.verdict for each in beyond]
     verdict = Verdict.ERROR if broken else together(verdicts)
     # nothing but optional things: nobody was put to the test

@@ -144,9 +144,11 @@ def find_pairs(scenario: Scenario, seen: Mapping[str, Seen], policy: JudgePolicy
             his, hers = seen[order.wearer], seen[ring.device]
             looks = pair_looks(his, hers, duration_s=scenario.duration_s, max_age_s=policy.max_position_age_s)
             spans, passings = {}, {}
-            for band, radius_m in rings_of(ring):
+            # a pass through an inner ring is one through the rings around it, too
+            unsure_s: set[float] = set()
+            for band, radius_m in reversed(rings_of(ring)):
                 passings[band] = tuple(pair_passings(his, hers, looks, radius_m))
-                unsure_s = {each.seen_s for each in passings[band]}
+                unsure_s |= {each.seen_s for each in passings[band]}
                 found_spans = find_spans(
                     ring_looks(looks, radius_m, unsure_s=unsure_s), exit_margin_m=policy.exit_margin_m
                 )

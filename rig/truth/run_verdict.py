@@ -14,6 +14,7 @@ from rig.truth.expectation import JudgePolicy
 from rig.truth.findings import Finding, RunVerdict, conclude
 from rig.truth.line_findings import line_findings
 from rig.truth.other_findings import device_findings, unexplained, warning_findings
+from rig.truth.prompt import judge_promptness
 from rig.truth.situation import Situation, make_situation
 
 
@@ -38,7 +39,8 @@ def judge_run(
     errors = tuple(_why_not(situation))
     if errors:
         return conclude((), errors=errors)
-    return conclude(_findings(situation))
+    promptness = judge_promptness(situation)
+    return conclude([*_findings(situation), *promptness.findings], promptness.measurements(situation))
 
 
 def _why_not(situation: Situation) -> Iterator[str]:

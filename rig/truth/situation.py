@@ -52,6 +52,16 @@ class Situation:
         feature = next(each for each in self.scenario.zones_geojson()["features"] if each["id"] == zone_id)
         return signed_distance_m(feature, *self.truth[device].at(t_s))
 
+    def is_reachable(self, smart_tag: str) -> bool:
+        """Whether a smart tag can be warned at all: it is known to the bridge, and on the air."""
+        person = self.scenario.find_bearer(smart_tag)
+        tag = None if person is None else person.smart_tag
+        return tag is not None and tag.issued and tag.present
+
+    def is_unreachable(self, smart_tag: str, t_s: float) -> bool:
+        """Whether something keeps a smart tag from being warned at a moment."""
+        return any(from_s <= t_s <= until_s for from_s, until_s in self.excuses.silenced(smart_tag, self.scenario))
+
     def is_silent(self, device: str) -> bool:
         """Whether a device is meant to say nothing from the very start."""
         return any(gap.silent and gap.start_s <= 0 for gap in self.truth[device].gaps)
