@@ -30,7 +30,9 @@ from bridge.orders.batch import Orders, restore_orders
 from bridge.outbox.port import Recovered
 from bridge.plan import Plan
 from bridge.publisher import Inbound, Lane, Message
+from bridge.sampling import Steer
 from bridge.silence import DeadlineWheel, watch
+from bridge.steering import SteeringLane
 from bridge.supervisor import beat_in_loop
 from bridge.telling import tell_link, tell_published
 from bridge.warning.lane import WarningLane
@@ -120,6 +122,7 @@ class BridgeApp:
         self._delivery: Delivery | None = None
         self._drivers: Drivers | None = None
         self._lane: WarningLane | None = None
+        self._steering: SteeringLane | None = None
         self._room: CommandRoom | None = None
         self._journal: Journal | None = None
 
@@ -175,7 +178,8 @@ class BridgeApp:
         kinds: dict[str, str] = {device.id: device.kind for device in self._plan.devices}
         now_utc_ns = self._clock.utc_ns()
         if self._journal is not None:
-            self._journal.start(start_line(self._loaded, identity, kinds, recovered, now_utc_ns))
+            now = {"now_mono_ns": self._clock.mono_ns(), "now_utc_ns": now_utc_ns}
+            self._journal.start(start_line(self._loaded, identity, kinds, recovered, **now))
         self._composer = make_composer(self._journal, identity, kinds, dict(recovered.sequences))
         orders, unusable = restore_orders(self._plan, recovered.kept, now_utc_ns)
         self._unusable = unusable
@@ -188,6 +192,7 @@ class BridgeApp:
             publish=self._submit,
             on_alert=self._note_published,
             ask=self._ask,
+            steer=self._steer,
         )
         self._pipeline.restore(recovered.kept)
         return orders
@@ -211,7 +216,7 @@ class BridgeApp:
             composer=self._composer,
             clock=self._clock,
             pipeline=self._pipeline,
-            tags={driver.device_id: driver for driver in drivers.all if isinstance(driver, AnkleTag)},
+            tags=_ankle_tags(drivers),
             submit=self._submit,
             replay=self._publisher.replay,
             find_cap=lambda id_: find_cap(self._pipeline.incidents, id_, self._composer.identity),
@@ -223,6 +228,7 @@ class BridgeApp:
             if drivers.radio is not None:
                 await stack.enter_async_context(drivers.radio)
             self._lane = WarningLane(drivers.smart_tags, self._take_delivered, self._fail)
+            self._steering = SteeringLane(_ankle_tags(drivers), self._take_steered, self._fail)
             return await self._run_devices(drivers, embedded, url, orders.plan)
 
     async def _run_devices(self, drivers: Drivers, embedded: EmbeddedBroker | None, url: str, plan: Plan) -> Outcome:
@@ -242,8 +248,9 @@ class BridgeApp:
             await self._wait_for_end(tasks, stopper)
         finally:
             # Before the drivers: what they give up at their end is no news about anybody.
-            if self._lane is not None:
-                await self._lane.close()
+            for lane in (self._lane, self._steering):
+                if lane is not None:
+                    await lane.close()
             for task in (*tasks, stopper):
                 task.cancel()
             results = await asyncio.gather(*tasks, stopper, return_exceptions=True)
@@ -381,6 +388,13 @@ class BridgeApp:
         assert self._lane is not None
         self._lane.ask(ask)
 
+    def _steer(self, steer: Steer) -> None:
+        assert self._steering is not None
+        self._steering.steer(steer)
+
+    def _take_steered(self, steer: Steer, followed: bool) -> None:
+        self._pipeline.on_steered(steer, followed, self._clock.mono_ns())
+
     def _take_delivered(self, delivered: Delivered) -> None:
         self._pipeline.on_delivered(delivered, self._clock.mono_ns())
 
@@ -427,3 +441,8 @@ class BridgeApp:
     def _warn(self, detail: str) -> None:
         _log.warning("%s", detail)
         self._observe(life.Warned(detail=detail))
+
+
+def _ankle_tags(drivers: Drivers) -> dict[str, AnkleTag]:
+    """Drivers that take commands, by the id of their device."""
+    return {driver.device_id: driver for driver in drivers.all if isinstance(driver, AnkleTag)}

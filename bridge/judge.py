@@ -1,7 +1,7 @@
 """Where records become arrays: columns for the geofence core in, transitions of named zones and pairs out."""
 
 import dataclasses
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from bridge.alerts.zones import Crossing, ZoneTransition
 from bridge.orders.handover import Handover
 from bridge.orders.layer import ZoneLayer
 from bridge.pair_index import PairIndex
+from bridge.passes import Passes
 from bridge.plan import Plan
 from bridge.view import DeviceView
 from devices.events import Stamps
@@ -27,7 +28,7 @@ from geofence_core.evaluate import (
     Transitions,
     evaluate,
 )
-from geofence_core.pairs import Band, TrackColumns, evaluate_pairs
+from geofence_core.pairs import Band, TrackColumns, evaluate_pairs, separation_one_m
 from protocols.mqtt.messages import BandName, ZoneRef
 from protocols.reports import Fix
 
@@ -202,7 +203,8 @@ def _forgotten(assigned: AssignedZones, inside: I8, device_idx: int) -> I8:
 class PairJudge:
     """Band of every pair, from the newest live position of each device; judged for one device at a time.
 
-    Ages are taken on our own monotonic clock (when a position was decoded), not on the receivers' claims.
+    A ring that was passed through between two fixes counts until the next (`Passes`). Ages are taken on our own
+    monotonic clock (when a position was decoded), not on the receivers' claims.
     """
 
     def __init__(self, plan: Plan, views: Sequence[DeviceView]) -> None:
@@ -214,6 +216,7 @@ class PairJudge:
         self._t_ns = np.full(len(views), np.iinfo(np.int64).min, dtype=np.int64)
         self._lat_deg = np.full(len(views), np.nan)
         self._lon_deg = np.full(len(views), np.nan)
+        self._passes = Passes(self._max_age_ns)
 
     def hand_over(self, handover: Handover) -> None:
         """Go on with another plan's pairs; positions of devices that are new to any pair are taken from their views."""
@@ -221,6 +224,7 @@ class PairJudge:
         bands[handover.pairs_here_idx] = self._bands[handover.pairs_there_idx]
         joined = [idx for idx in handover.pairs.of_device if idx not in self._index.of_device]
         self._index, self._bands = handover.pairs, bands
+        self._passes.forget(self._index.names)
         for idx in joined:
             newest = self._views[idx].newest
             if newest is not None:
@@ -246,35 +250,52 @@ class PairJudge:
         self._t_ns[idx] = row.stamps.t_decoded_mono_ns
         self._lat_deg[idx] = row.lat_deg
         self._lon_deg[idx] = row.lon_deg
+        self._passes.move(idx, row.stamps.t_decoded_mono_ns, row.t_judge_ns, row.lat_deg, row.lon_deg)
+
+    def find_slacks(
+        self, device_idx: int, concerns: Callable[[int, int], bool]
+    ) -> Iterator[tuple[tuple[int, int], float]]:
+        """Iterate over those of a device's pairs that concern somebody and whose positions are known.
+
+        Gives the rows of wearer and protected person, and the metres that they are beyond the pre-alert ring.
+        """
+        rows, table = self._index.part(device_idx)
+        for row, pre_alert_m in zip(rows.tolist(), table.pre_alert_m.tolist(), strict=True):
+            pair = self._index.names[row]
+            if concerns(*pair) and self._bands[row] != Band.UNKNOWN:
+                yield pair, self._apart_m(*pair) - pre_alert_m
 
     def judge(self, mover: DeviceView, now_mono_ns: int, *, stamps: Stamps) -> list[BandTransition]:
         """Evaluate the pairs of one device as of now."""
         tracks = TrackColumns(t_ns=self._t_ns, lat_deg=self._lat_deg, lon_deg=self._lon_deg)
         own_idx, own = self._index.part(mover.device_idx)
-        self._bands[own_idx], found = evaluate_pairs(
-            own,
-            self._bands[own_idx],
-            tracks,
-            now_mono_ns,
-            max_age_ns=self._max_age_ns,
-            exit_margin_m=self._exit_margin_m,
+        before = self._bands[own_idx]
+        now, _ = evaluate_pairs(
+            own, before, tracks, now_mono_ns, max_age_ns=self._max_age_ns, exit_margin_m=self._exit_margin_m
         )
+        after = self._bands[own_idx] = self._passes.raise_bands(mover.device_idx, own, before, now)
         transitions = []
-        for pair_idx, band, apart_m in zip(
-            own_idx[found.pair_idx].tolist(), found.band_after.tolist(), found.separation_m.tolist(), strict=True
-        ):
-            wearer, protected = (self._views[idx] for idx in self._index.names[pair_idx])
-            unknown = band == Band.UNKNOWN
+        for row in np.flatnonzero(after != before).tolist():
+            band = Band(after[row])
+            wearer_idx, protected_idx = self._index.names[own_idx[row]]
+            wearer, protected = self._views[wearer_idx], self._views[protected_idx]
+            unknown = band is Band.UNKNOWN
             transitions.append(
                 BandTransition(
                     wearer_id=wearer.id,
                     protected_id=protected.id,
-                    band=_BANDS[Band(band)],
-                    distance_m=None if unknown else apart_m,
+                    band=_BANDS[band],
+                    distance_m=None if unknown else self._apart_m(wearer_idx, protected_idx),
                     wearer_fix=wearer.fix,
                     protected_fix=protected.fix,
                     shown_by=mover.id,
                     stamps=stamps,
+                    in_passing=bool(after[row] > now[row]),
                 )
             )
         return transitions
+
+    def _apart_m(self, a: int, b: int) -> float:
+        return separation_one_m(
+            float(self._lat_deg[a]), float(self._lon_deg[a]), float(self._lat_deg[b]), float(self._lon_deg[b])
+        )

@@ -1,12 +1,14 @@
 """Pairs of a wearer and a protected person: judged for who moved; her tag hears of it first, then the provider."""
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 
 from bridge.alerts.change import AlertKey, Change, Ledger
 from bridge.alerts.proximity import BandTransition, find_separation, proximity_changes
 from bridge.judge import FixRow, PairJudge
 from bridge.orders.handover import Handover
 from bridge.plan import Plan
+from bridge.sampling import Sampling, Steer
+from bridge.silence import Deadline, DeadlineWheel, Due
 from bridge.turn import Turn
 from bridge.view import DeviceView
 from bridge.warning.front import WarningFront
@@ -24,11 +26,15 @@ class PairWatch:
     views : sequence of DeviceView
     clock : Clock
         Ages of positions are counted on it.
+    wheel : DeadlineWheel
+        Told when a position becomes too old.
     ledger : Ledger
     alert : callable
         Takes every change.
     warning : WarningFront
         Takes every band, before the provider is told of it.
+    steer : callable or None
+        Takes the report intervals that nearness asks for; None: nobody's is changed.
     """
 
     def __init__(
@@ -37,10 +43,18 @@ class PairWatch:
         views: Sequence[DeviceView],
         *,
         clock: Clock,
+        wheel: DeadlineWheel,
         ledger: Ledger,
         alert: Callable[[Change], None],
         warning: WarningFront,
+        steer: Callable[[Steer], None] | None,
     ) -> None:
+        policy = plan.config.policy
+        self._wheel = wheel
+        self._reach_m = policy.reach_mps * policy.max_position_age_s
+        self._sampling: Sampling | None = None
+        if steer is not None:
+            self._sampling = Sampling(views, near_interval_s=policy.near_interval_s, steer=steer)
         self._judge = PairJudge(plan, views)
         self._views = views
         self._by_id = {view.id: view for view in views}
@@ -81,9 +95,42 @@ class PairWatch:
         """Older positions make a pair unknown."""
         return self._judge.max_age_ns
 
-    def move(self, row: FixRow) -> None:
-        """Take a device's newest live position."""
-        self._judge.move(row)
+    def take(self, row: FixRow, turn: Turn) -> None:
+        """Take a device's newest live position; who is in no pair is passed over."""
+        view, stamps = row.view, row.stamps
+        if view.device_idx in self.devices:
+            self._judge.move(row)
+            self._wheel.touch(Deadline(Due.PAIR_AGE, view.device_idx), stamps.t_decoded_mono_ns + self.max_age_ns + 1)
+            self.judge(view, stamps, turn)
+        elif self._sampling is None or not self._sampling.is_steered(view.device_idx):
+            return
+        if self._sampling is not None:
+            slacks = self._slacks(view, self._sampling.concerns)
+            self._sampling.take(view, slacks, stamps.t_decoded_mono_ns)
+
+    def _slacks(
+        self, view: DeviceView, concerns: Callable[[int, int], bool]
+    ) -> Iterator[tuple[tuple[int, int], float]]:
+        return self._judge.find_slacks(view.device_idx, concerns) if view.device_idx in self.devices else iter(())
+
+    def find_reachable(self, view: DeviceView) -> list[str]:
+        """Whom a wearer could come near before his position counts as too old; nobody where the band is unknown."""
+        slacks = self._slacks(view, lambda wearer_idx, _: wearer_idx == view.device_idx)
+        return [self._views[protected_idx].id for (_, protected_idx), slack_m in slacks if slack_m <= self._reach_m]
+
+    def take_order(self, view: DeviceView, interval_s: float) -> None:
+        """Take a report interval that the provider set."""
+        if self._sampling is not None:
+            self._sampling.order(view, interval_s)
+
+    def take_steered(self, view: DeviceView, interval_s: float | None, now_mono_ns: int) -> None:
+        """Take what a tag was asked for and follows; None: it does not."""
+        if self._sampling is None:
+            return
+        if interval_s is None:
+            self._sampling.fail(view, now_mono_ns)
+        else:
+            self._sampling.follow(view, interval_s)
 
     def judge(self, view: DeviceView, stamps: Stamps, turn: Turn) -> None:
         """Judge the pairs that a device is in. No others: their alerts would name a person of another case."""

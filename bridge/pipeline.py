@@ -26,13 +26,14 @@ from bridge.pair_watch import PairWatch
 from bridge.plan import Plan
 from bridge.publisher import Message, Saved
 from bridge.recovery import Recovery, read_kept
+from bridge.sampling import Steer
 from bridge.silence import Deadline, DeadlineWheel, Due
-from bridge.silent import fall_silent, take_link
+from bridge.silent import be_located, fall_silent, take_link
 from bridge.turn import Turn, in_time_order, judged
 from bridge.view import DeviceView
 from bridge.warning.front import make_front
 from bridge.warning.person import PersonDesk
-from bridge.warning.records import Ask, CoverGap, Delivered
+from bridge.warning.records import Ask, Delivered
 from devices.clock import Clock
 from devices.events import DeviceEvent, LinkEvent, LinkState, PresenceEvent, Stamps
 from protocols.ble.smart_tag import WarnLevel, WarnText
@@ -68,6 +69,8 @@ class Pipeline:
         Told of every alert and every step of a warning, for logs.
     ask : callable
         Hands a warning to the driver of a smart tag; must not wait.
+    steer : callable
+        Hands a report interval to the driver of an ankle tag; must not wait. Absent: nobody's is changed.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Pipeline:
         publish: Callable[[Message], None],
         on_alert: AlertObserver,
         ask: Callable[[Ask], None],
+        steer: Callable[[Steer], None] | None = None,
     ) -> None:
         self._clock = clock
         self._wheel = wheel
@@ -103,7 +107,14 @@ class Pipeline:
         self._warning = make_front(plan, views=self._by_id, emitter=self._emitter, wheel=wheel, clock=clock, ask=ask)
         self._equipment = EquipmentWatch(policy, ledger=self.ledger, alert=self._alert, warning=self._warning)
         self._pairs = PairWatch(
-            plan, self.views, clock=clock, ledger=self.ledger, alert=self._alert, warning=self._warning
+            plan,
+            self.views,
+            clock=clock,
+            wheel=wheel,
+            ledger=self.ledger,
+            alert=self._alert,
+            warning=self._warning,
+            steer=steer,
         )
 
     @property
@@ -178,7 +189,8 @@ class Pipeline:
             with turn.failures:
                 match deadline.due:
                     case Due.COMMS | Due.LOCATION:
-                        self._alert(fall_silent(view, deadline.due, stamps, turn, self._warning))
+                        in_reach = self._pairs.find_reachable(view)
+                        self._alert(fall_silent(view, deadline.due, stamps, turn, self._warning, in_reach=in_reach))
                         turn.touch(view, stamps)
                     case Due.PAIR_AGE:
                         self._pairs.judge(view, stamps, turn)
@@ -232,7 +244,15 @@ class Pipeline:
 
     def set_interval(self, view: DeviceView, interval_s: float, now_mono_ns: int) -> Saved:
         """Expect a device's reports as often as it was told to send them; says what is to be kept."""
+        self._pairs.take_order(view, interval_s)
         return set_interval(view, interval_s, self._wheel, now_mono_ns)
+
+    def on_steered(self, steer: Steer, followed: bool, now_mono_ns: int) -> None:
+        """Take whether a tag reports as often as it was asked to because of who is near whom."""
+        view = self._by_id[steer.device_id]
+        self._pairs.take_steered(view, steer.interval_s if followed else None, now_mono_ns)
+        if followed:
+            set_interval(view, steer.interval_s, self._wheel, now_mono_ns)
 
     def resend_active(self, views: Iterable[DeviceView], now_mono_ns: int) -> None:
         """Publish the snapshots of raised alerts of devices again."""
@@ -353,25 +373,16 @@ class Pipeline:
 
     def _has_position(self, row: FixRow, turn: Turn) -> None:
         """Note that a device knows where it is; also by a clock that is behind, but not by its memory."""
-        view, stamps = row.view, row.stamps
-        view.fix_state = row.fix.state
-        view.position_utc_ns = stamps.t_rx_utc_ns
-        self._arm(view, Due.LOCATION, stamps.t_decoded_mono_ns)
-        if view.location == "lost":
-            self._warning.take_cover(view.id, CoverGap.GNSS_LOST, False, stamps, turn)
-            self._alert(heard_change(AlertKind.LOCATION_LOST, device_id=view.id, stamps=stamps, fix=row.fix))
-        view.location = "valid"
+        self._arm(row.view, Due.LOCATION, row.stamps.t_decoded_mono_ns)
+        change = be_located(row, turn, self._warning)
+        if change is not None:
+            self._alert(change)
+        row.view.location = "valid"
 
     def _take_live_position(self, row: FixRow, turn: Turn) -> None:
         """Note where a device is now, and judge its pairs. A position from its memory proves no such thing."""
-        view, stamps = row.view, row.stamps
-        view.fix, view.newest = row.fix, row
-        if view.device_idx in self._pairs.devices:
-            self._pairs.move(row)
-            self._wheel.touch(
-                Deadline(Due.PAIR_AGE, view.device_idx), stamps.t_decoded_mono_ns + self._pairs.max_age_ns + 1
-            )
-            self._pairs.judge(view, stamps, turn)
+        row.view.fix, row.view.newest = row.fix, row
+        self._pairs.take(row, turn)
 
     def _take_status(self, view: DeviceView, status: TagStatus, stamps: Stamps) -> None:
         view.counts["statuses"] += 1

@@ -1,7 +1,10 @@
 """A device fell silent, or its wire was lost: its state, the cover of a protected person, and the alert."""
 
+from collections.abc import Iterable
+
 from bridge.alerts.change import Change
-from bridge.alerts.silence import silence_change
+from bridge.alerts.silence import heard_change, silence_change
+from bridge.judge import FixRow
 from bridge.silence import Deadline, DeadlineWheel, Due
 from bridge.turn import Turn
 from bridge.view import DeviceView
@@ -30,11 +33,13 @@ def fall_silent(
     turn: Turn,
     warning: WarningFront,
     *,
+    in_reach: Iterable[str] = (),
     told: PresenceEvent | None = None,
 ) -> Change:
     """Note that nothing, or no position, is heard, her tag first; say it as a change.
 
-    ``told``: a radio tag's driver judged it, not the time between reports.
+    ``in_reach``: whom this wearer could come near before his position counts as too old. ``told``: a radio tag's driver
+    judged it, not the time between reports.
     """
     if due is Due.COMMS:
         kind, since_utc_ns = AlertKind.COMMS_LOST, view.heard_utc_ns
@@ -45,6 +50,7 @@ def fall_silent(
         kind, since_utc_ns = AlertKind.LOCATION_LOST, view.position_utc_ns
         view.location = "lost"
         warning.take_cover(view.id, CoverGap.GNSS_LOST, True, stamps, turn)
+        warning.lose_wearer(view.id, in_reach, stamps, turn)
     return silence_change(
         kind,
         device_id=view.id,
@@ -53,3 +59,15 @@ def fall_silent(
         stamps=stamps,
         detail=view.link_detail if told is None else told.detail,
     )
+
+
+def be_located(row: FixRow, turn: Turn, warning: WarningFront) -> Change | None:
+    """Note that a device knows where it is; give the end of its lost location, if it was lost."""
+    view, stamps = row.view, row.stamps
+    view.fix_state = row.fix.state
+    view.position_utc_ns = stamps.t_rx_utc_ns
+    if view.location != "lost":
+        return None
+    warning.take_cover(view.id, CoverGap.GNSS_LOST, False, stamps, turn)
+    warning.find_wearer(view.id, stamps, turn)
+    return heard_change(AlertKind.LOCATION_LOST, device_id=view.id, stamps=stamps, fix=row.fix)

@@ -12,7 +12,10 @@ from protocols.reports import Fix
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BandTransition:
-    """A pair's band changed. ``distance_m`` is None while the band is unknown."""
+    """A pair's band changed. ``distance_m`` is None while the band is unknown.
+
+    ``in_passing``: the way between two fixes led through that ring; where both are now is further out.
+    """
 
     wearer_id: str
     protected_id: str
@@ -22,6 +25,7 @@ class BandTransition:
     protected_fix: Fix | None
     shown_by: str
     stamps: Stamps
+    in_passing: bool = False
 
 
 def bearing_deg(lat_from_deg: float, lon_from_deg: float, lat_to_deg: float, lon_to_deg: float) -> float:
@@ -65,8 +69,15 @@ def proximity_changes(transition: BandTransition, *, was_raised: bool) -> Iterat
             occurred_utc_ns=transition.stamps.t_rx_utc_ns,
             stamps=transition.stamps,
             shown_by=transition.shown_by,
-            reason="a position is too old" if band is BandName.UNKNOWN else f"band {band}",
+            reason=_reason(transition),
             band=band,
             fix=fix,
             separation=separation,
         )
+
+
+def _reason(transition: BandTransition) -> str:
+    """Say why, for both sides of the wall: without any distance."""
+    if transition.band is BandName.UNKNOWN:
+        return "a position is too old"
+    return f"band {transition.band}{' between two fixes' if transition.in_passing else ''}"

@@ -56,6 +56,9 @@ BeaconRange = Annotated[float, msgspec.Meta(ge=1, le=50)]
 
 PatternName = Literal["silent", "vibrate", "sound", "both"]
 
+Reach = Annotated[float, msgspec.Meta(ge=0, le=100)]
+"""Metres per second. Zero: she is told of lost cover by the age of his position alone; 100 is beyond any road."""
+
 Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
 
 
@@ -192,7 +195,12 @@ class CaptureSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class PolicySection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Thresholds that decide about alerts, and limits of the queues."""
+    """Thresholds that decide about alerts, and limits of the queues.
+
+    ``near_interval_s``: how often the tags of a pair report while it could be within a ring before the next usual
+    report; tags that report as often anyway are left alone. Five seconds at 31 m/s are 155 m.
+    ``reach_mps``: how fast a wearer whose place is not known is thought to come nearer; a car on a trunk road.
+    """
 
     exit_margin_m: Margin = 0.0
     max_position_age_s: PositionAge = 120.0
@@ -205,6 +213,8 @@ class PolicySection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     max_queued_positions: QueueLimit | None = None
     canary_interval_s: BeatInterval = 30.0
     incident_renotify_s: RenotifyInterval = 900.0
+    near_interval_s: ReportInterval = 5.0
+    reach_mps: Reach = 40.0
 
 
 class WarningSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -83,6 +83,7 @@ class WarningFront:
         self._wheel = wheel
         self._clock = clock
         self._ask = ask
+        self._lost_wearers: dict[str, set[str]] = {}
         for view in views.values():
             person = desk.find(view.id)
             if person is not None:
@@ -121,6 +122,10 @@ class WarningFront:
             self._run(person, outcomes, turn, replace(on, shown_by=person))
         for person, _ in found:
             self._take_gaps(person, stamps, turn)
+        for person, lost in self._lost_wearers.items():
+            desk = self._desk.find(person)
+            for wearer in lost - set(desk.wearers if desk is not None else ()):
+                self._take_wearer(person, wearer, False, stamps, turn)
 
     def _name(self, view: DeviceView, person: PersonDesk | None, unheard: SmartTagState) -> None:
         if person is None:
@@ -196,6 +201,24 @@ class WarningFront:
         """Take the beginning or the end of a gap in somebody's cover."""
         on = self._on(stamps, person)
         self._run(person, self._desk.take_cover(person, gap, lost, on), turn, on)
+
+    def lose_wearer(self, wearer: str, people: Iterable[str], stamps: Stamps, turn: Turn) -> None:
+        """Take that nobody knows where a wearer is who may come near these people."""
+        for person in people:
+            self._take_wearer(person, wearer, True, stamps, turn)
+
+    def find_wearer(self, wearer: str, stamps: Stamps, turn: Turn) -> None:
+        """Take that a wearer's place is known again."""
+        for person in [name for name, lost in self._lost_wearers.items() if wearer in lost]:
+            self._take_wearer(person, wearer, False, stamps, turn)
+
+    def _take_wearer(self, person: str, wearer: str, lost: bool, stamps: Stamps, turn: Turn) -> None:
+        """Her cover has this gap while any wearer of hers is lost."""
+        before = self._lost_wearers.get(person, set())
+        after = before | {wearer} if lost else before - {wearer}
+        self._lost_wearers[person] = after
+        if bool(after) is not bool(before):
+            self.take_cover(person, CoverGap.WEARER_LOST, lost, stamps, turn)
 
     def take_delivered(self, delivered: Delivered, stamps: Stamps, turn: Turn) -> None:
         """Take what became of a warning."""

@@ -108,7 +108,8 @@ class PersonDesk:
 
     def _restore_cover(self, level: str | None, on: Occasion, *, is_located: bool) -> list[Outcome]:
         """Take up the gaps that somebody will say the end of; without any, cover must only hold for a while."""
-        gaps = {gap for gap in CoverGap if gap in (level or "").split("+")}
+        named = (level or "").replace(CoverGap.WEARER_LOST, CoverGap.CANNOT_JUDGE).split("+")
+        gaps = {gap for gap in CoverGap if gap in named}
         if is_located:
             gaps.discard(CoverGap.GNSS_LOST)
         if not self._bands:
@@ -153,7 +154,7 @@ class PersonDesk:
         """Where nobody is to be kept from her, no band and no place of hers is missed."""
         self._grace_due = None
         had = bool(self._gaps) or self._settle_due is not None
-        self._gaps -= {CoverGap.CANNOT_JUDGE, CoverGap.GNSS_LOST}
+        self._gaps -= {CoverGap.CANNOT_JUDGE, CoverGap.GNSS_LOST, CoverGap.WEARER_LOST}
         if not had or self._gaps:
             return []
         self._settle_due = None

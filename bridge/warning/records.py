@@ -52,6 +52,8 @@ class CoverGap(StrEnum):
     BATTERY_CRITICAL = "battery_critical"
     GNSS_LOST = "gnss_lost"
     CANNOT_JUDGE = "cannot_judge"
+    WEARER_LOST = "wearer_lost"
+    """Nobody knows where a wearer is, who was not too far away to come near her meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

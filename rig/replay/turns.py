@@ -13,6 +13,7 @@ from bridge.orders.planner import plan_with
 from bridge.pipeline import Pipeline
 from bridge.plan import Plan
 from bridge.publisher import Message, Saved
+from bridge.sampling import Steer
 from bridge.silence import Deadline, DeadlineWheel
 from bridge.warning.records import Arrived, Delivered, GivenUp
 from devices.events import DeviceEvent, LinkEvent, PresenceEvent, Stamps
@@ -107,6 +108,12 @@ class _TakeProvider(_Given, frozen=True):
 class _SetInterval(_Given, frozen=True):
     device: str
     interval_s: float
+    now_mono_ns: int
+
+
+class _OnSteered(_Given, frozen=True):
+    steer: Steer
+    followed: bool
     now_mono_ns: int
 
 
@@ -265,6 +272,11 @@ def _set_interval(raw: msgspec.Raw, judge: Judge) -> None:
     judge.pipeline.set_interval(view, given.interval_s, given.now_mono_ns)
 
 
+def _on_steered(raw: msgspec.Raw, judge: Judge) -> None:
+    given = msgspec.json.decode(raw, type=_OnSteered)
+    judge.pipeline.on_steered(given.steer, given.followed, given.now_mono_ns)
+
+
 def _resend_active(raw: msgspec.Raw, judge: Judge) -> None:
     given = msgspec.json.decode(raw, type=_ResendActive)
     views = {view.id: view for view in judge.pipeline.views}
@@ -302,6 +314,7 @@ _TURNS: Mapping[str, Callable[[msgspec.Raw, Judge], None]] = {
     "replan": _replan,
     "take_provider": _take_provider,
     "set_interval": _set_interval,
+    "on_steered": _on_steered,
     "resend_active": _resend_active,
     "finish": _finish,
     "reply": _reply,

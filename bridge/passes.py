@@ -1,0 +1,134 @@
+"""Who came near whom between two fixes: where every device of a pair went lately, and the bands that follow from it.
+
+At 60 s between fixes a car goes 1.8 km, through all rings of an order; both ends of that way may be clear.
+"""
+
+import math
+from collections import deque
+from collections.abc import Sequence
+
+from geofence_core.arrays import I8
+from geofence_core.pairs import Band, PairTable
+from geofence_core.passing import Placed, closest_m, place
+
+THIN_NS = 500_000_000
+"""Nanoseconds between positions that are kept of the other's way. A walker's corner is rounded by less than a metre in
+it; less would keep a long way of a fast receiver for nothing."""
+
+MAX_KEPT = 512
+"""Positions kept of one device: four minutes of a receiver at 2 Hz, twice the age at which a position counts as too
+old by default. 50 kB; of a way that is longer only the newest part is judged."""
+
+MAX_MPS = 100.0
+"""Metres per second. What moves faster did not go there: it is a receiver's jump, or a position that was made up. Above
+any road; more would draw ways of jumps through rings far off."""
+
+
+class Passes:
+    """Bands that only the way between two fixes of a device shows.
+
+    Such a band holds until that device's next fix: what it shows then is judged as ever.
+
+    Parameters
+    ----------
+    max_age_ns : int
+        Between two fixes further apart nobody knows the way.
+    """
+
+    def __init__(self, max_age_ns: int) -> None:
+        self._max_age_ns = max_age_ns
+        self._newest: dict[int, Placed] = {}
+        self._judged_ns: dict[int, int] = {}
+        self._step: dict[int, tuple[Placed, Placed]] = {}
+        self._ways: dict[int, deque[Placed]] = {}
+        self._held: dict[tuple[int, int], tuple[int, int]] = {}
+
+    def move(self, device_idx: int, t_ns: int, t_judge_ns: int, lat_deg: float, lon_deg: float) -> None:
+        """Take a device's newest position; ``t_ns`` by our clock, ``t_judge_ns`` by the receiver's."""
+        now = place(t_ns, lat_deg, lon_deg)
+        before, self._newest[device_idx] = self._newest.get(device_idx), now
+        # Fixes that a line held up arrive at once, and are as far apart as the receiver says.
+        told_ns = t_judge_ns - self._judged_ns.get(device_idx, t_judge_ns)
+        self._judged_ns[device_idx] = t_judge_ns
+        way = self._ways.setdefault(device_idx, deque(maxlen=MAX_KEPT))
+        if before is None or not self._is_way(before, now, told_ns):
+            way.clear()
+            self._step.pop(device_idx, None)
+        else:
+            self._step[device_idx] = (before, now)
+            if len(way) > 1 and t_ns - way[-2].t_ns < THIN_NS:
+                way.pop()
+        way.append(now)
+
+    def _is_way(self, before: Placed, now: Placed, told_ns: int) -> bool:
+        """Whether somebody may have gone from one position to the other, and not long ago."""
+        took_ns = max(now.t_ns - before.t_ns, told_ns)
+        if not 0 <= took_ns <= self._max_age_ns:
+            return False
+        return math.dist(before[1:], now[1:]) <= MAX_MPS * took_ns / 1e9
+
+    def raise_bands(self, mover_idx: int, pairs: PairTable, before: I8, after: I8) -> I8:
+        """Bring the bands of a device's pairs up to what its way showed.
+
+        Parameters
+        ----------
+        mover_idx
+            Whose pairs they are.
+        pairs
+            P pairs.
+        before, after
+            int8 (P,): before its newest position, and by where both are now.
+
+        Returns
+        -------
+        int8 (P,)
+            Unknown bands stay so; a way that leaves a ring shows nothing that was not told.
+        """
+        step = self._step.pop(mover_idx, None)
+        if step is None and not self._held:
+            return after
+        names = list(zip(pairs.wearer_idx.tolist(), pairs.protected_idx.tolist(), strict=True))
+        raised: I8 | None = None
+        for row, name in enumerate(names):
+            if step is not None and name in self._held and self._held[name][1] == mover_idx:
+                del self._held[name]
+            if after[row] == Band.UNKNOWN:
+                self._held.pop(name, None)
+                continue
+            known = max(int(before[row]), int(after[row]))
+            if step is not None and known < Band.CONTACT:
+                passed = self._passed(step, name[1] if mover_idx == name[0] else name[0], pairs, row)
+                if passed > max(known, self._held.get(name, (Band.CLEAR,))[0]):
+                    self._held[name] = (passed, mover_idx)
+            held = self._held.get(name)
+            if held is not None and held[0] > after[row]:
+                raised = after.copy() if raised is None else raised
+                raised[row] = held[0]
+        if raised is None:
+            return after
+        raised.flags.writeable = False
+        return raised
+
+    def forget(self, pairs: Sequence[tuple[int, int]]) -> None:
+        """Keep only what concerns these pairs."""
+        keep = set(pairs)
+        self._held = {name: held for name, held in self._held.items() if name in keep}
+
+    def _passed(self, step: tuple[Placed, Placed], other_idx: int, pairs: PairTable, row: int) -> int:
+        way = self._ways.get(other_idx)
+        if not way or step[0].t_ns - way[-1].t_ns > self._max_age_ns:
+            return Band.CLEAR
+        nearest_m = closest_m(*step, self._since(way, step[0].t_ns))
+        rings = (pairs.contact_m[row], pairs.alarm_m[row], pairs.pre_alert_m[row])
+        return sum(nearest_m <= ring for ring in rings)
+
+    @staticmethod
+    def _since(way: deque[Placed], t_ns: int) -> Sequence[Placed]:
+        """Positions from the last one that is not later than a time."""
+        part: list[Placed] = []
+        for point in reversed(way):
+            part.append(point)
+            if point.t_ns <= t_ns:
+                break
+        part.reverse()
+        return part

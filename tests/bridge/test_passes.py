@@ -1,0 +1,122 @@
+"""Rings that only the way between two fixes leads through."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.bridge.bench import CONFIG, Bench, S
+
+BREACH = "proximity_breach"
+SPARSE = CONFIG.replace("interval_s = 1\n", "interval_s = 60\n")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path, zones="zones = []", config=SPARSE)
+
+
+def bands(bench: Bench, side: str = "tag/tag") -> list[tuple[str, str]]:
+    field = "protected_party" if side.startswith("tag") else "proximity"
+    return [(d["msg_type"], d[field]["band"]) for d in bench.of_kind(BREACH, side)]
+
+
+def test_a_car_through_all_rings_between_two_fixes_is_told(bench: Bench) -> None:
+    bench.fix("her", 0)
+    bench.fix("tag", -1400)
+    bench.wait(60)
+    bench.fix("tag", 1400)
+    assert bands(bench) == [("Alert", "contact")] == bands(bench, "protected/her")
+    (told,) = bench.of_kind(BREACH)
+    assert told["reason"] == "band contact between two fixes"
+    (hers,) = bench.of_kind(BREACH, "protected/her")
+    assert hers["proximity"]["distance_m"] == pytest.approx(1400, rel=0.01)
+
+
+def test_it_holds_until_his_next_fix_whatever_hers_say(bench: Bench) -> None:
+    bench.fix("her", 0)
+    bench.fix("tag", -1400)
+    bench.wait(30)
+    bench.fix("her", 0)
+    bench.wait(30)
+    bench.fix("tag", 1400)
+    bench.wait(30)
+    bench.fix("her", 0)
+    assert bands(bench) == [("Alert", "contact")]
+    bench.wait(30)
+    bench.fix("tag", 2400)
+    assert bands(bench) == [("Alert", "contact"), ("Cancel", "clear")]
+
+
+def test_leaving_is_told_by_the_first_fix_outside(bench: Bench) -> None:
+    bench.fix("her", 0)
+    for north_m in (-1400, 0, 1400):
+        bench.fix("tag", north_m)
+        bench.wait(60)
+    assert bands(bench) == [("Alert", "contact"), ("Cancel", "clear")]
+
+
+def test_she_may_pass_him(bench: Bench) -> None:
+    bench.fix("tag", 0)
+    bench.fix("her", -1400)
+    bench.wait(60)
+    bench.fix("her", 1400)
+    assert bands(bench) == [("Alert", "contact")]
+
+
+def test_her_own_way_counts_at_the_time_when_he_was_there(bench: Bench) -> None:
+    """He stands where she was, but half a minute after she left: her way, known later, is judged with his."""
+    bench.fix("her", 0)
+    bench.fix("tag", 5000)
+    bench.wait(60)
+    bench.fix("her", 1500)
+    bench.fix("tag", 3000)
+    assert bands(bench) == []
+    bench.wait(60)
+    bench.fix("her", 3200)
+    assert bands(bench) == [("Alert", "contact")]
+
+
+def test_nobody_knows_the_way_over_a_long_gap(bench: Bench) -> None:
+    bench.fix("her", 0)
+    bench.fix("tag", -1400)
+    bench.wait(125)
+    bench.fix("her", 0)
+    bench.fix("tag", 1400)
+    assert bands(bench) == []
+
+
+def test_a_jump_is_no_way(bench: Bench) -> None:
+    bench.fix("her", 0)
+    bench.fix("tag", -9000)
+    bench.wait(60)
+    bench.fix("tag", 9000)
+    assert bands(bench) == []
+
+
+def test_fixes_that_a_line_held_up_are_as_far_apart_as_the_receiver_says(bench: Bench) -> None:
+    bench.fix("her", 0)
+    bench.wait(60)
+    bench.fix("her", 0)
+    bench.feed("tag", bench.make_fix(-1400, t_s=0), bench.make_fix(1400, t_s=60))
+    assert bands(bench) == [("Alert", "contact")]
+
+
+def test_an_unknown_band_ends_what_was_passed(bench: Bench) -> None:
+    bench.fix("her", 0)
+    bench.fix("tag", -1400)
+    bench.wait(60)
+    bench.fix("tag", 1400)
+    bench.wait(121)
+    assert bands(bench)[-1] == ("Update", "unknown")
+    bench.fix("her", 0)
+    bench.fix("tag", 1400)
+    assert bands(bench)[-1] == ("Cancel", "clear")
+
+
+def test_a_way_of_many_fixes_is_kept_short(bench: Bench) -> None:
+    bench.fix("her", 0)
+    for _ in range(3000):
+        bench.clock._mono_ns += S // 10
+        bench.fix("tag", 5000)
+    kept = bench.pipeline._pairs._judge._passes._ways
+    assert max(len(way) for way in kept.values()) <= 512
