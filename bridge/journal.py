@@ -51,7 +51,7 @@ class StartLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     kept : tuple of Saved
         What earlier starts had on disk.
     config_hash : str
-    t_utc_ns : int
+    t_mono_ns, t_utc_ns : int
         When orders that were kept were looked at.
     """
 
@@ -61,6 +61,7 @@ class StartLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     sequences: dict[str, int]
     kept: tuple[Saved, ...]
     config_hash: str
+    t_mono_ns: int
     t_utc_ns: int
 
 
@@ -253,7 +254,13 @@ def open_journal(loaded: LoadedConfig, clock: Clock) -> Journal | None:
 
 
 def start_line(
-    loaded: LoadedConfig, identity: Identity, kinds: Mapping[str, str], recovered: Recovered, now_utc_ns: int
+    loaded: LoadedConfig,
+    identity: Identity,
+    kinds: Mapping[str, str],
+    recovered: Recovered,
+    *,
+    now_mono_ns: int,
+    now_utc_ns: int,
 ) -> StartLine:
     """Sum up what a start goes on from."""
     return StartLine(
@@ -262,5 +269,6 @@ def start_line(
         sequences=dict(recovered.sequences),
         kept=recovered.kept,
         config_hash=config_hash(loaded),
+        t_mono_ns=now_mono_ns,
         t_utc_ns=now_utc_ns,
     )

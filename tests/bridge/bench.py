@@ -123,7 +123,8 @@ class Bench:
         self.journal = Journal(self.journal_file, self.clock) if self.journal_file is not None else None
         if self.journal is not None:
             recovered = Recovered(sequences=self.sequences, kept=saved, waiting_alerts=0, waiting_positions=0)
-            self.journal.start(start_line(loaded, identity, kinds, recovered, self.clock.utc_ns()))
+            now = {"now_mono_ns": self.clock.mono_ns(), "now_utc_ns": self.clock.utc_ns()}
+            self.journal.start(start_line(loaded, identity, kinds, recovered, **now))
         self.composer = make_composer(self.journal, identity, kinds if self.journal else {}, self.sequences)
         self.orders, self.unusable = restore_orders(plan, saved, self.clock.utc_ns())
         self.pipeline = make_pipeline(
