@@ -126,11 +126,15 @@ CanaryState = Literal["off", "never", "ok", "late"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathStats:
-    """One path to a broker. ``url`` is the endpoint in use, or tried last."""
+    """One path to a broker.
+
+    ``url`` is the endpoint in use, or tried last; ``is_connecting``: an attempt is under way.
+    """
 
     name: str
     url: str
     connected: bool
+    is_connecting: bool = False
     detail: str
     connects: int
     in_flight: int

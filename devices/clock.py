@@ -4,8 +4,14 @@ Two clocks, two names: ``mono_ns`` for every duration and latency, ``utc_ns`` fo
 """
 
 import asyncio
+import selectors
 import time
-from typing import Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol, runtime_checkable
+
+Select = Callable[[float], list[tuple[selectors.SelectorKey, int]]]
+"""Waits for so many seconds at most; gives what is ready."""
 
 
 class Clock(Protocol):
@@ -22,6 +28,20 @@ class Clock(Protocol):
     async def sleep_until(self, mono_ns: int) -> None:
         """Return once ``mono_ns()`` has reached the given value."""
         ...
+
+
+@runtime_checkable
+class ThreadClock(Clock, Protocol):
+    """A clock whose time passes otherwise than the machine's: it waits for a thread that waits by it."""
+
+    def select(self, selector: selectors.BaseSelector, timeout_s: float) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait as ``selector.select`` does; the timeout is this clock's."""
+        ...
+
+
+def selecting_by(clock: Clock, selector: selectors.BaseSelector) -> Select:
+    """Return what a thread waits by for sockets, or until so much of a clock's time has passed."""
+    return partial(clock.select, selector) if isinstance(clock, ThreadClock) else selector.select
 
 
 class SystemClock:

@@ -103,6 +103,11 @@ class Connector:
         return self._deadline_mono_ns if self._attempt is not None else None
 
     @property
+    def is_attempting(self) -> bool:
+        """Whether an attempt is under way; from any thread."""
+        return self._attempt is not None
+
+    @property
     def is_free(self) -> bool:
         """Whether an attempt may begin."""
         self._stray = [each for each in self._stray if each.is_alive()]

@@ -144,6 +144,7 @@ class Link:
             name=self.name,
             url=self.settings.url,
             connected=self.connected,
+            is_connecting=not self.connected and (self._session is not None or self._connector.is_attempting),
             detail=self.detail,
             connects=self.connects,
             in_flight=len(self.flights),

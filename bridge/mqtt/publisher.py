@@ -115,7 +115,7 @@ class MqttPublisher:
         self._receipts = receipts or ReceiptPolicy()
         self._disclosures = disclosures
         self._beat = beat
-        self._waiter = Waiter()
+        self._waiter = Waiter(clock)
         self._intake = Intake(max_positions=MAX_QUEUED_POSITIONS)
         topics = InboundTopics.beside(birth.topic, common_name)
         self._desk = InboundDesk(

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from devices.clock import Clock, selecting_by
+
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
 
@@ -23,10 +25,17 @@ class Interest:
 
 
 class Waiter:
-    """One thread waits, any may wake it."""
+    """One thread waits, any may wake it.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    clock : Clock
+        Its time is what passes.
+    """
+
+    def __init__(self, clock: Clock) -> None:
         self._selector = selectors.DefaultSelector()
+        self._select = selecting_by(clock, self._selector)
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.setblocking(False)
         self._wake_write.setblocking(False)
@@ -46,7 +55,7 @@ class Waiter:
         """Wait for sockets, by key; give the masks of those that are ready."""
         self._sync(interests)
         ready: dict[int, int] = {}
-        for key, mask in self._selector.select(timeout_s):
+        for key, mask in self._select(timeout_s):
             if key.fileobj is self._wake_read:
                 # In this order: what is handed over between the two is found by this very turn.
                 while self._drain():

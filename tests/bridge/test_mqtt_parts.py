@@ -34,7 +34,7 @@ def endpoint(port: int = 1, host: str = LOOPBACK, **rest: object) -> MqttSetting
 
 @pytest.fixture
 def waiter() -> Iterator[Waiter]:
-    made = Waiter()
+    made = Waiter(SystemClock())
     yield made
     made.close()
 
@@ -77,7 +77,7 @@ def test_socket_with_the_number_of_one_that_was_closed_is_another(waiter: Waiter
 
 
 def test_waking_what_is_closed_is_harmless() -> None:
-    made = Waiter()
+    made = Waiter(SystemClock())
     made.close()
     made.wake()
 
