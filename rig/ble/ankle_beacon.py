@@ -100,9 +100,10 @@ class AnkleBeacon(TagShell):
             self._draw(path, t_ns)
         if self.firmware.slot(t_ns) != self._slot:
             return b"", b""
-        return encode_ad(
-            AdvertisementData(flags=_FLAGS, manufacturer_data={COMPANY_ID: self.firmware.advert(t_ns)})
-        ), b""
+        data = self.firmware.advert(t_ns)
+        if not data:
+            return b"", b""
+        return encode_ad(AdvertisementData(flags=_FLAGS, manufacturer_data={COMPANY_ID: data})), b""
 
     def _draw(self, path: _Path, t_ns: int) -> None:
         if self._air is None:

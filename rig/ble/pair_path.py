@@ -3,6 +3,7 @@
 import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from rig.ble.ankle_beacon import Way
 from rig.ble.path_loss import PathLoss, Reception
@@ -10,6 +11,22 @@ from rig.ble.surroundings import radio_between
 from rig.ble.ways import way_between
 from rig.emulator.events import EventKind
 from rig.scenario import PersonTable, Scenario
+
+SHIELD_DB: Final = 40.0
+"""What metal wrapped round a tag takes from its beacon, dB (a): foil with gaps takes 20 to 60."""
+
+_SHIELDING: Final = frozenset({EventKind.SHIELD_ON, EventKind.SHIELD_OFF})
+_CHANGING: Final = _SHIELDING | {EventKind.PROFILE}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """From ``at_s`` on one end is in ``place`` and the other in ``other``; so much comes out of the transmitter."""
+
+    at_s: float
+    place: str
+    other: str
+    tx_dbm: float
 
 
 class PairPath:
@@ -19,27 +36,26 @@ class PairPath:
 
     Parameters
     ----------
-    changes : sequence of (float, str, str)
-        From when on the two are in which places; by time, the first counts from the start.
-    tx_dbm : float
-        Transmit power.
+    changes : sequence of Change
+        By time; the first counts from the start.
     seed, pair
         As for `PathLoss`.
     """
 
-    def __init__(self, changes: Sequence[tuple[float, str, str]], *, tx_dbm: float, seed: int, pair: str) -> None:
+    def __init__(self, changes: Sequence[Change], *, seed: int, pair: str) -> None:
         self._changes = list(changes)
-        self._times = [at_s for at_s, _, _ in changes]
-        names = {(place, other) for _, place, other in changes}
+        self._times = [change.at_s for change in changes]
         self._paths = {
-            (place, other): PathLoss(radio_between(place, other, tx_dbm), seed=seed, pair=f"{pair}/{place}/{other}")
-            for place, other in sorted(names)
+            (c.place, c.other, c.tx_dbm): PathLoss(
+                radio_between(c.place, c.other, c.tx_dbm), seed=seed, pair=f"{pair}/{c.place}/{c.other}"
+            )
+            for c in changes
         }
 
     def at(self, t_s: float) -> PathLoss:
         """Return the path in force at a time."""
-        _, place, other = self._changes[max(bisect.bisect_right(self._times, t_s) - 1, 0)]
-        return self._paths[place, other]
+        change = self._changes[max(bisect.bisect_right(self._times, t_s) - 1, 0)]
+        return self._paths[change.place, change.other, change.tx_dbm]
 
     def receive(self, *, t_s: float, distance_m: float, moved_m: float | None = None) -> Reception:
         """Send one advertisement; as `PathLoss.receive`."""
@@ -61,16 +77,25 @@ def pair_path(scenario: Scenario, wearer: PersonTable, bearer: PersonTable, seed
     assert bearer.smart_tag is not None
     times = sorted(
         {0.0}
-        | {
-            action.at_s
-            for person in (wearer, bearer)
-            for action in scenario.actions(person)
-            if action.kind is EventKind.PROFILE
-        }
+        | {action.at_s for action in scenario.actions(wearer) if action.kind in _CHANGING}
+        | {action.at_s for action in scenario.actions(bearer) if action.kind is EventKind.PROFILE}
     )
-    changes = [(t, scenario.profile_at(wearer, t), scenario.profile_at(bearer, t)) for t in times]
-    tx_dbm = 0.0 if wearer.beacon is None else wearer.beacon.tx_dbm
-    return PairPath(changes, tx_dbm=tx_dbm, seed=seed, pair=f"{wearer.device}/{bearer.smart_tag.id}")
+    full_dbm = 0.0 if wearer.beacon is None else wearer.beacon.tx_dbm
+    changes = [
+        Change(
+            at_s=t,
+            place=scenario.profile_at(wearer, t),
+            other=scenario.profile_at(bearer, t),
+            tx_dbm=full_dbm - (SHIELD_DB if _shielded(scenario, wearer, t) else 0.0),
+        )
+        for t in times
+    ]
+    return PairPath(changes, seed=seed, pair=f"{wearer.device}/{bearer.smart_tag.id}")
+
+
+def _shielded(scenario: Scenario, person: PersonTable, t_s: float) -> bool:
+    kinds = [a.kind for a in scenario.actions(person) if a.kind in _SHIELDING and a.at_s <= t_s]
+    return bool(kinds) and kinds[-1] is EventKind.SHIELD_ON
 
 
 def beacon_paths(scenario: Scenario, now_s: Callable[[], float], seed: int | None = None) -> list[BeaconPath]:

@@ -45,7 +45,24 @@ def check_scenario(scenario: Scenario) -> None:
         _check_zone(zone)
     for order in scenario.order:
         _check_order(scenario, order)
+    _check_keys(scenario)
     _check_outages(scenario)
+
+
+def _check_keys(scenario: Scenario) -> None:
+    for order in scenario.order:
+        wearer = scenario.find_person(order.wearer)
+        if wearer is None or wearer.beacon is None:
+            continue
+        key = wearer.beacon.key or wearer.device
+        for ring in order.protected:
+            hers = scenario.find_person(ring.device)
+            if hers is None or hers.smart_tag is None or (held := scenario.find_beacon_key(hers)) == key:
+                continue
+            raise ScenarioError(
+                f"order {order.id!r}: smart tag {hers.smart_tag.id!r} holds the beacon key {held!r} already, and holds "
+                f"one. Expected beacon.key = {held!r} for wearer {wearer.device!r}, or no beacon"
+            )
 
 
 def _check_outages(scenario: Scenario) -> None:

@@ -40,6 +40,15 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
         """Return the person who was given a smart tag."""
         return next((p for p in self.person if p.smart_tag is not None and p.smart_tag.id == smart_tag), None)
 
+    def find_beacon_key(self, person: PersonTable) -> str | None:
+        """Return the name of the beacon key that a protected person's smart tag holds; it holds one."""
+        for order in self.order:
+            wearer = self.find_person(order.wearer)
+            if wearer is None or wearer.beacon is None or all(ring.device != person.device for ring in order.protected):
+                continue
+            return wearer.beacon.key or wearer.device
+        return None
+
     def track(self, person: PersonTable) -> Track:
         """Where a person truly is."""
         return Track(self.frame, walk(person.waypoint))

@@ -52,7 +52,7 @@ class BeaconFirmware:
         return (self.slot(t_ns) + 1) * SLOT_NS - self._config.start_utc_ns
 
     def advert(self, t_ns: int) -> bytes:
-        """Return the manufacturer data of the next advertising event."""
+        """Return the manufacturer data of the next advertising event; empty: it is silent."""
         self.events += 1
         slot, counter = self._counter.next(self.slot(t_ns))
         return encode_beacon(
