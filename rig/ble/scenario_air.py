@@ -122,6 +122,10 @@ def _seed(scenario: Scenario, options: AirOptions) -> int:
     return scenario.seed if options.seed is None else options.seed
 
 
+def _key(scenario: Scenario, options: AirOptions, name: str) -> bytes:
+    return key_at(options.keys / f"{name}.key", seed=_seed(scenario, options))
+
+
 def _tag(
     bench: BleBench,
     scenario: Scenario,
@@ -139,10 +143,8 @@ def _tag(
         SmartTagConfig(
             seed=seed,
             start_utc_ns=options.start_utc_ns,
-            tag_key=key_at(options.keys / f"{person.smart_tag.id}.key", seed=_seed(scenario, options)),
-            beacon_key=None
-            if key_name is None
-            else key_at(options.keys / f"{key_name}.key", seed=_seed(scenario, options)),
+            tag_key=_key(scenario, options, person.smart_tag.id),
+            beacon_key=None if key_name is None else _key(scenario, options, key_name),
             battery_pct=person.battery_pct,
         )
     )
@@ -164,10 +166,8 @@ def _beacon(
 ) -> AnkleBeacon:
     assert person.beacon is not None
     seed = _seed(scenario, options) * 1000 + number
-    key_file = options.keys / f"{person.beacon.key or person.device}.key"
-    config = BeaconConfig(
-        seed=seed, start_utc_ns=options.start_utc_ns, key=key_at(key_file, seed=_seed(scenario, options))
-    )
+    key = _key(scenario, options, person.beacon.key or person.device)
+    config = BeaconConfig(seed=seed, start_utc_ns=options.start_utc_ns, key=key)
     return AnkleBeacon(
         bench.air,
         name=person.device,
