@@ -4,6 +4,7 @@ Benches hang relays and reset pins on them. A pseudo-terminal has none; an RFC 2
 """
 
 import contextlib
+import warnings
 from enum import StrEnum, unique
 
 import serial
@@ -53,7 +54,10 @@ class ModemLines:
             setattr(self._serial, line.value, high)
         except (OSError, serial.SerialException) as exc:
             self.close()
-            raise TransportLostError(f"{self._port}: {line.value.upper()} cannot be set: {exc}") from exc
+            raise TransportLostError(
+                f"{self._port}: {line.value.upper()} cannot be set: {exc}. "
+                "Next: check the port; a pseudo-terminal has no such line"
+            ) from exc
 
     def close(self) -> None:
         """Let the port go: most drivers drop both lines with it. Never raises."""
@@ -73,10 +77,12 @@ class ModemLines:
             port.exclusive = True
         setattr(port, line.value, high)
         try:
-            port.open()
+            with warnings.catch_warnings():
+                # pyserial's RFC 2217 client starts its thread by a call that Python 3.10 deprecated
+                warnings.simplefilter("ignore", DeprecationWarning)
+                port.open()
         except (OSError, serial.SerialException) as exc:
             raise TransportOpenError(
-                f"{self._port}: cannot be opened for its {line.value.upper()} line: {exc}. Next: check the port; "
-                "a pseudo-terminal has no such line"
+                f"{self._port}: cannot be opened for its {line.value.upper()} line: {exc}. Next: check the port"
             ) from exc
         return port

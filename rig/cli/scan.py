@@ -1,7 +1,9 @@
 """``tagrig scan``: which ports there are and what speaks on them, and which Bluetooth tags are in range."""
 
 import asyncio
+import socket
 import sys
+from pathlib import Path
 
 import click
 import msgspec
@@ -80,6 +82,13 @@ class ScanReport(msgspec.Struct, frozen=True, kw_only=True):
 )
 @click.option("--adapter", metavar="hciN", help="Bluetooth adapter. [default: the first that is switched on]")
 @click.option("--bluetooth/--no-bluetooth", default=None, help="Also look for tags. [default: where no PATH is given]")
+@click.option(
+    "--write",
+    "bench_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a first bench file of what was found; refused where FILE exists.",
+)
 def command(
     paths: tuple[str, ...],
     as_json: bool,
@@ -87,6 +96,7 @@ def command(
     bauds: tuple[int, ...],
     adapter: str | None,
     bluetooth: bool | None,
+    bench_file: Path | None,
 ) -> None:
     """List serial ports with what speaks on them, and Bluetooth tags in range.
 
@@ -101,6 +111,8 @@ def command(
             open_transport(spec_of(path))
     except TransportSpecError as exc:
         raise click.UsageError(str(exc)) from exc
+    if bench_file is not None and bench_file.exists():
+        raise click.UsageError(f"{bench_file} exists, and is not overwritten. Next: another name, or remove it")
     known = list_ports()
     targets = list(paths) if paths else [port.path for port in known]
     rates = bauds or COMMON_BAUDS
@@ -114,9 +126,39 @@ def command(
         if heard is not None:
             parts.append(_bluetooth_text(heard))
         click.echo("\n\n".join(parts))
+    if bench_file is not None:
+        _write_bench(bench_file, rows, heard)
     has_named_port_failed = bool(paths) and any(row.speaks is Speaks.UNAVAILABLE for row in rows)
     if has_named_port_failed or (adapter is not None and heard is not None and heard.problem is not None):
         sys.exit(ExitCode.BENCH_BROKEN)
+
+
+def _write_bench(path: Path, rows: list[ScanRow], heard: BleScanResult | None) -> None:
+    # loaded here: a scan without it needs nothing of the bench
+    from rig.bench.from_scan import FoundPort, bench_from_scan
+    from rig.bench.load import bench_toml
+
+    ports = [
+        FoundPort(
+            spec=row.spec,
+            speaks=row.speaks,
+            firmware=row.firmware,
+            notes=" ".join(filter(None, (row.usb.manufacturer, row.usb.product))) if row.usb else "",
+        )
+        for row in rows
+    ]
+    file = bench_from_scan(socket.gethostname(), ports, () if heard is None else heard.tags)
+    about = (
+        "Written by tagrig scan: who is who follows the order in which devices were found. Put the roles right.",
+        "emulate_missing: roles of a scenario that stand nowhere here are emulated.",
+    )
+    try:
+        with path.open("x", encoding="utf-8") as file_out:
+            file_out.write(bench_toml(file, about=about))
+    except OSError as exc:
+        raise click.UsageError(f"{path}: cannot be written: {exc.strerror}. Next: another name") from exc
+    roles = ", ".join(file.devices) or "no device was found; all roles are emulated"
+    click.echo(f"{path}: {roles}. Next: tagrig bench check {path}", err=True)
 
 
 async def _scan_all(

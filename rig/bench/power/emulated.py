@@ -88,7 +88,9 @@ class EmulatedSwitch:
         if self._first_event() != "ready":
             self._drop()
             tail = log.read_text(errors="replace")[-500:].strip()
-            raise PowerError(f"{self.name}: the emulated tag did not come up: {tail or 'it said nothing'}")
+            raise PowerError(
+                f"{self.name}: the emulated tag did not come up: {tail or 'it said nothing'}. Next: see {log}"
+            )
 
     def _first_event(self) -> str:
         """Read the tag's first word. The process is ended by a timer where it says none: a read has no deadline."""
