@@ -16,11 +16,16 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+import bridge
+import devices
+import geofence_core
+import protocols
 from bridge.config.load import LoadedConfig
 from bridge.errors import ConfigError, Problem
 from bridge.identity import Identity, config_hash
@@ -51,6 +56,8 @@ class StartLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     kept : tuple of Saved
         What earlier starts had on disk.
     config_hash : str
+    code : str
+        Print of the code that judged: another one may judge otherwise.
     t_mono_ns, t_utc_ns : int
         When orders that were kept were looked at.
     """
@@ -61,6 +68,7 @@ class StartLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     sequences: dict[str, int]
     kept: tuple[Saved, ...]
     config_hash: str
+    code: str
     t_mono_ns: int
     t_utc_ns: int
 
@@ -94,6 +102,17 @@ class _Turn:
 def message_print(topic: str, body: bytes) -> str:
     """Make the print of a message, by which a replay knows it again."""
     return hashlib.blake2b(topic.encode() + b"\0" + body, digest_size=PRINT_BYTES).hexdigest()
+
+
+@lru_cache
+def code_print() -> str:
+    """Make a print of the code between bytes and messages, as it lies on the disk; 15 ms."""
+    found = hashlib.blake2b(digest_size=PRINT_BYTES)
+    for package in (bridge, devices, geofence_core, protocols):
+        root = Path(package.__path__[0])
+        for path in sorted(root.rglob("*.py")):
+            found.update(str(path.relative_to(root.parent)).encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()
 
 
 class Journal:
@@ -269,6 +288,7 @@ def start_line(
         sequences=dict(recovered.sequences),
         kept=recovered.kept,
         config_hash=config_hash(loaded),
+        code=code_print(),
         t_mono_ns=now_mono_ns,
         t_utc_ns=now_utc_ns,
     )

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 
 from bridge.commands.intervals import restore_intervals
 from bridge.compose import Composer
 from bridge.config.load import LoadedConfig
 from bridge.identity import config_hash
-from bridge.journal import StartLine, message_print
+from bridge.journal import StartLine, code_print, message_print
 from bridge.orders.batch import restore_orders
 from bridge.partition import find_part, restrict
 from bridge.pipeline import Pipeline
@@ -108,8 +109,13 @@ class JudgedAgain:
         if len(self.result.differences) < MAX_DIFFERENCES:
             self.result.differences.append(Difference(start=start, turn=turn, do=do, what=what))
 
-    def note_config(self, line: StartLine, number: int) -> None:
-        """Say so where a start ran under another configuration."""
+    def note_start(self, line: StartLine, number: int) -> None:
+        """Say so where a start ran under another configuration, or was judged by other code."""
+        if line.code != code_print():
+            self.result.cautions.append(
+                f"start {number} was judged by other code than this (then {line.identity.version} {line.code}, now "
+                f"{version('tagrig')} {code_print()}): what is not the same may be a change on purpose"
+            )
         if line.config_hash != config_hash(self._loaded):
             self.result.cautions.append(
                 f"start {number} ran under another configuration than bridge.toml has now (--set, or edited since)"
@@ -152,7 +158,7 @@ class _StartAgain:
 
     def _build(self) -> Judge:
         owner, line = self._owner, self._line
-        owner.note_config(line, self._number)
+        owner.note_start(line, self._number)
         orders, _ = restore_orders(owner.plan, line.kept, line.t_utc_ns)
         composer = Composer(line.identity, line.kinds, sequences=line.sequences)
         wheel = DeadlineWheel()
