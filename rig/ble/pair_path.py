@@ -40,9 +40,14 @@ class PairPath:
         By time; the first counts from the start.
     seed, pair
         As for `PathLoss`.
+    now_s : callable, optional
+        The scenario's moment, which says where the two are; absent: the time of the advertisement.
     """
 
-    def __init__(self, changes: Sequence[Change], *, seed: int, pair: str) -> None:
+    def __init__(
+        self, changes: Sequence[Change], *, seed: int, pair: str, now_s: Callable[[], float] | None = None
+    ) -> None:
+        self._now_s = now_s
         self._changes = list(changes)
         self._times = [change.at_s for change in changes]
         self._paths = {
@@ -59,7 +64,8 @@ class PairPath:
 
     def receive(self, *, t_s: float, distance_m: float, moved_m: float | None = None) -> Reception:
         """Send one advertisement; as `PathLoss.receive`."""
-        return self.at(t_s).receive(t_s=t_s, distance_m=distance_m, moved_m=moved_m)
+        path = self.at(t_s if self._now_s is None else self._now_s())
+        return path.receive(t_s=t_s, distance_m=distance_m, moved_m=moved_m)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +78,13 @@ class BeaconPath:
     where: Callable[[], Way]
 
 
-def pair_path(scenario: Scenario, wearer: PersonTable, bearer: PersonTable, seed: int) -> PairPath:
+def pair_path(
+    scenario: Scenario,
+    wearer: PersonTable,
+    bearer: PersonTable,
+    seed: int,
+    now_s: Callable[[], float] | None = None,
+) -> PairPath:
     """Return the path from a wearer's beacon to the smart tag that another person carries."""
     assert bearer.smart_tag is not None
     times = sorted(
@@ -90,7 +102,7 @@ def pair_path(scenario: Scenario, wearer: PersonTable, bearer: PersonTable, seed
         )
         for t in times
     ]
-    return PairPath(changes, seed=seed, pair=f"{wearer.device}/{bearer.smart_tag.id}")
+    return PairPath(changes, seed=seed, pair=f"{wearer.device}/{bearer.smart_tag.id}", now_s=now_s)
 
 
 def _shielded(scenario: Scenario, person: PersonTable, t_s: float) -> bool:
@@ -115,7 +127,7 @@ def beacon_paths(scenario: Scenario, now_s: Callable[[], float], seed: int | Non
         BeaconPath(
             wearer=wearer.device,
             smart_tag=bearer.smart_tag.id,
-            loss=pair_path(scenario, wearer, bearer, scenario.seed if seed is None else seed),
+            loss=pair_path(scenario, wearer, bearer, scenario.seed if seed is None else seed, now_s),
             where=way_between(scenario.track(wearer), scenario.track(bearer), now_s),
         )
         for wearer in wearers

@@ -1,7 +1,7 @@
 """The people of a scenario on an emulated air: smart tags, and beacons at their true distances and in their places."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -46,26 +46,50 @@ class AirOptions:
     interval_s: float = INTERVAL_S
 
 
-@dataclass(slots=True, kw_only=True)
 class OnAir:
-    """What is on the air: smart tags by their id, beacons by their wearers' device."""
+    """What is on the air, and the scenario's time.
 
-    tags: dict[str, VictimTag] = field(default_factory=dict)
-    beacons: dict[str, AnkleBeacon] = field(default_factory=dict)
+    Attributes
+    ----------
+    tags : dict of str to VictimTag
+        Smart tags by their id.
+    beacons : dict of str to AnkleBeacon
+        By their wearers' device.
+    """
+
+    def __init__(self, clock: Clock, speed: float) -> None:
+        self._clock = clock
+        self._speed = speed
+        self._zero_mono_ns = clock.mono_ns()
+        self.tags: dict[str, VictimTag] = {}
+        self.beacons: dict[str, AnkleBeacon] = {}
+
+    def begin(self, zero_mono_ns: int) -> None:
+        """Let the scenario's zero be at a reading of the clock; until then everybody stands where they begin."""
+        self._zero_mono_ns = zero_mono_ns
+
+    def now_s(self) -> float:
+        """Return the scenario's present moment."""
+        return max(0.0, (self._clock.mono_ns() - self._zero_mono_ns) * self._speed / NS_PER_S)
 
 
 class TagBeaconFirmware(BeaconFirmware):
-    """The beacon of an ankle tag to which things happen: it tells a cut strap, and is silent while the tag is off."""
+    """The beacon of an ankle tag to which things happen: it tells a cut strap, and is silent while the tag is off.
 
-    def __init__(self, config: BeaconConfig, actions: tuple[DeviceAction, ...]) -> None:
+    ``now_s`` gives the scenario's moment, in which the actions are timed.
+    """
+
+    def __init__(self, config: BeaconConfig, actions: tuple[DeviceAction, ...], now_s: Callable[[], float]) -> None:
         super().__init__(config)
         self._actions = actions
+        self._now_s = now_s
         self._next = 0
         self._powered = True
 
     def advert(self, t_ns: int) -> bytes:
         """Return the manufacturer data of the next advertising event; empty while the tag is off."""
-        while self._next < len(self._actions) and self._actions[self._next].at_s * NS_PER_S <= t_ns:
+        now_s = self._now_s()
+        while self._next < len(self._actions) and self._actions[self._next].at_s <= now_s:
             self._apply(self._actions[self._next])
             self._next += 1
         return super().advert(t_ns) if self._powered else b""
@@ -91,26 +115,23 @@ async def put_on_air(
 ) -> OnAir:
     """Put every smart tag that was issued and is present, and every beacon, on the air of a bench.
 
-    The scenario's zero is the clock's present moment.
+    The scenario's zero is the clock's present moment, or what ``begin`` of the answer is told.
 
     Raises
     ------
     RigError
         A key file can be neither read nor made.
     """
-    air = OnAir()
-    start_ns = clock.mono_ns()
+    air = OnAir(clock, options.speed)
     for number, person in enumerate(scenario.person):
         if person.smart_tag is not None and person.smart_tag.issued and person.smart_tag.present:
             tag = _tag(bench, scenario, person, number, options, clock, on_change)
             air.tags[tag.name] = await bench.add(tag)
-    paths = beacon_paths(
-        scenario, lambda: (clock.mono_ns() - start_ns) * options.speed / NS_PER_S, _seed(scenario, options)
-    )
+    paths = beacon_paths(scenario, air.now_s, _seed(scenario, options))
     for number, person in enumerate(scenario.person):
         if person.beacon is None:
             continue
-        beacon = _beacon(bench, scenario, person, number, options, clock)
+        beacon = _beacon(bench, scenario, person, number, options, clock, air.now_s)
         for path in paths:
             if path.wearer == person.device:
                 beacon.reach(path.smart_tag, path.loss, path.where)
@@ -162,7 +183,13 @@ def _tag(
 
 
 def _beacon(
-    bench: BleBench, scenario: Scenario, person: PersonTable, number: int, options: AirOptions, clock: Clock
+    bench: BleBench,
+    scenario: Scenario,
+    person: PersonTable,
+    number: int,
+    options: AirOptions,
+    clock: Clock,
+    now_s: Callable[[], float],
 ) -> AnkleBeacon:
     assert person.beacon is not None
     seed = _seed(scenario, options) * 1000 + number
@@ -171,7 +198,7 @@ def _beacon(
     return AnkleBeacon(
         bench.air,
         name=person.device,
-        firmware=TagBeaconFirmware(config, scenario.actions(person)),
+        firmware=TagBeaconFirmware(config, scenario.actions(person), now_s),
         clock=clock,
         interval_s=max(person.beacon.interval_s / options.speed, _FASTEST_S),
         seed=seed,
