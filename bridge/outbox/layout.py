@@ -167,6 +167,9 @@ def _move(base: Path, config: BridgeConfig, of: int, clock: Clock) -> Moved | No
         fd = _lock(base, fcntl.LOCK_EX, clock, WAIT_FOR_OTHERS_S)
     except LayoutBusyError as exc:
         layout = _read(base)
+        if layout.of == of and _find_misplaced(base, layout, config, of) is None:
+            # Moved by another that started at the same moment, and that runs already.
+            return None
         holders = sorted(_holders(base, layout))
         raise LayoutBusyError(
             f"{base}: is shared out among {max(1, layout.of)} bridges and would be moved to {max(1, of)}, but "

@@ -16,6 +16,9 @@ PREFIX = "tagrig-"
 PROGRAMS = ("ip", "nft", "nsenter")
 """Of the packages iproute2, nftables and util-linux."""
 
+PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+"""Where they are looked for: a user's PATH need not lead to what only root uses."""
+
 CLONE_NEWNET = 0x40000000
 
 _numbers = itertools.count(1)
@@ -25,9 +28,8 @@ def find_obstacle() -> str | None:
     """Say why no network of our own can be made here; None: it can."""
     if os.geteuid() != 0:
         return "namespaces, TUN devices and packet filters need root"
-    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
     for program in PROGRAMS:
-        if shutil.which(program, path=path) is None:
+        if shutil.which(program, path=PATH) is None:
             return f"{program} is not installed (packages iproute2, nftables, util-linux)"
     if not Path("/dev/net/tun").exists():
         return "there is no /dev/net/tun: the kernel or the container gives no TUN devices"
@@ -98,7 +100,14 @@ def run(command: Sequence[str], *, namespace: str | None = None, said: str = "")
     """
     entered = () if namespace is None else ("nsenter", f"--net={NAMESPACES / namespace}", "--")
     try:
-        done = subprocess.run([*entered, *command], input=said, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [*entered, *command],
+            input=said,
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PATH": PATH},
+        )
     except OSError as exc:
         raise NetlinkError(f"{command[0]} cannot be run: {exc.strerror}") from exc
     except subprocess.CalledProcessError as exc:

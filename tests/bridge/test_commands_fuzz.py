@@ -30,8 +30,8 @@ class _Counter(logging.Handler):
         self.reasons: Counter[str] = Counter()
 
     def emit(self, record: logging.LogRecord) -> None:
-        if "refused" in record.getMessage() and isinstance(record.args, tuple):
-            self.reasons[str(record.args[2])] += 1
+        if isinstance(record.args, tuple) and {"refused", "failed"} & set(record.args):
+            self.reasons[str(record.args[3])] += 1
 
 
 class Fuzz:

@@ -105,12 +105,15 @@ def test_intake_drops_the_oldest_position_but_none_that_saves_something() -> Non
     saves = (Saved(owner="t", key="k", value=b"v"),)
     for n in range(10):
         intake.put([message(n, Lane.POSITION)])
-        intake.put([message(100 + n, Lane.POSITION, saves)])
+    for n in range(100, 110):
+        intake.put([message(n, Lane.POSITION, saves)])
+    for n in range(10, 20):
+        intake.put([message(n, Lane.POSITION)])
     taken, _ = intake.take()
-    assert intake.counts() == {Lane.ALERT: 0, Lane.STATE: 0, Lane.POSITION: 13}
+    assert intake.counts() == {Lane.ALERT: 0, Lane.STATE: 0, Lane.POSITION: 16}
     intake.note_kept(taken)
-    assert [int(m.body) for m in taken] == [*range(100, 110), 7, 8, 9]
-    assert (intake.dropped, sum(intake.counts().values())) == (7, 0)
+    assert [int(m.body) for m in taken] == [7, 8, 9, *range(100, 110), 17, 18, 19]
+    assert (intake.dropped, sum(intake.counts().values())) == (14, 0)
 
 
 def test_closed_intake_refuses_and_still_gives() -> None:

@@ -194,6 +194,21 @@ def running(base: Path, number: int, of: int) -> Iterator[subprocess.Popen[bytes
         child.stdout.close()
 
 
+def test_one_that_comes_to_move_when_another_has_moved_and_runs_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layout_module, "WAIT_FOR_OTHERS_S", 0.05)
+    running = take_home(tmp_path, config(), part(2, 2), clock=CLOCK)
+    seen = iter([Layout(of=0, generation=0)])
+    read = layout_module._read
+    # what it read before the other one moved
+    monkeypatch.setattr(layout_module, "_read", lambda base: next(seen, None) or read(base))
+    home = take_home(tmp_path, config(), part(1, 2), clock=CLOCK)
+    assert (home.folder, home.moved) == (tmp_path / "g1" / "1of2", None)
+    home.close()
+    running.close()
+
+
 def test_nothing_is_moved_while_an_old_bridge_runs_and_it_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
