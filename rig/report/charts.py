@@ -10,7 +10,7 @@ from bokeh.models.annotations import BoxAnnotation, LabelSet, Legend, LegendItem
 
 from rig.report.model import HopRow, Report
 from rig.report.style import ALERT_TIPS, BENCH, EXCLUSION, INK, QUIET_INK, alert_source, bare_plot
-from rig.report.words import clock_text
+from rig.report.words import clock_text, nearest_rank
 
 _TICKS_WANTED: Final = 12
 """About so many ticks along the timeline."""
@@ -127,9 +127,12 @@ def histogram_figure(hops: Sequence[HopRow]) -> Any:
     highest = max(10.0 * lowest, min(_HIGHEST_MS, max(v for hop in rows for v in hop.values_ms)))
     n_bins = math.ceil(math.log10(highest / lowest) * _BINS_PER_DECADE + 1e-9)
     edges = [lowest * 10 ** (i / _BINS_PER_DECADE) for i in range(n_bins + 1)]
-    plot = bare_plot(height=84 + 62 * len(rows), x_axis_type="log", x_axis_label="milliseconds", tools="reset,save")
+    plot = bare_plot(height=84 + 62 * len(rows), x_axis_type="log", x_axis_label="milliseconds", toolbar_location=None)
     plot.x_range = Range1d(start=edges[0] * 0.9, end=edges[-1] * 1.1)
     plot.y_range = Range1d(start=-0.1, end=len(rows) + 0.05)
+    decades = [edge for i, edge in enumerate(edges) if i % _BINS_PER_DECADE == 0]
+    plot.xaxis.ticker = FixedTicker(ticks=decades)
+    plot.xaxis.major_label_overrides = {decade: f"{decade:g}" for decade in decades}
     plot.yaxis.ticker = FixedTicker(ticks=[i + 0.3 for i in range(len(rows))])
     plot.yaxis.major_label_overrides = {i + 0.3: hop.name for i, hop in enumerate(reversed(rows))}
     plot.yaxis.major_tick_line_color = None
@@ -178,7 +181,7 @@ def bars_figure(report: Report) -> Any:
         height=96 + 22 * max(1, len(names)),
         y_range=names or [" "],
         x_axis_label="milliseconds from the tag's write",
-        tools="reset,save",
+        toolbar_location=None,
     )
     plot.ygrid.grid_line_color = None
     left = [0.0] * len(names)
@@ -214,11 +217,6 @@ def bars_figure(report: Report) -> Any:
         "above",
     )
     return plot
-
-
-def nearest_rank(ordered: Sequence[float], share: float) -> float:
-    """Return the smallest value that at least this share of all values does not exceed; NaN of none."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
 
 
 def _ms(value: float) -> str:

@@ -181,6 +181,7 @@ def finding_row(finding: Finding, duration_s: float) -> FindingRow:
         reason=finding.reason,
         verdict=finding.verdict,
         at_s=min(duration_s, max(0.0, next((t for t in shown if t is not None), 0.0))),
+        is_silence=finding.check == "silence" or finding.what.startswith("silence"),
         earliest_s=known(finding.earliest_s),
         latest_s=known(finding.latest_s),
         received_s=known(finding.received_s),
@@ -222,9 +223,13 @@ def verdict_sentence(verdict: RunVerdict) -> str:
 
 
 def _problems(verdict: RunVerdict, duration_s: float) -> list[Problem]:
+    wrong = [f for f in verdict.findings if f.verdict in {Verdict.FAIL, Verdict.ERROR}]
     out = []
     for text in verdict.problems:
-        finding = next((f for f in verdict.findings if f.reason and f.what in text and f.reason in text), None)
+        # equal sentences stand in the order of their findings
+        finding = next((f for f in wrong if f.reason and f.what in text and f.reason in text), None)
+        if finding is not None:
+            wrong.remove(finding)
         out.append(Problem(text=text, at_s=math.nan if finding is None else finding_row(finding, duration_s).at_s))
     return out
 
@@ -242,7 +247,7 @@ def _tiles(
     if margins:
         tiles.append(("smallest margin", span_text(min(margins)[0]), min(margins)[1]))
     whole = hops[-1].values_ms
-    if whole and run.file.pace != "virtual":
+    if whole and run.file.pace != "virtual" and verdict.find("alert_latency") is None:
         tiles.append(("tag to subscriber", f"{number_text(whole[-1])} ms", f"slowest of {len(whole)}"))
     measured = [m for m in verdict.measurements if m.worst is not None]
     if measured:

@@ -117,7 +117,8 @@ class Happened:
 class FindingRow:
     """One thing that was owed or came, and its verdict. NaN where a time does not apply.
 
-    ``at_s`` is the moment to look at; ``number`` that of the alert, empty where none came.
+    ``at_s`` is the moment to look at; ``number`` that of the alert, empty where none came; ``is_silence``: that nothing
+    came was owed.
     """
 
     number: str
@@ -126,6 +127,7 @@ class FindingRow:
     reason: str
     verdict: Verdict
     at_s: float
+    is_silence: bool = False
     earliest_s: float = math.nan
     latest_s: float = math.nan
     received_s: float = math.nan

@@ -2,10 +2,10 @@
 
 import html
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from rig.report.assets import own_file
 from rig.report.figures import page_parts
 from rig.report.model import AlertMark, Report
 from rig.report.moving import moving_json, person_color
@@ -44,12 +44,6 @@ _ICON_PLAY: Final = (
 def write_page(report: Report, path: Path) -> None:
     """Write the page of a run."""
     path.write_text(render(report), encoding="utf-8")
-
-
-@lru_cache(maxsize=4)
-def own_file(name: str) -> str:
-    """Return the text of a file that stands beside this module."""
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def render(report: Report) -> str:

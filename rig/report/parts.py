@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from rig.report.charts import nearest_rank
 from rig.report.model import CoverageRow, FindingRow, HopRow, MeasurementRow, Problem
-from rig.report.words import clock_text, number_text, span_text
+from rig.report.words import clock_text, nearest_rank, number_text, span_text
 from rig.truth.findings import Limit
 from rig.truth.verdict import Verdict
 
@@ -24,7 +23,7 @@ def problem_list(problems: Sequence[Problem]) -> str:
     """Write what went wrong, each with a way to its moment."""
     if not problems:
         return ""
-    items = "".join(f"<li>{html.escape(p.text)} {_at(p.at_s, 'show')}</li>" for p in problems)
+    items = "".join(f"<li>{html.escape(p.text)} {_at(p.at_s, 'at ' + clock_text(p.at_s))}</li>" for p in problems)
     return f"<ul class=problems>{items}</ul>"
 
 
@@ -41,15 +40,14 @@ def tile_row(tiles: Sequence[tuple[str, str, str]]) -> str:
 
 
 def finding_table(rows: Sequence[FindingRow]) -> str:
-    """Write the verdicts; what might have come and did not is folded away."""
-    judged = [row for row in rows if row.verdict not in _OPTIONAL]
+    """Write the verdicts; silences that were kept, and what might have come and did not, are folded away."""
     optional = [row for row in rows if row.verdict in _OPTIONAL]
-    out = _findings(judged) if judged else "<p>Nothing was demanded and nothing came.</p>"
-    if optional:
-        out += (
-            f"<details><summary>{len(optional)} that might have come, or could not be judged</summary>"
-            f"{_findings(optional)}</details>"
-        )
+    kept = [row for row in rows if row.is_silence and row.verdict is Verdict.PASS]
+    shown = [row for row in rows if row not in optional and row not in kept]
+    out = _findings(shown) if shown else "<p>Nothing was demanded and nothing came.</p>"
+    for some, what in ((kept, "silences owed and kept"), (optional, "that might have come, or could not be judged")):
+        if some:
+            out += f"<details><summary>{len(some)} {what}</summary>{_findings(some)}</details>"
     return out
 
 

@@ -28,9 +28,9 @@ BENCH: Final = "#b8c2cc"
 def bare_plot(**options: Any) -> Any:
     """Make an empty plot in the page's look, as wide as its place."""
     options.setdefault("sizing_mode", "stretch_width")
+    options.setdefault("toolbar_location", "above")
     options.setdefault("tools", "xpan,xwheel_zoom,reset,save")
     plot = figure(
-        toolbar_location="above",
         background_fill_color="#ffffff",
         border_fill_color="#ffffff",
         outline_line_color=GRID,

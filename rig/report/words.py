@@ -1,6 +1,7 @@
 """Words that reports, tables and narration share."""
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 from protocols.mqtt.messages import AlertKind, BandName
@@ -67,3 +68,8 @@ def span_text(seconds: float) -> str:
     if abs(seconds) < 1:
         return f"{seconds * 1000:.0f} ms"
     return f"{seconds:.1f} s" if abs(seconds) < 120 else clock_text(seconds)
+
+
+def nearest_rank(ordered: Sequence[float], share: float) -> float:
+    """Return the smallest value that at least this share of all values does not exceed; NaN of none."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
