@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from geofence_core.arrays import I8
+from geofence_core.evaluate import NEVER_NS
 from geofence_core.pairs import Band, PairTable
 from geofence_core.passing import Placed, closest_m, place
 
@@ -42,6 +43,7 @@ class Passes:
         self._step: dict[int, tuple[Placed, Placed]] = {}
         self._ways: dict[int, deque[Placed]] = {}
         self._held: dict[tuple[int, int], tuple[int, int]] = {}
+        self._left_ns: dict[tuple[int, int], dict[int, int]] = {}
 
     def move(self, device_idx: int, t_ns: int, t_judge_ns: int, lat_deg: float, lon_deg: float) -> None:
         """Take a device's newest position; ``t_ns`` by our clock, ``t_judge_ns`` by the receiver's."""
@@ -85,7 +87,7 @@ class Passes:
             Unknown bands stay so; a way that leaves a ring shows nothing that was not told.
         """
         step = self._step.pop(mover_idx, None)
-        if step is None and not self._held:
+        if step is None and not self._held and (before <= after).all():
             return after
         names = list(zip(pairs.wearer_idx.tolist(), pairs.protected_idx.tolist(), strict=True))
         raised: I8 | None = None
@@ -98,12 +100,14 @@ class Passes:
             known = max(int(before[row]), int(after[row]))
             if step is not None and known < Band.CONTACT:
                 passed = self._passed(step, name[1] if mover_idx == name[0] else name[0], pairs, row)
-                if passed > max(known, self._held.get(name, (Band.CLEAR,))[0]):
+                is_news = self._left_ns.get(name, {}).get(passed, NEVER_NS) < step[0].t_ns
+                if is_news and passed > max(known, self._held.get(name, (Band.CLEAR,))[0]):
                     self._held[name] = (passed, mover_idx)
-            held = self._held.get(name)
-            if held is not None and held[0] > after[row]:
+            band = max(int(after[row]), self._held.get(name, (Band.CLEAR,))[0])
+            if band > after[row]:
                 raised = after.copy() if raised is None else raised
-                raised[row] = held[0]
+                raised[row] = band
+            self._note_left(name, int(before[row]), band, mover_idx)
         if raised is None:
             return after
         raised.flags.writeable = False
@@ -113,6 +117,13 @@ class Passes:
         """Keep only what concerns these pairs."""
         keep = set(pairs)
         self._held = {name: held for name, held in self._held.items() if name in keep}
+        self._left_ns = {name: left for name, left in self._left_ns.items() if name in keep}
+
+    def _note_left(self, name: tuple[int, int], before: int, band: int, mover_idx: int) -> None:
+        """Note which bands a pair leaves now: the other's next fix shows the same way once more."""
+        if band < before:
+            left = self._left_ns.setdefault(name, {})
+            left.update(dict.fromkeys(range(band + 1, before + 1), self._newest[mover_idx].t_ns))
 
     def _passed(self, step: tuple[Placed, Placed], other_idx: int, pairs: PairTable, row: int) -> int:
         way = self._ways.get(other_idx)

@@ -120,3 +120,17 @@ def test_a_way_of_many_fixes_is_kept_short(bench: Bench) -> None:
         bench.fix("tag", 5000)
     kept = bench.pipeline._pairs._judge._passes._ways
     assert max(len(way) for way in kept.values()) <= 512
+
+
+def test_a_way_that_was_told_is_not_told_again_by_her_next_fix(bench: Bench) -> None:
+    """His fixes come more often than hers: her next one has the way in its time by which he came and went."""
+    bench.fix("her", 0)
+    for north_m in (-1400, -700, 0, 700, 1400):
+        bench.fix("tag", north_m)
+        bench.wait(10)
+    bench.fix("her", 0)
+    assert bands(bench)[-1] == ("Cancel", "clear")
+    told = len(bands(bench))
+    bench.wait(60)
+    bench.fix("her", 0)
+    assert len(bands(bench)) == told
