@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shutil
 import signal
 import sys
 from pathlib import Path
@@ -25,7 +24,7 @@ from rig.errors import BenchBrokenError, RigError
 from rig.report.gather import zone_names
 from rig.report.page import write_page
 from rig.runs.record import AlertSeen, RunRecord
-from rig.scenario import Scenario, load_scenario
+from rig.scenario import Scenario, load_scenario, resolve_text
 from rig.truth.expectation import ExpectedAlert
 from rig.truth.expected import expected_alerts
 from rig.truth.verdict import Verdict, judge
@@ -76,7 +75,7 @@ def command(
             folder=new_run_folder(out), speed=speed, seed=seed, withheld_zones=withheld, allowance_s=allowance_s
         )
         config = write_bridge_files(scenario, settings)
-        shutil.copyfile(scenario_file or STORY, settings.folder / "scenario.toml")
+        (settings.folder / "scenario.toml").write_text(resolve_text(scenario), encoding="utf-8")
     except RigError as exc:
         _end(exc, ExitCode.USAGE)
     console = Console(stderr=as_json, highlight=False)

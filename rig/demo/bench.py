@@ -120,14 +120,14 @@ class Bench:
         self._children.find("subscriber").send_line(f"{self.broker_url} {TOPIC_FILTER} demo-subscriber")
         self._await("subscriber", "subscribed")
         for person in self._scenario.person:
-            if person.smart_tag is not None:
+            if person.smart_tag is not None and person.smart_tag.issued and person.smart_tag.present:
                 self._await_link(person.smart_tag.id)
 
     def go(self) -> None:
         """Start the tags' time, all at the same moment."""
         self.start_mono_ns = self._clock.mono_ns() + _LEAD_NS
-        for tag in self._tags:
-            tag.send_line(f"go {self.start_mono_ns}")
+        for child in [*self._tags, *([self._children.find(AIR)] if self._has_smart_tags else [])]:
+            child.send_line(f"go {self.start_mono_ns}")
 
     def follow(self, t_s: float) -> str | None:
         """Do to the broker what the scenario wants by now; say it where something was done.

@@ -79,14 +79,19 @@ def truth_file(folder: Path, device: str) -> Path:
     return folder / f"truth-{device}.jsonl"
 
 
+KEYS: Final = "keys"
+"""Folder of the made-up keys of smart tags and beacons."""
+
+
 def key_file(folder: Path, name: str) -> Path:
-    """Where the made-up key of a smart tag lies."""
-    return folder / "keys" / f"{name}.key"
+    """Where the made-up key of a smart tag or a beacon lies."""
+    return folder / KEYS / f"{name}.key"
 
 
 def _write_keys(scenario: Scenario, settings: DemoSettings) -> None:
     names = [p.smart_tag.id for p in scenario.person if p.smart_tag]
-    (settings.folder / "keys").mkdir(mode=0o700)
+    names += [p.beacon.key or p.device for p in scenario.person if p.beacon]
+    (settings.folder / KEYS).mkdir(mode=0o700)
     for name in names:
         key_at(key_file(settings.folder, name), seed=None)
 
@@ -134,7 +139,7 @@ def write_bridge_files(scenario: Scenario, settings: DemoSettings) -> Path:
             f"interval_s = {person.interval_s / settings.speed:.6g}",
             f"silence_buffer_s = {SILENCE_BUFFER_S}",
         ]
-        if person.smart_tag is not None:
+        if person.smart_tag is not None and person.smart_tag.issued:
             key = key_file(settings.folder.resolve(), person.smart_tag.id)
             lines += [
                 "[[device]]",
@@ -147,6 +152,10 @@ def write_bridge_files(scenario: Scenario, settings: DemoSettings) -> Path:
         ids = [z["id"] for z in told if order.zones is None or z["id"] in order.zones]
         lines += ["[[order]]", f"id = {_quoted(order.id)}", f"wearer = {_quoted(order.wearer)}"]
         lines.append(f"zones = [{', '.join(_quoted(i) for i in ids)}]")
+        wearer = scenario.find_person(order.wearer)
+        if order.protected and wearer is not None and wearer.beacon is not None:
+            beacon_key = key_file(settings.folder.resolve(), wearer.beacon.key or wearer.device)
+            lines.append(f"beacon_key_file = {_quoted(str(beacon_key))}")
         for ring in order.protected:
             hers = scenario.find_person(ring.device)
             lines += [
@@ -156,7 +165,7 @@ def write_bridge_files(scenario: Scenario, settings: DemoSettings) -> Path:
                 f"  alarm_m = {ring.alarm_m}",
                 f"  pre_alert_m = {ring.pre_alert_m}",
             ]
-            if hers is not None and hers.smart_tag is not None:
+            if hers is not None and hers.smart_tag is not None and hers.smart_tag.issued:
                 lines.append(f"  smart_tag = {_quoted(hers.smart_tag.id)}")
     path = settings.folder / "bridge.toml"
     path.write_text("\n".join(lines) + "\n")
