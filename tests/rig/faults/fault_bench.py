@@ -276,7 +276,7 @@ async def bridge_at_work(
     lines: int = 1,
     environment: Mapping[str, str] = {},
 ) -> AsyncIterator[None]:
-    """The real bridge in this loop, until the block ends; then everything is at the provider, and the ledger is right."""
+    """The real bridge in this loop, until the block ends; then everything that it published is at the provider."""
     text = CONFIG.format(agency=agency, url=url, outbox=outbox or folder / "outbox", policy=policy, devices=devices)
     (folder / "bridge.toml").write_text(text)
     loaded = load_config(folder / "bridge.toml")

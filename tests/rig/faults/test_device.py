@@ -1,4 +1,4 @@
-"""Faults of a device, played by an emulated tag as events of the scenario, against the real bridge; no alert is lost."""
+"""Faults of a device, played by an emulated tag as events of the scenario, against the bridge; no alert is lost."""
 
 import contextlib
 import math
