@@ -65,13 +65,10 @@ class Line:
         """When its last bytes came."""
         return self.bursts[-1].t_utc_ns
 
-    def shifted(self, by_ns: int) -> "Line":
-        """Have all of it come later; what the receiver tells of its time stays."""
-        return replace(
-            self,
-            bursts=tuple(replace(burst, t_utc_ns=burst.t_utc_ns + by_ns) for burst in self.bursts),
-            places=tuple(replace(place, t_utc_ns=place.t_utc_ns + by_ns) for place in self.places),
-        )
+    def later(self, by_ns: int) -> "Line":
+        """Move all of it in time; sentences are made anew, with the new times in them."""
+        places = tuple(replace(place, t_utc_ns=place.t_utc_ns + by_ns) for place in self.places)
+        return replace(self, bursts=tuple(_spoken(place) for place in places), places=places)
 
     def cut(self, from_utc_ns: int, until_utc_ns: int) -> "Line":
         """Keep what came within a time.
@@ -134,10 +131,15 @@ def _track(path: Path, kind: str) -> Iterator[Burst]:
         raise ReplayError(f"{path}: its points have no times, so nobody knows when they were told. Next: another one")
     for point in recording.points:
         assert point.t_utc_ns is not None
-        t_utc_ns, lat, lon = point.t_utc_ns, point.lat_deg, point.lon_deg
-        rmc = encode_rmc(t_utc_ns=t_utc_ns, lat_deg=lat, lon_deg=lon, minute_decimals=MINUTE_DECIMALS)
-        gga = encode_gga(t_utc_ns=t_utc_ns, lat_deg=lat, lon_deg=lon, minute_decimals=MINUTE_DECIMALS)
-        yield Burst(t_utc_ns=t_utc_ns, data=rmc + gga)
+        yield _spoken(Place(t_utc_ns=point.t_utc_ns, lat_deg=point.lat_deg, lon_deg=point.lon_deg))
+
+
+def _spoken(place: Place) -> Burst:
+    """Say a place as a receiver does."""
+    t_utc_ns, lat, lon = place.t_utc_ns, place.lat_deg, place.lon_deg
+    rmc = encode_rmc(t_utc_ns=t_utc_ns, lat_deg=lat, lon_deg=lon, minute_decimals=MINUTE_DECIMALS)
+    gga = encode_gga(t_utc_ns=t_utc_ns, lat_deg=lat, lon_deg=lon, minute_decimals=MINUTE_DECIMALS)
+    return Burst(t_utc_ns=t_utc_ns, data=rmc + gga)
 
 
 def _log(path: Path, near_utc_ns: int | None) -> Iterator[Burst]:
