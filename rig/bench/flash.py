@@ -17,6 +17,10 @@ from rig.bench.programs import ProgramError, run_program
 from rig.bench.schema import CommandFlashTable, DeviceTable, SmpFlashTable, relative
 from rig.errors import BenchBrokenError
 
+_LISTEN_S = 5.0
+"""s. At each look at a device that boots; a tag says what it runs at each report."""
+_AGAIN_NS = 200_000_000
+"""ns between two looks."""
 _SMP_BAUD = 115_200
 """Bd. What a console has unless told otherwise; over USB it does not matter."""
 
@@ -51,17 +55,19 @@ async def _check(
     """Read the version until it is the one wanted; a device that boots says nothing at first."""
     wanted = order.version or table.expect_firmware
     deadline_ns = clock.mono_ns() + round(order.ready_s * 1e9)
+    mismatch: FirmwareMismatchError | None = None
     while True:
-        left_s = (deadline_ns - clock.mono_ns()) / 1e9
         try:
-            found = await read_firmware(role, table, clock, folder=folder, listen_s=min(5.0, max(0.5, left_s)))
+            found = await read_firmware(role, table, clock, folder=folder, listen_s=min(_LISTEN_S, order.ready_s))
             check_firmware(role, wanted, found)
         except BenchBrokenError as exc:
             # still booting, or still the old one: both may pass
+            if isinstance(exc, FirmwareMismatchError):
+                mismatch = exc
             if clock.mono_ns() >= deadline_ns:
-                what = "" if isinstance(exc, FirmwareMismatchError) else "it did not come back: "
-                raise FlashError(f"{role}: {order.ready_s:g} s after flashing {order.image}: {what}{exc}") from exc
-            await clock.sleep_until(clock.mono_ns() + 200_000_000)
+                text = f"it did not come back: {exc}" if mismatch is None else str(mismatch)
+                raise FlashError(f"{role}: {order.ready_s:g} s after flashing {order.image}: {text}") from exc
+            await clock.sleep_until(clock.mono_ns() + _AGAIN_NS)
         else:
             return found
 

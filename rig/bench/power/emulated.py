@@ -56,7 +56,8 @@ class EmulatedSwitch:
         """Start the tag and wait for its port."""
         if self._process is None or self._process.poll() is not None:
             await asyncio.to_thread(self._drop)
-            await asyncio.to_thread(self._start)
+            # in this very thread: the kernel ends the tag with the thread that started it, and a worker's ends soon
+            self._start()
         self._is_on = True
 
     async def off(self) -> None:
