@@ -102,13 +102,17 @@ class JudgePolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceTruth:
-    """One person's device with all that the truth knows of it."""
+    """One person's device with all that the truth knows of it.
+
+    ``at`` and ``place`` tell where the person is: latitude and longitude, metres east and north of the origin.
+    """
 
     person: PersonTable
     side: Side
     actions: tuple[DeviceAction, ...]
     gaps: list[Gap]
     at: Callable[[float], tuple[float, float]]
+    place: Callable[[float], tuple[float, float]]
     speed_mps: float
 
     def observed(self, t_s: float) -> bool:
@@ -137,11 +141,16 @@ def device_truth(scenario: Scenario, person: PersonTable) -> DeviceTruth:
         point = track.at(t_s)
         return point.lat_deg, point.lon_deg
 
+    def place(t_s: float) -> tuple[float, float]:
+        point = track.at(t_s)
+        return point.east_m, point.north_m
+
     return DeviceTruth(
         person=person,
         side="tag" if person.role == "wearer" else "protected",
         actions=actions,
         gaps=find_gaps(person.profile, actions, interval_s=person.interval_s, duration_s=scenario.duration_s),
         at=at,
+        place=place,
         speed_mps=max((track.at(w.t_s + 1e-3).speed_mps for w in track.waypoints), default=0.0),
     )

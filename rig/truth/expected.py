@@ -61,7 +61,7 @@ def device_alerts(
     yield from _equipment_alerts(device)
     yield from _battery_alerts(device, duration_s, policy)
     if with_silence:
-        yield from _silence_alerts(device, duration_s, policy)
+        yield from silence_alerts(device, duration_s, policy)
 
 
 def _past_outages(expected: ExpectedAlert, scenario: Scenario, policy: JudgePolicy) -> ExpectedAlert:
@@ -293,7 +293,8 @@ def _apply_to_battery(battery: Battery, action: DeviceAction) -> None:
             pass
 
 
-def _silence_alerts(device: DeviceTruth, duration_s: float, policy: JudgePolicy) -> Iterator[ExpectedAlert]:
+def silence_alerts(device: DeviceTruth, duration_s: float, policy: JudgePolicy) -> Iterator[ExpectedAlert]:
+    """Find what silence a device owes by its scenario, where no log says when it really was silent."""
     silence_s = policy.silence_s[device.person.device]
     interval_s = device.person.interval_s
     for gap in device.gaps:

@@ -1,11 +1,11 @@
 """Zones and rings: each alert in its window, silence elsewhere, passes between two reports."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from protocols.mqtt.messages import AlertKind
 from rig.truth.findings import Finding, span_text
-from rig.truth.lines import Line, turns_of
+from rig.truth.lines import LINE_KINDS, Line, turns_of
 from rig.truth.passes import Passing
 from rig.truth.situation import Situation
 from rig.truth.spans import Side, SpanMatch, Turn, match_spans
@@ -18,9 +18,9 @@ Explained = tuple[Finding, tuple[int, ...]]
 """A finding, and the alerts that it accounts for."""
 
 
-def line_findings(situation: Situation) -> Iterator[Explained]:
-    """Judge every line of a run."""
-    for line in situation.lines:
+def line_findings(situation: Situation, lines: Iterable[Line]) -> Iterator[Explained]:
+    """Judge lines of a run."""
+    for line in lines:
         turns, again = turns_of(line.key, situation.alerts, time=situation.time, excuses=situation.excuses)
         for seen in again:
             reason = "told again though nothing had changed"
@@ -86,7 +86,7 @@ def _judged(line: Line, match: SpanMatch, situation: Situation) -> Iterator[Expl
             _finding(
                 line,
                 "silence",
-                Verdict.FAIL,
+                _stray_verdict(line, stray, situation),
                 _stray_reason(line, match, stray, situation),
                 earliest_s=match.span.from_s,
                 latest_s=match.span.until_s,
@@ -149,6 +149,8 @@ def _late_reason(line: Line, match: SpanMatch) -> str:
 def _where(line: Line, match: SpanMatch) -> str:
     """Say where he was, in the words of the line."""
     span = match.span
+    if line.key.kind not in LINE_KINDS:
+        return line.name if span.side is Side.IN else "nothing brought it"
     if line.key.kind is AlertKind.PROXIMITY_BREACH:
         radius_m = float(line.name.removesuffix(" m"))
         near_m, far_m = span.near_m + radius_m, span.far_m + radius_m
@@ -160,6 +162,11 @@ def _where(line: Line, match: SpanMatch) -> str:
 
 def _stray_reason(line: Line, match: SpanMatch, stray: Turn, situation: Situation) -> str:
     ahead_s = match.span.until_s - stray.t_s
+    if line.key.kind not in LINE_KINDS:
+        if match.on:
+            return f"taken back too soon: {line.name}"
+        allowing = situation.excuses.find_allowing(line.key.kind, stray.t_s)
+        return "must not have fired: nothing brought it" if allowing is None else f"may come under {allowing.fault}"
     here_m = _distance_m(line, stray.t_s, situation)
     if match.on:
         return f"taken back too soon: he was still {here_m}"
@@ -167,6 +174,12 @@ def _stray_reason(line: Line, match: SpanMatch, stray: Turn, situation: Situatio
     if comes and ahead_s <= EARLY_S:
         return f"early by {span_text(ahead_s)}: he was {here_m}"
     return f"must not have fired: he was {here_m}"
+
+
+def _stray_verdict(line: Line, stray: Turn, situation: Situation) -> Verdict:
+    if line.key.kind in LINE_KINDS or situation.excuses.find_allowing(line.key.kind, stray.t_s) is None:
+        return Verdict.FAIL
+    return Verdict.SKIPPED
 
 
 def _distance_m(line: Line, t_s: float, situation: Situation) -> str:
@@ -181,6 +194,8 @@ def _distance_m(line: Line, t_s: float, situation: Situation) -> str:
 
 def _name(line: Line) -> str:
     key = line.key
+    if key.kind not in LINE_KINDS:
+        return key.kind.value.replace("_", " ")
     if key.band is not None:
         return f"proximity · {key.band.value.replace('_', '-')} ({line.name})"
     return f"{key.kind.value.replace('_', ' ')} · {line.name}"

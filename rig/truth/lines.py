@@ -10,9 +10,9 @@ from rig.scenario import OrderTable, ProtectedTable, Scenario
 from rig.truth.excuses import Excuses
 from rig.truth.expectation import JudgePolicy
 from rig.truth.expectation import Side as Wall
-from rig.truth.geometry import TrueZone
 from rig.truth.looks import PairLook, Seen, pair_looks, ring_looks, zone_looks
 from rig.truth.passes import Passing, pair_passings
+from rig.truth.planar import QuickZone
 from rig.truth.reports import TagTime
 from rig.truth.spans import Side, Span, Turn, find_spans
 
@@ -76,7 +76,7 @@ def zone_lines(scenario: Scenario, seen: Mapping[str, Seen], policy: JudgePolicy
             done.add((order.wearer, zone_id))
             exclusion = feature["properties"]["purpose"] == "exclusion"
             looks = zone_looks(
-                TrueZone(feature).signed_distance_m,
+                QuickZone(feature, ()).signed_distance_m,
                 seen[order.wearer],
                 duration_s=scenario.duration_s,
                 margin_m=policy.exit_margin_m,

@@ -1,18 +1,20 @@
-"""Equipment, battery, silence, her tag's warnings; and what nothing explains."""
+"""Equipment and battery of devices; and what nothing explains."""
 
 from collections.abc import Iterator
+from typing import Final
 
-from protocols.mqtt.messages import AlertKind
+from protocols.mqtt.messages import AlertKind, MsgType
+from rig.runs.record import AlertSeen
 from rig.truth.expectation import ExpectedAlert
-from rig.truth.expected import device_alerts
+from rig.truth.expected import device_alerts, silence_alerts
 from rig.truth.findings import Finding, span_text
 from rig.truth.line_findings import Explained
 from rig.truth.lines import LINE_KINDS
+from rig.truth.reports import ReportLog
 from rig.truth.situation import Situation
 from rig.truth.verdict import Match, ReceivedAlert, Verdict, judge
-from rig.truth.warned import TagMoment, ToldStep, WarningMatch, judge_warnings, owed_warnings
 
-_DEVICE_KINDS = frozenset(
+_DEVICE_KINDS: Final = frozenset(
     {
         AlertKind.STRAP_TAMPER,
         AlertKind.CASE_TAMPER,
@@ -20,10 +22,12 @@ _DEVICE_KINDS = frozenset(
         AlertKind.JAMMING_SUSPECTED,
         AlertKind.BATTERY_LOW,
         AlertKind.BATTERY_CRITICAL,
-        AlertKind.COMMS_LOST,
-        AlertKind.LOCATION_LOST,
     }
 )
+
+
+_SILENT_KINDS: Final = frozenset({AlertKind.COMMS_LOST, AlertKind.LOCATION_LOST})
+"""Judged exactly where a device left a log of its own, else by what its surroundings make likely."""
 
 
 def device_findings(situation: Situation) -> Iterator[Explained]:
@@ -31,18 +35,28 @@ def device_findings(situation: Situation) -> Iterator[Explained]:
     expected = [
         each
         for device in situation.truth.values()
-        for each in device_alerts(device, situation.scenario.duration_s, situation.policy)
+        for each in device_alerts(device, situation.scenario.duration_s, situation.policy, with_silence=False)
+    ]
+    expected += [
+        each
+        for device in situation.truth.values()
+        if device.person.device not in situation.logs
+        for each in silence_alerts(device, situation.scenario.duration_s, situation.policy)
     ]
     known = {person.device for person in situation.scenario.person}
     received = [
         seen.alert
         for seen in situation.alerts
-        if seen.alert.kind in _DEVICE_KINDS and not seen.late and seen.alert.subject in known
+        if seen.alert.subject in known and not seen.late and _is_of_device(seen.alert, situation)
     ]
     judgement = judge(expected, received, allowance_s=situation.policy.allowance_s)
     for match in judgement.matches:
         alert = match.received
         yield _of_match(match, situation), () if alert is None else (alert.index,)
+
+
+def _is_of_device(alert: ReceivedAlert, situation: Situation) -> bool:
+    return alert.kind in _DEVICE_KINDS or (alert.kind in _SILENT_KINDS and alert.subject not in situation.logs)
 
 
 def _of_match(match: Match, situation: Situation) -> Finding:
@@ -72,45 +86,17 @@ def _what(alert: ExpectedAlert | ReceivedAlert) -> str:
     return alert.kind.value.replace("_", " ") + (" · over" if alert.cleared else "")
 
 
-def warning_findings(situation: Situation) -> Iterator[Explained]:
-    """Judge what the protected persons felt, by the logs of their tags."""
-    owed = owed_warnings(situation.scenario, situation.policy)
-    for tag in dict.fromkeys(each.smart_tag for each in owed):
-        moments = [TagMoment(t_s=f.t_s, level=f.level) for f in situation.record.felt if f.tag == tag]
-        told = [
-            ToldStep(t_s=step.t_s, step=step.step, level=step.level)
-            for step in situation.record.steps
-            if step.smart_tag == tag
-        ]
-        hers = [each for each in owed if each.smart_tag == tag]
-        allowance_s = situation.policy.tag_limit_s * situation.policy.speed
-        for match in judge_warnings(hers, moments, told, allowance_s=allowance_s):
-            yield _of_warning(match, allowance_s), ()
-
-
-def _of_warning(match: WarningMatch, allowance_s: float) -> Finding:
-    owed = match.owed
-    silence = owed.level == 0
-    due_s = owed.from_s + allowance_s
-    return Finding(
-        what="silence of her tag" if silence else f"her tag warns · {owed.level.name.lower()}",
-        check="warning",
-        side="smart_tag",
-        subject=owed.smart_tag,
-        earliest_s=owed.earliest_s,
-        latest_s=owed.until_s if silence else owed.from_s,
-        received_s=None if silence else match.done_at_s,
-        verdict=match.verdict,
-        reason=match.problem or owed.reason,
-        margin_s=None if silence or match.done_at_s is None else due_s - match.done_at_s,
-    )
-
-
 def unexplained(situation: Situation, explained: set[int]) -> Iterator[Finding]:
     """Find what came and nothing accounts for."""
+    seen_ids: set[str] = set()
     for seen in situation.alerts:
         alert = seen.alert
-        if seen.index in explained or alert.kind in LINE_KINDS:
+        again = bool(seen.event_id) and seen.event_id in seen_ids
+        seen_ids.add(seen.event_id)
+        if seen.index in explained or (alert.kind in LINE_KINDS and not seen.late) or again:
+            continue
+        verdict, reason = _why(seen, situation)
+        if verdict is None:
             continue
         yield Finding(
             what=_what(alert),
@@ -118,7 +104,25 @@ def unexplained(situation: Situation, explained: set[int]) -> Iterator[Finding]:
             side=alert.side,
             subject=alert.subject,
             received_s=alert.t_s,
-            verdict=Verdict.FAIL,
-            reason="must not have fired: nothing in the scenario brings it",
+            verdict=verdict,
+            reason=reason,
             index=alert.index,
         )
+
+
+def _why(seen: AlertSeen, situation: Situation) -> tuple[Verdict | None, str]:
+    alert = seen.alert
+    fault = situation.excuses.find_allowing(alert.kind, alert.t_s)
+    if fault is not None:
+        return Verdict.SKIPPED, f"may come under {fault.fault}"
+    if seen.late:
+        if any(report.stored for report in situation.logs.get(alert.subject, _NOTHING).all):
+            return Verdict.SKIPPED, "tells of the past, from the tag's memory"
+        return Verdict.FAIL, "must not have fired: it tells of a past that the tag's memory does not hold"
+    if alert.cleared or seen.msg_type is MsgType.UPDATE:
+        # what it ends or goes on with is judged where it began
+        return None, ""
+    return Verdict.FAIL, "must not have fired: nothing in the scenario brings it"
+
+
+_NOTHING: Final = ReportLog(())

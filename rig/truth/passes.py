@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rig.local_frame import LocalFrame
 from rig.truth.looks import PairLook, Seen
 
 
@@ -67,8 +66,8 @@ def _nearest_on_way_m(his: Seen, hers: Seen, t_s: float) -> float:
     before_s = mover.find_last_s(moved_s - 1e-3)
     if before_s is None:
         return math.inf
-    frame = LocalFrame(*other.truth.at(other_s))
-    a, b = frame.to_local(*mover.truth.at(before_s)), frame.to_local(*mover.truth.at(moved_s))
+    at = other.truth.place(other_s)
+    a, b = ((place[0] - at[0], place[1] - at[1]) for place in (mover.truth.place(before_s), mover.truth.place(moved_s)))
     length2 = (b[0] - a[0]) ** 2 + (b[1] - a[1]) ** 2
     share = 0.0 if length2 == 0 else min(1.0, max(0.0, -(a[0] * (b[0] - a[0]) + a[1] * (b[1] - a[1])) / length2))
     return math.hypot(a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1]))

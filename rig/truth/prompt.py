@@ -9,8 +9,8 @@ from protocols.mqtt.messages import AlertKind, BandName
 from rig.emulator.clock import NS_PER_S
 from rig.runs.record import AlertSeen
 from rig.truth.findings import Finding, Measurement, span_text
-from rig.truth.geometry import TrueZone
 from rig.truth.lines import LEVEL, Line, Pair, turns_of
+from rig.truth.planar import QuickZone
 from rig.truth.shown import Shown, ring_shown, zone_shown
 from rig.truth.situation import Situation
 from rig.truth.spans import Turn
@@ -88,7 +88,7 @@ def _shown_by_line(situation: Situation) -> Iterator[tuple[Line, list[Shown]]]:
     for line in situation.lines:
         log = situation.logs.get(line.key.subject)
         if line.key.zone_id is not None and log is not None:
-            yield line, zone_shown(line, TrueZone(zones[line.key.zone_id]), log, margin_m=margin_m)
+            yield line, zone_shown(line, QuickZone(zones[line.key.zone_id], (0.0, margin_m)), log, margin_m=margin_m)
     for pair in situation.pairs:
         rings = find_ring_shown(pair, situation)
         for line in pair.lines():

@@ -9,13 +9,17 @@ from collections.abc import Iterator, Sequence
 from rig.runs.folder import BenchEvent
 from rig.runs.record import RunRecord
 from rig.scenario import Scenario
+from rig.truth.cover import cover_lines, cover_told
 from rig.truth.excuses import Excuses
 from rig.truth.expectation import JudgePolicy
 from rig.truth.findings import Finding, RunVerdict, conclude
+from rig.truth.heard import heard_findings
 from rig.truth.line_findings import line_findings
-from rig.truth.other_findings import device_findings, unexplained, warning_findings
+from rig.truth.other_findings import device_findings, unexplained
 from rig.truth.prompt import judge_promptness
+from rig.truth.silence import silence_lines
 from rig.truth.situation import Situation, make_situation
+from rig.truth.tag_findings import not_warned_lines, tag_findings
 
 
 def judge_run(
@@ -53,7 +57,15 @@ def _why_not(situation: Situation) -> Iterator[str]:
 
 def _findings(situation: Situation) -> Iterator[Finding]:
     explained: set[int] = set()
-    for part in (line_findings(situation), device_findings(situation), warning_findings(situation)):
+    states = (*silence_lines(situation), *cover_lines(situation), *not_warned_lines(situation))
+    for part in (
+        line_findings(situation, situation.lines),
+        line_findings(situation, states),
+        device_findings(situation),
+        heard_findings(situation),
+        tag_findings(situation),
+        cover_told(situation),
+    ):
         for finding, indices in part:
             explained.update(indices)
             yield finding

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from protocols.mqtt.messages import AlertKind
-from rig.truth.geometry import TrueZone, separation_m
 from rig.truth.lines import Line, Pair, rings_of
+from rig.truth.planar import QuickSeparation, QuickZone
 from rig.truth.reports import Report, ReportLog
 
 TIE_M: Final = 0.1
@@ -43,14 +43,14 @@ class _Point:
     sure: bool
 
 
-def zone_shown(line: Line, zone: TrueZone, log: ReportLog, *, margin_m: float) -> list[Shown]:
+def zone_shown(line: Line, zone: QuickZone, log: ReportLog, *, margin_m: float) -> list[Shown]:
     """Read a wearer's reports for one zone."""
     on_inside = line.key.kind is AlertKind.EXCLUSION_ZONE_ENTERED
     points = list(_zone_points(zone, log.fixes, margin_m))
     return _changes(points, margin_m=margin_m, on_inside=on_inside, twice_out=False)
 
 
-def _zone_points(zone: TrueZone, fixes: Sequence[Report], margin_m: float) -> Iterator[_Point]:
+def _zone_points(zone: QuickZone, fixes: Sequence[Report], margin_m: float) -> Iterator[_Point]:
     """Give distances, exact wherever one matters: it cannot change by more than the way since the last exact one."""
     exact_m, moved_m = 0.0, math.inf
     before: Report | None = None
@@ -75,7 +75,8 @@ def ring_shown(
     That somebody has left counts from the second report that shows it: the way to the first one may still lead through
     the ring.
     """
-    points = list(_pair_points(his, hers, max_age_s))
+    lines_m = tuple(line for _, r in rings_of(pair.ring) for line in (r, r - TIE_M, r + margin_m, r + margin_m + TIE_M))
+    points = list(_pair_points(his, hers, max_age_s, QuickSeparation(lines_m)))
     return {
         band.value: _changes(
             [_Point(report=p.report, distance_m=p.distance_m - radius_m, sure=p.sure) for p in points],
@@ -87,7 +88,7 @@ def ring_shown(
     }
 
 
-def _pair_points(his: ReportLog, hers: ReportLog, max_age_s: float) -> Iterator[_Point]:
+def _pair_points(his: ReportLog, hers: ReportLog, max_age_s: float, apart: QuickSeparation) -> Iterator[_Point]:
     newest: dict[bool, Report] = {}
     ordered = [(report, True) for report in his.fixes] + [(report, False) for report in hers.fixes]
     for report, is_his in sorted(ordered, key=lambda each: each[0].sent_mono_ns):
@@ -99,7 +100,7 @@ def _pair_points(his: ReportLog, hers: ReportLog, max_age_s: float) -> Iterator[
         assert report.lon_deg is not None
         assert other.lat_deg is not None
         assert other.lon_deg is not None
-        apart_m = separation_m(report.lat_deg, report.lon_deg, other.lat_deg, other.lon_deg)
+        apart_m = apart(report.lat_deg, report.lon_deg, other.lat_deg, other.lon_deg)
         yield _Point(report=report, distance_m=apart_m, sure=report.sure and other.sure)
 
 
