@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from devices.clock import Clock
 from rig.emulator.clock import NS_PER_S, TagClock
-from rig.emulator.downlink import Downlink
+from rig.emulator.downlink import Downlink, Handled
 from rig.emulator.firmware import AnkleTagFirmware, Outgoing
 from rig.emulator.pty_port import PtyPort
 from rig.emulator.wire import encode_epoch
@@ -36,6 +36,38 @@ class RunLimits:
 
     duration_s: float = math.inf
     baud: int | None = None
+
+
+def epoch_record(item: Outgoing, stamp_mono_ns: int, written: int, size: int) -> TruthEpoch:
+    """Write down an epoch of which so many of its bytes went out at a moment."""
+    position = item.epoch.observation.position
+    return TruthEpoch(
+        sequence=item.epoch.sequence,
+        t_s=item.epoch.t_ns / NS_PER_S,
+        t_utc_ns=item.epoch.t_utc_ns,
+        stored=item.stored,
+        true_lat_deg=item.epoch.truth.lat_deg,
+        true_lon_deg=item.epoch.truth.lon_deg,
+        lat_deg=position.lat_deg if position else None,
+        lon_deg=position.lon_deg if position else None,
+        sigma_m=math.hypot(position.sigma_lat_m, position.sigma_lon_m) / math.sqrt(2) if position else None,
+        t_write_mono_ns=stamp_mono_ns,
+        bytes_written=written,
+        bytes_lost=size - written,
+    )
+
+
+def command_record(handled: Handled, t_ns: int, now_mono_ns: int) -> TruthCommand:
+    """Write down a command that came at a tag time."""
+    return TruthCommand(
+        t_s=t_ns / NS_PER_S,
+        command_id=handled.command_id,
+        verb=handled.verb,
+        argument=handled.argument,
+        outcome=handled.outcome.value,
+        repeated=handled.repeated,
+        t_mono_ns=now_mono_ns,
+    )
 
 
 class Console(Protocol):
@@ -144,26 +176,10 @@ class TagRunner:
             stamp, written, size = self._write(b"".join(sentences))
         else:
             stamp, written, size = self._write_paced(sentences, self._limits.baud)
-        position = item.epoch.observation.position
         self._epochs += 1
         self._bytes_written += written
         with self._changed:
-            self._record(
-                TruthEpoch(
-                    sequence=item.epoch.sequence,
-                    t_s=item.epoch.t_ns / NS_PER_S,
-                    t_utc_ns=item.epoch.t_utc_ns,
-                    stored=item.stored,
-                    true_lat_deg=item.epoch.truth.lat_deg,
-                    true_lon_deg=item.epoch.truth.lon_deg,
-                    lat_deg=position.lat_deg if position else None,
-                    lon_deg=position.lon_deg if position else None,
-                    sigma_m=math.hypot(position.sigma_lat_m, position.sigma_lon_m) / math.sqrt(2) if position else None,
-                    t_write_mono_ns=stamp,
-                    bytes_written=written,
-                    bytes_lost=size - written,
-                )
-            )
+            self._record(epoch_record(item, stamp, written, size))
 
     def _write(self, data: bytes) -> tuple[int, int, int]:
         patience_s = UNPACED_PATIENCE_S if math.isinf(self._tag_clock.speed) else 0.0
@@ -198,15 +214,5 @@ class TagRunner:
                 t_ns = self._t_ns if now_ns is None else now_ns
                 for handled in self._downlink.feed(data, t_ns):
                     self._port.write(handled.answer)
-                    self._record(
-                        TruthCommand(
-                            t_s=t_ns / NS_PER_S,
-                            command_id=handled.command_id,
-                            verb=handled.verb,
-                            argument=handled.argument,
-                            outcome=handled.outcome.value,
-                            repeated=handled.repeated,
-                            t_mono_ns=self._clock.mono_ns(),
-                        )
-                    )
+                    self._record(command_record(handled, t_ns, self._clock.mono_ns()))
                 self._changed.notify_all()

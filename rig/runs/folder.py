@@ -102,7 +102,9 @@ class BenchEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     t_s: float
     t_mono_ns: int
-    what: Literal["fault_applied", "fault_ended", "broker_down", "broker_up", "bridge_down", "bridge_up", "note"]
+    what: Literal[
+        "fault_applied", "fault_ended", "fault_skipped", "broker_down", "broker_up", "bridge_down", "bridge_up", "note"
+    ]
     fault: str = ""
     device: str | None = None
     parameters: dict[str, Scalar] = {}

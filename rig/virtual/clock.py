@@ -175,17 +175,13 @@ class ShiftedClock:
     ----------
     clock : VirtualClock
 
-    Attributes
-    ----------
-    rate_ppm : float
-        How much too fast its UTC runs, millionths.
     """
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
-        self._since_mono_ns = clock.mono_ns()
         self._offset_ns = 0
-        self._rate_ppm = 0.0
+        self._ppm = 0.0
+        self._since_mono_ns = clock.mono_ns()
 
     def mono_ns(self) -> int:
         """See ``Clock``."""
@@ -193,7 +189,8 @@ class ShiftedClock:
 
     def utc_ns(self) -> int:
         """See ``Clock``."""
-        return self._clock.utc_ns() + self._offset_ns + self._drift_ns()
+        drift_ns = round((self._clock.mono_ns() - self._since_mono_ns) * self._ppm / 1e6) if self._ppm else 0
+        return self._clock.utc_ns() + self._offset_ns + drift_ns
 
     async def sleep_until(self, mono_ns: int) -> None:
         """See ``Clock``."""
@@ -203,17 +200,13 @@ class ShiftedClock:
         """See ``ThreadClock``."""
         return self._clock.select(selector, timeout_s)
 
-    def step(self, seconds: float) -> None:
-        """Set its UTC forward, or back."""
-        self._offset_ns += round(seconds * NS_PER_S)
+    def set_offset(self, offset_s: float) -> None:
+        """Have it show so many seconds more than the right time, from now on."""
+        self._offset_ns = round(offset_s * NS_PER_S)
 
-    def skew(self, rate_ppm: float) -> None:
-        """Let its UTC run too fast from now on, or too slow; what it is off by now stays."""
-        self._offset_ns += self._drift_ns()
-        self._since_mono_ns, self._rate_ppm = self._clock.mono_ns(), rate_ppm
-
-    def _drift_ns(self) -> int:
-        return round((self._clock.mono_ns() - self._since_mono_ns) * self._rate_ppm / 1e6)
+    def set_skew(self, ppm: float) -> None:
+        """Have it run fast by so much from now on; 0 ends it and the offset that it brought."""
+        self._since_mono_ns, self._ppm = self._clock.mono_ns(), ppm
 
 
 def _wake(future: asyncio.Future[None]) -> None:

@@ -32,6 +32,8 @@ class BeaconFirmware:
     strap_open : bool
     battery_pct : int
         What the ankle tag's sensors say.
+    is_powered : bool
+        Whether the tag has power; without it nothing is sent.
     events : int
         Advertising events so far.
     """
@@ -41,6 +43,7 @@ class BeaconFirmware:
         self._counter = SlotCounter(stream(config.seed, "beacon"))
         self.strap_open = False
         self.battery_pct = 83
+        self.is_powered = True
         self.events = 0
 
     def slot(self, t_ns: int) -> int:
@@ -53,6 +56,8 @@ class BeaconFirmware:
 
     def advert(self, t_ns: int) -> bytes:
         """Return the manufacturer data of the next advertising event; empty: it is silent."""
+        if not self.is_powered:
+            return b""
         self.events += 1
         slot, counter = self._counter.next(self.slot(t_ns))
         return encode_beacon(
