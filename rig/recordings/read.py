@@ -58,12 +58,15 @@ class Recording:
     path : Path
     points : tuple of RecordedPoint
     left_out : int
-        Records without a position, without a time beside others that have one, or not later than the one before.
+        Records without a position, or without a time beside others that have one.
+    not_later : int
+        Records whose time is not after that of the one before: they are left out, too.
     """
 
     path: Path
     points: tuple[RecordedPoint, ...]
     left_out: int = 0
+    not_later: int = 0
 
     @property
     def timed(self) -> bool:
@@ -97,7 +100,9 @@ def kind_of(path: Path) -> str:
         ) from None
 
 
-def read_recording(path: Path, kind: str | None = None, *, device: str | None = None) -> Recording:
+def read_recording(
+    path: Path, kind: str | None = None, *, device: str | None = None, with_times: bool = True
+) -> Recording:
     """Read a recording.
 
     Parameters
@@ -107,6 +112,8 @@ def read_recording(path: Path, kind: str | None = None, *, device: str | None = 
         One of `KINDS`; by the file's name where absent.
     device : str, optional
         Whose lines of a CSV file with a column of devices.
+    with_times : bool
+        False: places in their order, whatever times they have.
 
     Raises
     ------
@@ -128,24 +135,28 @@ def read_recording(path: Path, kind: str | None = None, *, device: str | None = 
                 raise TrackError(f"{path}: kind {kind!r} is not known. Expected one of: {', '.join(KINDS)}")
     except HistoryError as exc:
         raise TrackError(str(exc)) from exc
-    return _recording(path, rows)
+    return _recording(path, rows if with_times else [(None, lat, lon) for _, lat, lon in rows])
 
 
 def _recording(path: Path, rows: Sequence[_Row]) -> Recording:
     timed = any(t_ns is not None for t_ns, lat, _ in rows if lat is not None)
     points: list[RecordedPoint] = []
-    last_ns = -math.inf
+    not_later, last_ns = 0, -math.inf
     for t_ns, lat, lon in rows:
         if lat is None or lon is None or not (abs(lat) <= 90 and abs(lon) <= 180):
             continue
         if timed:
-            if t_ns is None or t_ns <= last_ns:
+            if t_ns is None:
+                continue
+            if t_ns <= last_ns:
+                not_later += 1
                 continue
             last_ns = t_ns
         points.append(RecordedPoint(t_utc_ns=t_ns, lat_deg=lat, lon_deg=lon))
     if not points:
         raise TrackError(f"{path}: not one position in it, of {len(rows)} records. Expected a recorded track")
-    return Recording(path=path, points=tuple(points), left_out=len(rows) - len(points))
+    left_out = len(rows) - len(points) - not_later
+    return Recording(path=path, points=tuple(points), left_out=left_out, not_later=not_later)
 
 
 def _capped(rows: list[_Row], path: Path) -> None:

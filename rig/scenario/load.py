@@ -55,10 +55,10 @@ def read_parameters(path: Path) -> dict[str, Scalar]:
 
 def _filled(merged: Merged, given: Mapping[str, Scalar]) -> Data:
     parameters = merge_parameters(merged.data.get("parameters", {}), given)
+    filled, used = substitute({key: value for key, value in merged.data.items() if key != "parameters"}, parameters)
     for name in parameters:
         if name not in merged.mentioned:
             raise ScenarioError(f"parameter {name!r} is used nowhere. Expected ${{{name}}} in a value, or no such name")
-    filled, used = substitute({key: value for key, value in merged.data.items() if key != "parameters"}, parameters)
     for name in given:
         # an included file refers to it where this one puts something else
         if name not in used:

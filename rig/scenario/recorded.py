@@ -77,9 +77,15 @@ def _read(track: RecordedTrackTable, folder: Path) -> Recording:
         raise ScenarioError(f"track: expected exactly one of gpx, csv, nmea, got {len(files)}")
     kind, name = files[0]
     try:
-        return read_recording(folder / name, kind, device=track.device)
+        recording = read_recording(folder / name, kind, device=track.device, with_times=track.speed_mps is None)
     except TrackError as exc:
         raise ScenarioError(f"track: {exc}") from exc
+    if recording.not_later > len(recording.points):
+        raise ScenarioError(
+            f"track: {recording.path}: {recording.not_later} of its times are not after the one before. Next: say how "
+            "fast it is, speed_mps = 1.4"
+        )
+    return recording
 
 
 def _places(recording: Recording, track: RecordedTrackTable, frame: LocalFrame) -> list[tuple[float, float]]:
