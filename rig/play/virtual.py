@@ -5,7 +5,7 @@ import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -404,7 +404,7 @@ def _log_to(path: Path) -> Iterator[None]:
     """Have what the product and the bench log written to a file, and not to the person's terminal."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(levelname)-7s %(name)s: %(message)s"))
-    loggers = [logging.getLogger(name) for name in ("bridge", "devices", "rig", "asyncio")]
+    loggers = [logging.getLogger(name) for name in ("bridge", "devices", "rig", "asyncio", "bleak")]
     before = [(each.propagate, each.level) for each in loggers]
     for each in loggers:
         each.addHandler(handler)

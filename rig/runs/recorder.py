@@ -43,10 +43,7 @@ def take_message(message: Received, record: RunRecord, tag_time_s: TagTime) -> A
     try:
         if topic.stream is Stream.ALERT and topic.side is not Side.BRIDGE:
             event: AlertEvent | ProtectedAlertEvent
-            if topic.side is Side.TAG:
-                event = decode(body, AlertEvent)
-            else:
-                event = decode(body, ProtectedAlertEvent)
+            event = decode(body, AlertEvent) if topic.side is Side.TAG else decode(body, ProtectedAlertEvent)
             seen = _alert(message, topic.side, topic.subject, event, tag_time_s, len(record.alerts))
             record.alerts.append(seen)
             return seen

@@ -32,6 +32,9 @@ EXECUTOR_GRACE_S: Final = 0.25
 """How long a call in a thread of the pool holds time still, real seconds. A bridge that stops waits in one for its
 publisher, which may wait for time itself. Less lets time pass while an order is read."""
 
+_ROUNDING_NS: Final = 0.01
+"""What a timeout may be too long by because it is a difference of floating point seconds, nanoseconds."""
+
 _IDLE_LOOK_S: Final = 0.02
 """How often a broken run looks for what its ending still does, real seconds."""
 
@@ -64,7 +67,9 @@ class _Selector(selectors.BaseSelector):
         ready = self._take(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
-        timer_mono_ns = None if timeout is None else self._clock.mono_ns() + math.ceil(timeout * NS_PER_S)
+        timer_mono_ns = (
+            None if timeout is None else self._clock.mono_ns() + math.ceil(timeout * NS_PER_S - _ROUNDING_NS)
+        )
         return self._wait(timer_mono_ns)
 
     def _wait(self, timer_mono_ns: int | None) -> list[tuple[selectors.SelectorKey, int]]:
