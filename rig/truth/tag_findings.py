@@ -75,9 +75,8 @@ def _warned(hers: Hers, pair: Pair, band: BandName, span: Span, situation: Situa
     if span.until_s - from_s <= limit_s:
         return
     spans = pair.spans[band]
-    earliest_s = max(
-        (each.until_s for each in spans if each.side is Side.OUT and each.until_s <= span.from_s), default=0
-    )
+    outs_s = [each.until_s for each in spans if each.side is Side.OUT and each.until_s <= span.from_s]
+    earliest_s = max(outs_s, default=0.0)
     done_s, gap_s = _hold(hers.felt, level, from_s + limit_s, span.until_s)
     reason = f"he is within {_radius(pair, band):g} m"
     verdict = Verdict.PASS
@@ -94,7 +93,7 @@ def _warned(hers: Hers, pair: Pair, band: BandName, span: Span, situation: Situa
             check="warning",
             side="smart_tag",
             subject=hers.tag,
-            earliest_s=float(earliest_s),
+            earliest_s=earliest_s,
             latest_s=from_s,
             received_s=done_s,
             verdict=verdict,
@@ -104,7 +103,7 @@ def _warned(hers: Hers, pair: Pair, band: BandName, span: Span, situation: Situa
         (),
     )
     if verdict is Verdict.PASS:
-        yield _told(hers, level, float(earliest_s), span, situation), ()
+        yield _told(hers, level, earliest_s, span, situation), ()
 
 
 def warn_limit_s(situation: Situation) -> float:
@@ -176,10 +175,12 @@ def quiet_stretches(hers: Hers, situation: Situation) -> list[Stretch]:
     policy = situation.policy
     hold_s = max(policy.beacon_hold_s, _HOLD_S) + warn_limit_s(situation)
     may: list[Stretch] = [(each.earliest_s, each.until_s + hold_s) for each in hers.heard]
-    for pair in hers.pairs:
-        for span in pair.spans[BandName.PRE_ALERT]:
-            if span.side is not Side.OUT:
-                may.append((span.from_s, span.until_s + warn_limit_s(situation)))
+    may += [
+        (span.from_s, span.until_s + warn_limit_s(situation))
+        for pair in hers.pairs
+        for span in pair.spans[BandName.PRE_ALERT]
+        if span.side is not Side.OUT
+    ]
     # after a fault a tag that could not be reached is stood down late
     may += [
         (from_s, until_s + warn_limit_s(situation))
