@@ -1,6 +1,7 @@
 """``tagrig replay``: a run again to the byte, or recordings in the place of devices."""
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -13,7 +14,9 @@ from bridge.publisher import Lane, Message
 from devices.clock import SystemClock
 from rig.cli.exit_codes import ExitCode
 from rig.errors import BenchBrokenError, RigError
+from rig.replay.recordings import Asked, play_recordings
 from rig.replay.run_again import REPLAY_FILE, ReplayedRun, replay_run
+from rig.truth.findings import RunVerdict
 from rig.truth.verdict import Verdict
 
 _PROGRESS_NS = 2_000_000_000
@@ -31,30 +34,145 @@ _CODES = {
 }
 
 
+_RECORDING = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--pace", default="max", show_default=True, metavar="max|recorded|xN", help="How fast turns follow.")
-@click.option("--out", type=click.Path(path_type=Path), help="Parent of the replay's folder. [beside RUN]")
+@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False), required=False)
+@click.option(
+    "--pace", default="max", show_default=True, metavar="max|recorded|xN", help="How fast turns of RUN follow."
+)
+@click.option("--wearer", "wearers", type=_RECORDING, multiple=True, help="A recording in the place of a wearer's tag.")
+@click.option("--protected", type=_RECORDING, multiple=True, help="One in the place of a protected person's device.")
+@click.option("--protected-at", metavar="LAT,LON", help="A protected person who stays there.")
+@click.option(
+    "--each-with-each", type=_RECORDING, multiple=True, help="Recordings that are both, each held against each other."
+)
+@click.option("--truth", type=_RECORDING, help="Where all of them truly were. [each is its own truth]")
+@click.option(
+    "--rings", default="50,500,1000", show_default=True, metavar="CONTACT,ALARM,PRE", help="Proximity rings, metres."
+)
+@click.option("--from-s", type=click.FloatRange(0), default=0.0, help="Begin so late in the time that they share.")
+@click.option("--until-s", type=click.FloatRange(0), help="End so late in it.")
+@click.option(
+    "--delay-s", type=click.FloatRange(0), default=0.0, help="The protected are so far behind: same places, later."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Parent of the new folder. [beside RUN; runs]")
 @click.option("--no-report", is_flag=True, help="Compare and judge, and write no page.")
 @click.option("--json", "as_json", is_flag=True, help="Print only a JSON summary.")
-def command(run: Path, pace: str, out: Path | None, no_report: bool, as_json: bool) -> None:
+def command(
+    run: Path | None,
+    pace: str,
+    wearers: tuple[Path, ...],
+    protected: tuple[Path, ...],
+    protected_at: str | None,
+    each_with_each: tuple[Path, ...],
+    truth: Path | None,
+    rings: str,
+    from_s: float,
+    until_s: float | None,
+    delay_s: float,
+    out: Path | None,
+    no_report: bool,
+    as_json: bool,
+) -> None:
     """Do a run again from its folder RUN: each message to the byte, the bytes of the captures, the verdict, a report.
 
-    Exit codes: the run's own, 0 for PASS and 1 for FAIL; 2 the folder cannot be replayed; 3 something is not as it was,
-    or the run could not be judged.
-    """
+    Or play recordings through a bridge and judge what it tells of who is near whom:
+
+    \b
+    tagrig replay --wearer his.nmea.gz --protected her.gpx --rings 50,500,1000
+    tagrig replay --wearer drive.nmea --protected-at 51.0,-6.5 --truth reference.nmea
+    tagrig replay --each-with-each a.gpx --each-with-each b.gpx --each-with-each c.gpx
+
+    Recordings are NMEA logs, GPX, CSV and captures (.tagcap), also gzip. The judge knows at each moment how wrong each
+    receiver was, by the truth, and holds the bridge to what follows from it.
+
+    Exit codes: the run's own, 0 for PASS and 1 for FAIL; 2 it cannot be replayed; 3 something is not as it was, or the
+    run could not be judged.
+    """  # noqa: D301 - click takes the backspace for "do not wrap"
+    is_recorded = bool(wearers or protected or protected_at or each_with_each)
+    if is_recorded == (run is not None):
+        raise click.UsageError("expected either the folder of a run, or recordings (--wearer and --protected)")
     try:
-        replayed = replay_run(run, out=out, pace=pace, clock=SystemClock(), tell=_Progress(pace, quiet=as_json))
-        page = None if no_report else _write_report(replayed)
+        if run is not None:
+            code = _replay_run(run, pace, out, no_report=no_report, as_json=as_json)
+        else:
+            contact_m, alarm_m, pre_alert_m = _numbers(rings, 3, "--rings")
+            asked = Asked(
+                wearers=wearers,
+                protected=protected,
+                protected_at=None if protected_at is None else _place(protected_at),
+                each_with_each=each_with_each,
+                truth=truth,
+                rings_m=(contact_m, alarm_m, pre_alert_m),
+                from_s=from_s,
+                until_s=until_s,
+                delay_s=delay_s,
+            )
+            code = _play_recordings(asked, out or Path("runs"), no_report=no_report, as_json=as_json)
     except BenchBrokenError as exc:
         _end(exc, ExitCode.BENCH_BROKEN)
     except (RigError, BridgeError) as exc:
         _end(exc, ExitCode.USAGE)
+    sys.exit(code)
+
+
+def _replay_run(run: Path, pace: str, out: Path | None, *, no_report: bool, as_json: bool) -> ExitCode:
+    replayed = replay_run(run, out=out, pace=pace, clock=SystemClock(), tell=_Progress(pace, quiet=as_json))
+    page = None if no_report else _write_report(replayed.folder, replayed.verdict)
     if as_json:
         click.echo(json.dumps(json.loads((replayed.folder / REPLAY_FILE).read_bytes())))
     else:
         _print(replayed, page)
-    sys.exit(ExitCode.BENCH_BROKEN if replayed.problems else _CODES[replayed.verdict.verdict])
+    return ExitCode.BENCH_BROKEN if replayed.problems else _CODES[replayed.verdict.verdict]
+
+
+def _play_recordings(asked: Asked, out: Path, *, no_report: bool, as_json: bool) -> ExitCode:
+    folder, verdict, judged = play_recordings(asked, out)
+    page = None if no_report else _write_report(folder, verdict)
+    if as_json:
+        pairs = [
+            {
+                "wearer": each.wearer,
+                "protected": each.person,
+                "verdict": each.verdict.value,
+                "judged_s": each.judged_s,
+                "decided_s": each.decided_s,
+                "contradicted_s": each.contradicted_s,
+                "as_true_s": each.as_true_s,
+                "nearest_m": round(each.nearest_m, 1),
+                "worst_error_m": round(each.worst_error_m, 1),
+            }
+            for each in judged
+        ]
+        click.echo(json.dumps({"verdict": verdict.verdict.value, "folder": str(folder), "pairs": pairs}))
+        return _CODES[verdict.verdict]
+    for each in judged:
+        told = f"told as it truly was {each.as_true_share:.1%} of {each.judged_s:.0f} s"
+        sure = f"the truth decides {each.decided_share:.1%}, against it {each.contradicted_s:.0f} s"
+        errors = f"receivers at most {each.worst_error_m:.0f} m wrong together"
+        _row(each.verdict.value, f"{each.wearer} and {each.person}: {told}; {sure}; {errors}")
+    _row("verdict", verdict.verdict.value)
+    for problem in verdict.problems[:_MOST_LINES]:
+        _row("", problem)
+    _row("report" if page is not None else "folder", str(page or folder))
+    return _CODES[verdict.verdict]
+
+
+def _place(text: str) -> tuple[float, float]:
+    lat, lon = _numbers(text, 2, "--protected-at")
+    return lat, lon
+
+
+def _numbers(text: str, count: int, option: str) -> tuple[float, ...]:
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if len(found) != count or not all(map(math.isfinite, found)):
+        raise click.BadParameter(f"expected {count} numbers with commas between them, got {text!r}", param_hint=option)
+    return found
 
 
 def _end(exc: Exception, code: ExitCode) -> NoReturn:
@@ -62,11 +180,11 @@ def _end(exc: Exception, code: ExitCode) -> NoReturn:
     sys.exit(code)
 
 
-def _write_report(replayed: ReplayedRun) -> Path:
+def _write_report(folder: Path, verdict: RunVerdict) -> Path:
     # the plotting library takes a second to load: only where a page is wanted
     from rig.report.write import write_report
 
-    return write_report(replayed.folder, replayed.verdict)
+    return write_report(folder, verdict)
 
 
 def _print(replayed: ReplayedRun, page: Path | None) -> None:

@@ -21,7 +21,7 @@ from typing import Final
 
 from protocols.mqtt.messages import AlertKind, BandName
 from rig.replay.recorded import Place
-from rig.truth.findings import Finding, FindingSide, Measurement
+from rig.truth.findings import Finding, FindingSide, Measurement, together
 from rig.truth.geometry import separation_m
 from rig.truth.verdict import ReceivedAlert, Verdict
 
@@ -142,6 +142,22 @@ class PairJudgement:
     judged_s: float
     nearest_m: float
     worst_error_m: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of this pair alone; UNSET where the truth decides nothing."""
+        found = together(finding.verdict for finding in self.findings)
+        return Verdict.UNSET if found is Verdict.SKIPPED else found
+
+    @property
+    def decided_share(self) -> float:
+        """Share of the time, over rings and sides, in which the truth decides."""
+        return self.decided_s / (6 * self.judged_s) if self.judged_s else 0.0
+
+    @property
+    def as_true_share(self) -> float:
+        """Share of the time in which the told band is that of the true separation."""
+        return self.as_true_s / self.judged_s if self.judged_s else 0.0
 
 
 def judge_pair(

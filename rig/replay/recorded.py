@@ -23,9 +23,6 @@ DAY_NS = 86_400_000_000_000
 MINUTE_DECIMALS = 6
 """Decimals of a minute in sentences made of a track: 2 mm, finer than any track is written."""
 
-HELLO = b"$GPTXT,01,01,02,the recording begins*4D\r\n"
-"""First bytes of every line, at the zero of the run: a replay counts from the first bytes of each line."""
-
 _NMEA_SUFFIXES = (".gga", ".ubx")
 """Of NMEA logs too, beside those that `rig.recordings` knows."""
 
@@ -111,6 +108,13 @@ def read_line(path: Path, *, near_utc_ns: int | None = None) -> Line:
     if not places:
         raise ReplayError(f"{path}: not one position in it")
     return Line(path=path, bursts=bursts, places=places)
+
+
+def standing_line(path: Path, at: tuple[float, float], start_utc_ns: int, end_utc_ns: int) -> Line:
+    """Make the line of a receiver that stands still, is right, and tells so each second."""
+    times = range(start_utc_ns, end_utc_ns + 1, 1_000_000_000)
+    places = tuple(Place(t_utc_ns=t_utc_ns, lat_deg=at[0], lon_deg=at[1]) for t_utc_ns in times)
+    return Line(path=path, bursts=tuple(_spoken(place) for place in places), places=places)
 
 
 def _bursts(path: Path, near_utc_ns: int | None) -> Iterator[Burst]:
@@ -205,7 +209,7 @@ def _places(bursts: Iterable[Burst]) -> Iterator[Place]:
 
 
 def write_capture(line: Line, folder: Path, device: str, *, zero_utc_ns: int, version: str) -> Path:
-    """Write a line as a capture whose first bytes come at the zero of the run.
+    """Write a line as a capture whose monotonic clock counts from the zero of the run.
 
     Raises
     ------
@@ -225,7 +229,7 @@ def write_capture(line: Line, folder: Path, device: str, *, zero_utc_ns: int, ve
     except CaptureError as exc:
         raise ReplayError(str(exc)) from exc
     try:
-        for burst in (Burst(t_utc_ns=zero_utc_ns, data=HELLO), *line.bursts):
+        for burst in line.bursts:
             writer.write(
                 RecordKind.RECEIVED, burst.data, t_mono_ns=burst.t_utc_ns - zero_utc_ns, t_utc_ns=burst.t_utc_ns
             )

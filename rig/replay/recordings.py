@@ -18,23 +18,37 @@ from rig.errors import RigError
 from rig.local_frame import LocalFrame
 from rig.replay.errors import ReplayError
 from rig.replay.proximity import PairJudgement, Rings, Told, judge_pair, measurements
-from rig.replay.recorded import Line, read_line, write_capture
+from rig.replay.recorded import Line, read_line, standing_line, write_capture
+from rig.runs.folder import SCENARIO_FILE, VERDICT_FILE, new_folder
 from rig.runs.load import LoadedRun, load_run
-from rig.scenario import OrderTable, OriginTable, PersonTable, ProtectedTable, Scenario, WaypointTable, check_scenario
-from rig.truth.findings import RunVerdict, conclude
+from rig.scenario import (
+    OrderTable,
+    OriginTable,
+    PersonTable,
+    ProtectedTable,
+    Scenario,
+    WaypointTable,
+    check_scenario,
+    resolve_text,
+)
+from rig.truth.findings import RunVerdict, conclude, write_verdict
 
 RECORDINGS_FILE: Final = "recordings.json"
 RECORDINGS_FOLDER: Final = "recordings"
+SUITE: Final = "recordings"
 FORMAT: Final = 1
 
 TRUTH_STEP_S: Final = 2.0
 """Seconds between the points of a track on the page, at least: a bicycle moves 15 m. Judged is by all of them."""
 
-DRAW_OFF: Final = 3600.0
-"""Policy ``near_interval_s``: a recording reports as often as it did, whatever it is asked."""
+UNASKED_S: Final = 3600.0
+"""Policy ``near_interval_s``, seconds: a recording reports as often as it did, whatever it is asked."""
 
 MAX_AGE_S: Final = 120.0
 """``policy.max_position_age_s``, as bridges have it by default."""
+
+STANDING: Final = Path("standing")
+"""Stands for the file of a person who stays where she is."""
 
 Role = Literal["wearer", "protected"]
 
@@ -84,6 +98,8 @@ class Asked:
         Recordings; each wearer is kept away from each protected person.
     each_with_each : tuple of Path
         Recordings that are all of them both.
+    protected_at : (float, float) or None
+        A protected person who stays at this latitude and longitude, and whose receiver is right.
     truth : Path or None
         Where all of them truly were: one reference, where all were in one place. None: each was where it says.
     rings_m : tuple of float
@@ -97,6 +113,7 @@ class Asked:
     wearers: tuple[Path, ...] = ()
     protected: tuple[Path, ...] = ()
     each_with_each: tuple[Path, ...] = ()
+    protected_at: tuple[float, float] | None = None
     truth: Path | None = None
     rings_m: tuple[float, float, float] = (50.0, 500.0, 1000.0)
     from_s: float = 0.0
@@ -106,11 +123,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A run of recordings, ready to be played: ``transports`` by device."""
+    """A run of recordings, ready to be played; ``chunks`` by device: seconds of the run, and bytes that come then."""
 
     scenario: Scenario
     file: RecordingsFile
-    transports: Mapping[str, str]
+    chunks: Mapping[str, Sequence[tuple[float, bytes]]]
 
 
 def prepare(asked: Asked, folder: Path) -> Prepared:
@@ -124,18 +141,20 @@ def prepare(asked: Asked, folder: Path) -> Prepared:
     files = _cast(asked)
     pairs = _pairs(asked, files)
     files = [each for each in files if each[0] in {name for pair in pairs for name in pair}]
-    lines = _read_all({path for _, _, path in files} | ({asked.truth} if asked.truth is not None else set()))
+    lines = _read_all({path for _, _, path in files} | ({asked.truth} if asked.truth is not None else set()), asked)
     delay_ns = round(asked.delay_s * 1e9)
     told = {(device, path): _as_played(lines[path], role, delay_ns) for device, role, path in files}
     zero_ns, end_ns = _shared_time([*told.values()], asked)
     recordings = folder / RECORDINGS_FOLDER
     devices: list[RecordedDevice] = []
+    chunks: dict[str, Sequence[tuple[float, bytes]]] = {}
     people: list[PersonTable] = []
     truths: dict[str, tuple[Line, Path]] = {}
     frame: LocalFrame | None = None
     for device, role, path in files:
         line = told[device, path].cut(zero_ns, end_ns)
-        truth_path = asked.truth or path
+        truth_path = path if asked.truth is None or path == STANDING else asked.truth
+        chunks[device] = [((burst.t_utc_ns - zero_ns) / 1e9, burst.data) for burst in line.bursts]
         kept = write_capture(line, recordings, device, zero_utc_ns=zero_ns, version=version("tagrig"))
         name = f"truth-{_stem(truth_path)}{'-later' if delay_ns and role == 'protected' else ''}"
         if name not in truths:
@@ -181,8 +200,37 @@ def prepare(asked: Asked, folder: Path) -> Prepared:
     return Prepared(
         scenario=scenario,
         file=file,
-        transports={each.device: f"replay:{(folder / each.recording).resolve()}" for each in devices},
+        chunks=chunks,
     )
+
+
+def play_recordings(asked: Asked, out: Path) -> tuple[Path, RunVerdict, tuple[PairJudgement, ...]]:
+    """Play recordings through a bridge on virtual time, and judge what it told; returns the run folder too.
+
+    Raises
+    ------
+    RigError
+        They cannot be replayed, or the bench broke.
+    """
+    # the bench brings radios and brokers along: only where something is played
+    from rig.play.settings import PlaySettings, Source
+    from rig.play.virtual import play_virtual
+
+    folder = new_folder(out, SUITE)
+    prepared = prepare(asked, folder)
+    (folder / SCENARIO_FILE).write_text(resolve_text(prepared.scenario), encoding="utf-8")
+    settings = PlaySettings(
+        folder=folder,
+        suite=SUITE,
+        sources={device: Source(kind="replay", chunks=chunks) for device, chunks in prepared.chunks.items()},
+        policy={"near_interval_s": UNASKED_S, "max_position_age_s": MAX_AGE_S},
+        lean=True,
+        start_utc_ns=prepared.file.zero_utc_ns,
+    )
+    play_virtual(prepared.scenario, settings)
+    verdict, judged = judge_recordings(folder)
+    write_verdict(folder / VERDICT_FILE, verdict)
+    return folder, verdict, judged
 
 
 def judge_recordings(folder: Path) -> tuple[RunVerdict, tuple[PairJudgement, ...]]:
@@ -244,12 +292,13 @@ def _cast(asked: Asked) -> list[tuple[str, Role, Path]]:
     """Give every recording its role and a name."""
     wearers = [*asked.wearers, *asked.each_with_each]
     protected = [*asked.protected, *asked.each_with_each]
-    if not wearers or not protected:
+    if not wearers or not (protected or asked.protected_at):
         raise ReplayError("expected at least one recording of a wearer and one of a protected person")
     if asked.each_with_each and len(wearers) < 2:
         raise ReplayError("expected at least two recordings to hold each against each")
     found: list[tuple[str, Role, Path]] = [("wearer", "wearer", path) for path in wearers]
     found += [("protected", "protected", path) for path in protected]
+    found += [("protected", "protected", STANDING)] if asked.protected_at is not None else []
     names = [f"{role}-{_stem(path)}" for _, role, path in found]
     for name in names:
         if names.count(name) > 1:
@@ -262,11 +311,11 @@ def _stem(path: Path) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c == "-") else "-" for c in stem).strip("-").lower() or "it"
 
 
-def _read_all(paths: set[Path]) -> dict[Path, Line]:
-    """Read recordings, those that tell no date last, beside one that does."""
+def _read_all(paths: set[Path], asked: Asked) -> dict[Path, Line]:
+    """Read recordings, those that tell no date last, beside one that does; who stands still does so all the time."""
     found: dict[Path, Line] = {}
     undated: list[Path] = []
-    for path in sorted(paths):
+    for path in sorted(paths - {STANDING}):
         try:
             found[path] = read_line(path)
         except ReplayError as exc:
@@ -276,6 +325,10 @@ def _read_all(paths: set[Path]) -> dict[Path, Line]:
     for path in undated:
         near = next((line.start_utc_ns for line in found.values()), None)
         found[path] = read_line(path, near_utc_ns=near)
+    if asked.protected_at is not None:
+        start = min(line.start_utc_ns for line in found.values())
+        end = max(line.end_utc_ns for line in found.values())
+        found[STANDING] = standing_line(STANDING, asked.protected_at, start, end)
     return found
 
 
@@ -338,4 +391,6 @@ def _orders(asked: Asked, pairs: Sequence[tuple[str, str]]) -> list[OrderTable]:
 
 def _title(asked: Asked) -> str:
     names = [path.name for path in (*asked.wearers, *asked.protected, *asked.each_with_each)]
+    if asked.protected_at is not None:
+        names.append("a person who stands at {:.5f}, {:.5f}".format(*asked.protected_at))
     return f"Recordings: {', '.join(names)}"
