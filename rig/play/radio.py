@@ -76,6 +76,7 @@ class RunRadio:
                 seed=self._seed + number,
                 start_utc_ns=self._clock.utc_ns(),
                 tag_key=read_key(key_path(self._folder, name)),
+                beacon_key=self._find_beacon_key(person),
                 battery_pct=person.battery_pct,
             )
             await self.bench.add(
@@ -90,6 +91,11 @@ class RunRadio:
                     on_change=self._changed,
                 )
             )
+
+    def _find_beacon_key(self, person: PersonTable) -> bytes | None:
+        """Return what her tag was given at the depot, to know the wearer's beacon by."""
+        name = self._scenario.find_beacon_key(person)
+        return None if name is None else read_key(key_path(self._folder, name))
 
     async def switch_on_beacons(self) -> None:
         """Put the wearers' beacons on the air; now is the scenario's zero."""
