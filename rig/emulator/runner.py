@@ -40,7 +40,9 @@ class RunLimits:
 
 def epoch_record(item: Outgoing, stamp_mono_ns: int, written: int, size: int) -> TruthEpoch:
     """Write down an epoch of which so many of its bytes went out at a moment."""
-    position = item.epoch.observation.position
+    observation = item.epoch.observation
+    # An estimate of a receiver without signals is marked as one, and no position to anybody.
+    position = None if observation.coasting else observation.position
     return TruthEpoch(
         sequence=item.epoch.sequence,
         t_s=item.epoch.t_ns / NS_PER_S,
