@@ -16,6 +16,9 @@ ERROR_SIGMAS: Final = 4.0
 """Standard deviations that a report may be off by. At 4, one crossing in some ten thousand falls out of its window by
 chance; more widens every window and hides late alerts."""
 
+_FROZEN_MEANS: Final = 4.0
+"""A spell of a frozen position is longer than this many mean spells twice in a hundred times."""
+
 OPEN_SCALE: Final = 1.1
 """Growth of the error by satellite geometry under an open sky: its HDOP stays within 10 % of nominal."""
 
@@ -126,10 +129,13 @@ class DeviceTruth:
             if action.kind is EventKind.PROFILE and action.at_s <= t_s:
                 name = action.value
         profile = PROFILES[name]
-        after_s = min((t_s - gap.end_s for gap in self.gaps if not gap.first and gap.end_s <= t_s), default=math.inf)
+        # a fix may be back before a gap is surely over
+        ended = (max(0.0, t_s - gap.end_s) for gap in self.gaps if not gap.first and gap.sure_until_s <= t_s)
+        after_s = 0.0 if 0 < profile.no_fix_share < 1 else min(ended, default=math.inf)
         first_m = profile.reacquire_sd_m * math.exp(-after_s / profile.reacquire_tau_s)
+        frozen_m = _FROZEN_MEANS * profile.freeze_mean_s * self.speed_mps if profile.freeze_rate_hz > 0 else 0.0
         scale = MAX_SCALE if profile.wall_deg or profile.cn0_offset_db < 0 else OPEN_SCALE
-        return ERROR_SIGMAS * math.hypot(profile.sd_m * scale, first_m) + profile.jump_max_m
+        return ERROR_SIGMAS * math.hypot(profile.sd_m * scale, first_m) + profile.jump_max_m + frozen_m
 
 
 def device_truth(scenario: Scenario, person: PersonTable) -> DeviceTruth:

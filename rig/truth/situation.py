@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from rig.runs.record import AlertSeen, RunRecord
 from rig.scenario import Scenario
+from rig.truth.astray import astray
 from rig.truth.excuses import Excuses
 from rig.truth.expectation import DeviceTruth, JudgePolicy, device_truth
 from rig.truth.geometry import signed_distance_m
@@ -70,6 +71,10 @@ class Situation:
 def make_situation(scenario: Scenario, policy: JudgePolicy, record: RunRecord, excuses: Excuses) -> Situation:
     """Put together what is so, and what could be known of it."""
     truth = {person.device: device_truth(scenario, person) for person in scenario.person}
+    astray_s = {
+        device: astray(each.person.profile, each.actions, duration_s=scenario.duration_s)
+        for device, each in truth.items()
+    }
     logs = {
         device: ReportLog.of(tail.epochs, doubtful=excuses.blind(device))
         for device, tail in record.truth.items()
@@ -79,8 +84,8 @@ def make_situation(scenario: Scenario, policy: JudgePolicy, record: RunRecord, e
         device: Seen(
             truth=each,
             times_s=_fix_times(each, logs.get(device), scenario.duration_s),
-            blind=excuses.blind(device),
-            misled=excuses.misled(device),
+            blind=[*excuses.blind(device), *astray_s[device]],
+            misled=[*excuses.misled(device), *astray_s[device]],
         )
         for device, each in truth.items()
     }
