@@ -171,11 +171,11 @@ class Bench:
 
     async def reach(self, step: str, level: str, *, times: int = 1) -> None:
         """Wait for a step in the life of her warnings."""
+        await until(lambda: self.steps_told(step, level) >= times, f"{step} of {level} for the {times}. time")
 
-        def count() -> int:
-            return sum(isinstance(e, life.WarningTold) and (e.step, e.level) == (step, level) for e in self.seen)
-
-        await until(lambda: count() >= times, f"{step} of {level} for the {times}. time")
+    def steps_told(self, step: str, level: str) -> int:
+        """How often a step was told."""
+        return sum(isinstance(e, life.WarningTold) and (e.step, e.level) == (step, level) for e in self.seen)
 
     async def linked(self, device: str, state: str = "up", *, times: int = 1) -> None:
         await until(lambda: self.links(device).count(state) >= times, f"{state} of {device} for the {times}. time")
