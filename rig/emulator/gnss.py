@@ -120,6 +120,7 @@ class GnssReceiver:
         self._reacquired_at_s = -math.inf
         self._reacquire_error = (0.0, 0.0)
         self._last: Position | None = None
+        self._last_s = 0.0
         self._false = FalsePosition()
         self._bearings = stream(seed, "gnss/bearings")
         self._coasts = stream(seed, "gnss/coasts")
@@ -211,7 +212,7 @@ class GnssReceiver:
             position = self._last
         else:
             position = self._solve(t_s, truth, geometry, errors, noise, self._jump if jumping else (0.0, 0.0), false)
-        self._last = position
+        self._last, self._last_s = position, t_s
         return Observation(position=position, satellites=satellites, used=used, time_offset_s=false.time_s)
 
     def _signals(self, t_s: float, dt_s: float) -> tuple[Satellite, ...]:
@@ -232,7 +233,9 @@ class GnssReceiver:
         longest_s = self.profile.coast_s
         last = self._last
         if lost_now and last is not None and longest_s > 0 and self._coasts.random() < _COAST_SHARE:
-            self._coast = Coast(last=last, from_s=t_s, until_s=t_s + self._coasts.uniform(longest_s / 2, longest_s))
+            self._coast = Coast(
+                last=last, from_s=self._last_s, until_s=t_s + self._coasts.uniform(longest_s / 2, longest_s)
+            )
         if self._coast is None or t_s > self._coast.until_s:
             self._coast = None
             return None

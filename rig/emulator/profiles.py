@@ -95,16 +95,17 @@ PROFILES: Final[dict[str, GnssProfile]] = {
             jump_max_m=60,
             reacquire_sd_m=20,
         ),
-        # no fix 30 to 80 % of the time, else sd 15 to 30 m (a); frozen positions with new times (m)
+        # no fix 30 to 80 % of the time, by spells and by too few satellites; else sd 15 to 30 m, 3 to 8 satellites,
+        # HDOP 2 to 20 (a); frozen positions with new times (m)
         GnssProfile(
             name="indoor",
-            error_sd_m=20.0,
+            error_sd_m=14.0,
             error_tau_s=60,
             slow_sd_m=3.0,
             slow_tau_s=1800,
             white_sd_m=1.5,
-            cn0_offset_db=-15,
-            no_fix_share=0.5,
+            cn0_offset_db=-16.5,
+            no_fix_share=0.25,
             no_fix_mean_s=40,
             freeze_rate_hz=1 / 60,
             freeze_mean_s=15,

@@ -67,7 +67,7 @@ def test_a_recording_without_times_goes_at_a_speed(tmp_path: Path) -> None:
 def test_times_that_stand_still_are_named_and_a_speed_takes_their_place(tmp_path: Path) -> None:
     rows = "".join(f"2026-01-01T09:00:00Z,51.0,{-6.5 + i / 1e4}\n" for i in range(9))
     (tmp_path / "still.csv").write_text("time,lat,lon\n" + rows)
-    with pytest.raises(ScenarioError, match="8 of its times are not after the one before. Next: .*speed_mps"):
+    with pytest.raises(ScenarioError, match=r"8 of its times are not after the one before\. Next: .*speed_mps"):
         load(tmp_path, 'csv = "still.csv"')
     assert len(way(load(tmp_path, 'csv = "still.csv", speed_mps = 1.4'))) == 9
 
