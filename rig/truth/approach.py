@@ -221,14 +221,18 @@ class _Approach:
         return f": {first.alert.kind.value.replace('_', ' ')} came at {first.alert.t_s:.1f} s ({why or 'too late'})"
 
     def _lost_due_s(self) -> float:
-        """By when the provider must know that a position is missing: from the first silence that is beyond doubt."""
+        """By when the provider must know that a position is missing."""
+        start_s = self._lost_start_s()
+        return self._s.deadlines.after(start_s, start_s + self._s.policy.allowance_s)
+
+    def _lost_start_s(self) -> float:
+        """When the first silence of either is beyond doubt; minus infinity where there is none."""
         starts = []
         for device in (self._pair.order.wearer, self._pair.ring.device):
             log = self._s.logs.get(device)
             if log is not None:
                 starts += [from_s for from_s, _ in merged(silence_of(self._s, device, log, positions=True).must)]
-        start_s = min(starts, default=-math.inf)
-        return self._s.deadlines.after(start_s, start_s + self._s.policy.allowance_s)
+        return min(starts, default=-math.inf)
 
     # Her
 
@@ -258,13 +262,22 @@ class _Approach:
         return self._told_of_lost_cover()
 
     def _told_of_lost_cover(self) -> tuple[VictimOutcome, Felt | None, str]:
-        wearers = [self._pair.order.wearer]
-        must = merged(place_owing(self._s, self._her, wearers).must)
+        """Judge whether she knew before contact, or as soon as anybody could, that his place is not known.
+
+        Who is warned of his nearness when he is lost, and stays so, knows more than that.
+        """
+        must = merged(place_owing(self._s, self._her, [self._pair.order.wearer]).must)
+        aged_s = must[0][0] if must else self._s.scenario.duration_s
+        lost_s = self._lost_start_s()
         limit_s = LINK_S * self._s.policy.speed + self._s.policy.allowance_s
-        due_s = must[0][0] + limit_s if must else self._s.scenario.duration_s
-        for felt in self._s.record.felt:
-            if felt.tag == self._tag and felt.text == "cover_lost" and felt.t_s <= due_s:
-                return "told_of_lost_cover", felt, ""
+        due_s = max(lost_s, min(aged_s, self._contact_s())) + limit_s
+        felt = [each for each in self._s.record.felt if each.tag == self._tag and each.t_s <= due_s]
+        told = next((each for each in felt if each.text == "cover_lost"), None)
+        if told is None and felt and felt[-1].level > 0:
+            quiet = max((i for i, each in enumerate(felt) if each.level == 0), default=-1)
+            told = felt[quiet + 1]
+        if told is not None:
+            return "told_of_lost_cover", told, ""
         return "not_warned", None, f"she was not told by {due_s:.1f} s that nobody knows where he is"
 
     def _unreachable(self) -> tuple[VictimOutcome, Felt | None, str]:

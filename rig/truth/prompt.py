@@ -26,8 +26,18 @@ _MARGINAL_SHARE: Final = 0.8
 _CAUSE_NS: Final = 2 * NS_PER_S
 """A report sent longer before a reception than this did not cause it, nanoseconds."""
 
-_BY_DEADLINE: Final = frozenset({AlertKind.COMMS_LOST, AlertKind.LOCATION_LOST, AlertKind.COVER_LOST})
-"""Raised because nothing came: no report shows them. Their windows are judged elsewhere."""
+_RAISED_BY_TIME: Final = frozenset(
+    {AlertKind.COMMS_LOST, AlertKind.LOCATION_LOST, AlertKind.COVER_LOST, AlertKind.PROTECTED_PERSON_NOT_WARNED}
+)
+_ENDED_BY_TIME: Final = frozenset(
+    {
+        AlertKind.COVER_LOST,
+        AlertKind.PROTECTED_PERSON_NOT_WARNED,
+        AlertKind.BEACON_HEARD,
+        AlertKind.BEACON_FORGED,
+    }
+)
+"""Because something did not come, or came for long enough: no report shows it. Their windows are judged elsewhere."""
 
 
 @dataclass(slots=True)
@@ -158,7 +168,7 @@ def _name(line: Line) -> str:
 def _take(seen: AlertSeen, shown_ns: int | None, found: Promptness, situation: Situation) -> None:
     """Count the way of one alert: from what shows it, or from what it says itself that it came from."""
     alert = seen.alert
-    if seen.late or (alert.kind in _BY_DEADLINE and not alert.cleared):
+    if seen.late or alert.kind in (_ENDED_BY_TIME if alert.cleared else _RAISED_BY_TIME):
         return
     claimed_ns = _claimed_ns(seen, situation)
     from_ns = claimed_ns if shown_ns is None else min(shown_ns, claimed_ns)
