@@ -8,9 +8,11 @@ import msgspec
 from rig.errors import RigError, ScenarioError
 from rig.scenario.check import check_scenario
 from rig.scenario.includes import Data, Merged, read_merged
+from rig.scenario.meeting import meeting_shift
 from rig.scenario.model import Scenario
 from rig.scenario.parameters import merge_parameters, substitute
 from rig.scenario.tables import PersonTable, Scalar
+from rig.scenario.walk import walk
 
 
 def load_scenario(path: Path, parameters: Mapping[str, Scalar] | None = None, seed: int | None = None) -> Scenario:
@@ -44,11 +46,11 @@ def load_scenario(path: Path, parameters: Mapping[str, Scalar] | None = None, se
     return scenario
 
 
-def read_parameters(path: Path) -> dict[str, Scalar]:
-    """Read the parameters of a scenario file, with their defaults. Raises as ``load_scenario``."""
+def read_parameters(path: Path, parameters: Mapping[str, Scalar] | None = None) -> dict[str, Scalar]:
+    """Read the parameters of a scenario file: defaults, or what is set instead. Raises as ``load_scenario``."""
     merged = read_merged(path)
     try:
-        return merge_parameters(merged.data.get("parameters", {}), {})
+        return merge_parameters(merged.data.get("parameters", {}), parameters or {})
     except ScenarioError as exc:
         raise ScenarioError(f"{path}: {exc}") from exc
 
@@ -68,8 +70,40 @@ def _filled(merged: Merged, given: Mapping[str, Scalar]) -> Data:
 
 
 def _with_recordings(scenario: Scenario, folder: Path) -> Scenario:
+    """Turn recorded tracks into waypoints; those that are to meet somebody last, when the others have theirs."""
     people = [_with_recording(person, scenario, folder) for person in scenario.person]
-    return msgspec.structs.replace(scenario, person=people)
+    scenario = msgspec.structs.replace(scenario, person=people)
+    met = [_with_meeting(person, scenario) for person in people]
+    return msgspec.structs.replace(scenario, person=met)
+
+
+def _with_meeting(person: PersonTable, scenario: Scenario) -> PersonTable:
+    if person.track is None or person.track.meet is None:
+        return person
+    meet, where = person.track.meet, f"person {person.device!r}: track.meet"
+    other = scenario.find_person(meet.device)
+    if other is None or other is person or (other.track is not None):
+        known = ", ".join(p.device for p in scenario.person if p.track is None)
+        raise ScenarioError(
+            f"{where}: device {meet.device!r}: expected somebody who has no meeting of their own: {known}"
+        )
+    if not (meet.closest_m > 0 and 0 <= meet.at_s <= scenario.duration_s):
+        raise ScenarioError(
+            f"{where}: expected closest_m above 0 and at_s in the scenario, got {meet.closest_m:g} and {meet.at_s:g}"
+        )
+    east_m, north_m = meeting_shift(
+        walk(person.waypoint),
+        walk(other.waypoint),
+        at_s=meet.at_s,
+        closest_m=meet.closest_m,
+        bearing_deg=meet.bearing_deg,
+        until_s=scenario.duration_s,
+    )
+    waypoints = [
+        msgspec.structs.replace(w, at_m=(round(w.at_m[0] + east_m, 4), round(w.at_m[1] + north_m, 4)))
+        for w in person.waypoint
+    ]
+    return msgspec.structs.replace(person, waypoint=waypoints, track=None)
 
 
 def _with_recording(person: PersonTable, scenario: Scenario, folder: Path) -> PersonTable:
@@ -85,4 +119,5 @@ def _with_recording(person: PersonTable, scenario: Scenario, folder: Path) -> Pe
         waypoints = recorded_waypoints(person.track, scenario.frame, folder)
     except ScenarioError as exc:
         raise ScenarioError(f"person {person.device!r}: {exc}") from exc
-    return msgspec.structs.replace(person, waypoint=waypoints, track=None, recorded_from=describe(person.track))
+    track = person.track if person.track.meet is not None else None
+    return msgspec.structs.replace(person, waypoint=waypoints, track=track, recorded_from=describe(person.track))

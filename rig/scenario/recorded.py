@@ -5,6 +5,8 @@ import math
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from rig.errors import ScenarioError, TrackError
 from rig.local_frame import LocalFrame
 from rig.recordings import Recording, read_recording
@@ -32,6 +34,10 @@ def recorded_waypoints(track: RecordedTrackTable, frame: LocalFrame, folder: Pat
         There are not exactly one file and, where the recording has no times, a speed; the section is empty; it lies too
         far from the origin.
     """
+    if track.meet is not None:
+        if track.move_to_m is not None:
+            raise ScenarioError("track: move_to_m and meet both say where it lies. Expected one of them")
+        track = msgspec.structs.replace(track, move_to_m=(0.0, 0.0))
     recording = _read(track, folder)
     if not track.speed > 0:
         raise ScenarioError(f"track: speed must be above 0, got {track.speed}")

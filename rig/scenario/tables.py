@@ -44,6 +44,18 @@ class WaypointTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     wait_s: float = 0.0
 
 
+class MeetTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """Two ways are to come within ``closest_m``, and no nearer, about ``at_s`` of the scenario.
+
+    ``device`` is whom the person of the track is to meet; ``bearing_deg`` says on which side of them, from true north.
+    """
+
+    device: str
+    closest_m: float
+    at_s: float
+    bearing_deg: float = 90.0
+
+
 class RecordedTrackTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """A section of a recording as a person's true way: turned about its first point, moved, and begun at a time.
 
@@ -65,6 +77,8 @@ class RecordedTrackTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         Where its first point lies; absent: where it was recorded.
     rotate_deg : float
         Turned clockwise by so much.
+    meet : MeetTable or None
+        In place of ``move_to_m``: moved so that it comes as near to another person as wanted.
     """
 
     gpx: str | None = None
@@ -78,6 +92,7 @@ class RecordedTrackTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     speed_mps: float | None = None
     move_to_m: Metres | None = None
     rotate_deg: float = 0.0
+    meet: MeetTable | None = None
 
 
 class EventTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):

@@ -9,6 +9,7 @@ import pytest
 
 from rig.errors import ScenarioError
 from rig.scenario import Scenario, load_scenario, resolve_text
+from rig.scenario.meeting import closest_approach
 from tests.rig.support import FRAME, ROOT
 
 GPX = ROOT / "fixtures" / "tracks" / "walk.gpx"
@@ -104,6 +105,55 @@ def test_what_is_wrong_with_a_recorded_track_is_named(tmp_path: Path, track: str
     with pytest.raises(ScenarioError, match=words) as caught:
         load(tmp_path, track)
     assert "tag-1" in str(caught.value)
+
+
+PAIR = """
+title = "t"
+duration_s = 400
+origin = {{ lat_deg = 51.0, lon_deg = -6.5 }}
+[[person]]
+device = "pp-1"
+role = "protected"
+waypoint = [{{ at_m = [700, 100], wait_s = 60 }}, {{ at_m = [700, 400], speed_mps = 1.2 }}]
+[[person]]
+device = "tag-1"
+role = "wearer"
+track = {{ gpx = "{gpx}", rotate_deg = {rotate_deg}, meet = {{ device = "pp-1", closest_m = {m}, at_s = 150 }} }}
+"""
+
+
+@pytest.mark.parametrize("rotate_deg", [0, 75, 180])
+@pytest.mark.parametrize("m", [0.5, 12.0, 150.0])
+def test_a_recorded_walk_is_moved_to_come_as_near_as_the_story_wants(tmp_path: Path, rotate_deg: int, m: float) -> None:
+    path = tmp_path / "story.toml"
+    path.write_text(PAIR.format(gpx=GPX, rotate_deg=rotate_deg, m=m))
+    scenario = load_scenario(path)
+    hers, his = (scenario.track(person) for person in scenario.person)
+    separations = [
+        math.dist((a.east_m, a.north_m), (b.east_m, b.north_m))
+        for a, b in ((hers.at(i / 20), his.at(i / 20)) for i in range(20 * 400))
+    ]
+    assert min(separations) == pytest.approx(m, abs=0.02)
+    closest_m, at_s = closest_approach(hers.waypoints, his.waypoints, 400)
+    assert closest_m == pytest.approx(m, abs=0.002)
+    assert separations[round(at_s * 20)] == pytest.approx(closest_m, abs=0.05)
+
+
+def test_a_meeting_that_cannot_be_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "story.toml"
+    text = PAIR.format(gpx=GPX, rotate_deg=0, m=5)
+    for old, new, words in (
+        (
+            'device = "pp-1", closest',
+            'device = "tag-1", closest',
+            "expected somebody who has no meeting of their own: pp-1",
+        ),
+        ("at_s = 150", "at_s = 500", "at_s in the scenario"),
+        ("rotate_deg", "move_to_m = [0, 0], rotate_deg", "move_to_m and meet both say"),
+    ):
+        path.write_text(text.replace(old, new))
+        with pytest.raises(ScenarioError, match=words):
+            load_scenario(path)
 
 
 @pytest.mark.corpus
