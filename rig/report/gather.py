@@ -19,7 +19,7 @@ from rig.report.model import (
 )
 from rig.report.scene import captured_fixes, logged_fixes, pairs, people, zone_shapes
 from rig.report.words import alert_name, lane_name, number_text, span_text
-from rig.runs.folder import CAPTURES_FOLDER
+from rig.runs.folder import CAPTURES_FOLDER, BenchEvent
 from rig.runs.load import LoadedRun
 from rig.runs.record import AlertSeen, RunRecord
 from rig.scenario import Scenario
@@ -82,7 +82,7 @@ def gather(run: LoadedRun, verdict: RunVerdict) -> Report:
         hops=hops,
         findings=rows,
         measurements=[measurement_row(m) for m in verdict.measurements],
-        coverage=_coverage(run),
+        coverage=coverage_rows(run.events),
         notes=notes,
     )
 
@@ -288,8 +288,9 @@ def _facts(run: LoadedRun) -> list[tuple[str, str]]:
     return facts
 
 
-def _coverage(run: LoadedRun) -> list[CoverageRow]:
-    rows = coverage(run.events)
+def coverage_rows(events: Sequence[BenchEvent]) -> list[CoverageRow]:
+    """Hold what was done against the catalogue of faults; nothing where no fault was applied."""
+    rows = coverage(events)
     if not any(row.applied for row in rows):
         return []
     return [
