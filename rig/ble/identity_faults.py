@@ -31,7 +31,7 @@ async def _fade(bench: "BleBench", tag: str, *, by_db: float) -> Undo:
     return undo
 
 
-@entry("each advert is heard several times", where="air", sees="the same callback again and again", copies=3)
+@entry("each advert is heard several times", where="air", sees="each once: bluetoothd tells of changes", copies=3)
 async def _repeated_adverts(bench: "BleBench", tag: str, *, copies: int) -> Undo:
     radio = bench.radio(tag)
     before, radio.copies = radio.copies, copies

@@ -16,7 +16,7 @@ from rig.faults.port import ON_THE_WAY, FaultBench
 End = Callable[[], Awaitable[None]]
 """Ends a lasting fault."""
 
-_AIR_FAULTS: Final = {
+AIR_FAULTS: Final = {
     "ble.loss": ("lost_adverts", {"share": "loss"}),
     "ble.fade": ("fade", {"by_db": "by_db"}),
     "ble.duplicate": ("repeated_adverts", {"copies": "copies"}),
@@ -166,7 +166,7 @@ async def _begin_on_line(bench: FaultBench, fault: PlannedFault) -> End:
 async def _begin_on_air(bench: FaultBench, fault: PlannedFault) -> End | None:
     air = bench.air
     assert air is not None
-    name, options = _AIR_FAULTS[fault.id]
+    name, options = AIR_FAULTS[fault.id]
     tag = None if fault.entry.target is Target.NOTHING else bench.find_radio(fault.device or "")
     await air.fault(name, tag=tag, **{theirs: fault.parameters[ours] for ours, theirs in options.items()})
     return (lambda: air.clear(name, tag=tag)) if fault.entry.lasting else None

@@ -52,10 +52,11 @@ class _Immediate:
 
 
 class _Places:
-    """Draws places in a stream at a mean rate, whatever the pieces it comes in."""
+    """Draws places in a stream at a mean rate: the same ones whatever the pieces it comes in."""
 
     def __init__(self, rng: random.Random, per_kb: float) -> None:
-        self._rng = rng
+        # of its own: draws in between would depend on the pieces
+        self._rng = random.Random(rng.getrandbits(64))
         self._mean = _KB / per_kb
         self._left = self._draw()
 

@@ -7,6 +7,8 @@ from rig.faults.entry import REAL_ONLY, Arrival, Expect, FaultEntry, Fixes, Para
 
 _SILENT: Final = (AlertKind.COMMS_LOST, AlertKind.LOCATION_LOST)
 _COVER: Final = (AlertKind.COVER_LOST, AlertKind.PROTECTED_PERSON_NOT_WARNED)
+_UNHEARD: Final = (AlertKind.PROTECTED_PERSON_NOT_WARNED, *_SILENT)
+"""Of her tag, which cannot be reached: also while she is known to be without cover."""
 
 BLE: Final[tuple[FaultEntry, ...]] = (
     FaultEntry(
@@ -15,7 +17,7 @@ BLE: Final[tuple[FaultEntry, ...]] = (
         outcome="fewer sightings; a warning reaches her all the same, or its loss is told",
         target=Target.SMART_TAG,
         parameters=(Parameter(name="share", default=0.5, low=0, high=1, about="share that is lost"),),
-        expect=Expect(allowed=_COVER),
+        expect=Expect(allowed=(*_COVER, *_SILENT)),
     ),
     FaultEntry(
         id="ble.fade",
@@ -23,7 +25,7 @@ BLE: Final[tuple[FaultEntry, ...]] = (
         outcome="presence may end and come back; a warning reaches her all the same, or its loss is told",
         target=Target.SMART_TAG,
         parameters=(Parameter(name="by_db", default=20.0, unit="dB", low=0, high=100, about="weaker by"),),
-        expect=Expect(allowed=_COVER),
+        expect=Expect(allowed=(*_COVER, *_SILENT)),
     ),
     FaultEntry(
         id="ble.duplicate",
@@ -75,13 +77,13 @@ BLE: Final[tuple[FaultEntry, ...]] = (
         what="nothing of a tag gets through",
         outcome="she is not covered, and both she (at last by her tag itself) and the provider learn it",
         target=Target.SMART_TAG,
-        expect=Expect(owed=(AlertKind.COVER_LOST,), owed_after="cover", allowed=_COVER),
+        expect=Expect(owed=(AlertKind.COVER_LOST,), owed_after="cover", allowed=_UNHEARD),
     ),
     FaultEntry(
         id="ble.adapter_off",
         what="the host's radio is switched off",
         outcome="nobody on the air can be warned: told at once, and taken back once it is on again",
-        expect=Expect(owed=(AlertKind.COVER_LOST,), owed_after="cover", allowed=_COVER),
+        expect=Expect(owed=(AlertKind.COVER_LOST,), owed_after="cover", allowed=_UNHEARD),
     ),
 )
 

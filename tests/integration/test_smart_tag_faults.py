@@ -19,6 +19,7 @@ from rig.ble.faults import FAULTS
 from rig.ble.firmware.buzzer import BuzzCause
 from rig.ble.front.options import FrontOptions
 from rig.ble.victim import VictimTag
+from rig.faults.apply import AIR_FAULTS
 from tests.ble_support import ble_bench, until
 from tests.devices.smart_tag_bench import (
     CALM,
@@ -534,4 +535,6 @@ def test_every_fault_of_the_bench_is_met_here() -> None:
     source = __file__
     with open(source, encoding="utf-8") as text:  # noqa: PTH123
         written = text.read()
-    assert not [fault for fault in FAULTS if f'"{fault}"' not in written]
+    # the others are met by tests/rig/faults/test_ble.py, with the bridge round the driver
+    with_the_bridge = {name for name, _ in AIR_FAULTS.values()}
+    assert not [fault for fault in FAULTS if f'"{fault}"' not in written and fault not in with_the_bridge]
