@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-SUITES: Final[dict[str, str]] = {}
+SUITES: Final[dict[str, str]] = {"approach": "rig.approach.suite", "nij": "rig.nij.suite"}
 """Name and module. The module has ``run(options: SuiteOptions) -> int``, which prints and returns the exit code."""
 
 

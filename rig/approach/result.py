@@ -111,7 +111,7 @@ def summarise(results: Sequence[ApproachResult]) -> SuiteResult:
 
 
 def misses(results: Iterable[ApproachResult]) -> list[ApproachResult]:
-    """Runs that are not alerted to both."""
+    """Return the runs that are not alerted to both."""
     return [each for each in results if each.outcome != "alerted"]
 
 

@@ -1,0 +1,60 @@
+"""``tagrig run approach``: plays all runs of a draw, judges each by the truth, prints the trial's table."""
+
+import multiprocessing
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import Final
+
+import msgspec
+from rich.console import Console
+
+from rig.approach.draw import DEFAULT_SEED, ApproachRun, draw_runs
+from rig.approach.judging import play_and_judge
+from rig.approach.result import ApproachResult, SuiteResult, summarise
+from rig.approach.table import print_suite
+from rig.cli.exit_codes import ExitCode
+from rig.suites import SuiteOptions
+
+_EXIT: Final = {"PASS": ExitCode.OK, "FAIL": ExitCode.VERDICT_FAIL, "ERROR": ExitCode.BENCH_BROKEN}
+
+
+def run(options: SuiteOptions) -> int:
+    """Play a draw; give the exit code.
+
+    Raises
+    ------
+    RigError
+        No such family, or a folder cannot be made.
+    """
+    seed = DEFAULT_SEED if options.seed is None else options.seed
+    result = play_draw(seed, options, progress=not options.as_json)
+    if options.as_json:
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
+    else:
+        print_suite(result, Console())
+    return _EXIT[result.summary.verdict]
+
+
+def play_draw(seed: int, options: SuiteOptions, *, progress: bool = False) -> SuiteResult:
+    """Play and judge all runs of a draw, in the order of the families."""
+    runs = draw_runs(seed, options.family)
+    found: dict[str, ApproachResult] = {}
+    console = Console(stderr=True)
+    for result in _results(runs, options):
+        found[f"{result.family}-{result.run}"] = result
+        if progress:
+            console.print(f"{len(found)} of {len(runs)}: {result.family}-{result.run} {result.outcome}", style="dim")
+    return summarise([found[run.name] for run in runs])
+
+
+def _results(runs: Sequence[ApproachRun], options: SuiteOptions) -> Iterator[ApproachResult]:
+    if options.jobs <= 1:
+        for run in runs:
+            yield play_and_judge(run, options)
+        return
+    # spawned: a fork would take the threads of whoever called along, as locks that nobody opens
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
+        for done in as_completed([pool.submit(play_and_judge, run, options) for run in runs]):
+            yield done.result()
