@@ -30,7 +30,7 @@ class BridgeSetup:
     broker_url : str
     mqtt_version : {"5", "3.1.1"}
     transports : mapping of str to str
-        By device on a line.
+        By device; a smart tag without one is found by its key.
     speed : float
         Seconds of the scenario per second of the bridge's clock.
     silence_buffer_s : float
@@ -122,11 +122,12 @@ def _device(person: PersonTable, setup: BridgeSetup, folder: Path) -> Iterator[s
     yield f"silence_buffer_s = {setup.silence_buffer_s:.6g}"
     if person.smart_tag is not None and person.smart_tag.issued:
         key = quote(str(key_path(folder, person.smart_tag.id)))
+        transport = setup.transports.get(person.smart_tag.id) or f"ble:rolling?key_file={key}"
         yield "[[device]]"
         yield f"id = {_value(person.smart_tag.id)}"
         yield 'kind = "smart_tag"'
         yield 'role = "protected"'
-        yield f"transport = {_value(f'ble:rolling?key_file={key}')}"
+        yield f"transport = {_value(transport)}"
 
 
 def _order(scenario: Scenario, number: int, zones: list[str], folder: Path) -> Iterator[str]:

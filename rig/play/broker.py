@@ -8,6 +8,7 @@ from rig.brokers.mosquitto import Keeping, MosquittoBroker
 from rig.brokers.nats import NatsBroker
 from rig.brokers.process import BrokerProcess, find_program
 from rig.errors import BenchBrokenError
+from rig.faults.mqtt_way import MqttWay
 from rig.play.settings import PlaySettings
 from rig.runs.folder import BROKER_FOLDER
 
@@ -20,6 +21,11 @@ class RunBroker:
     settings : PlaySettings
     keeps : bool
         Whether it will be killed, and must have on disk what it acknowledged.
+
+    Attributes
+    ----------
+    way : MqttWay or None
+        What stands between bridge and broker, where something does; on virtual time nothing could be slow there.
     """
 
     def __init__(self, settings: PlaySettings, *, keeps: bool) -> None:
@@ -30,6 +36,7 @@ class RunBroker:
         self.kind: Literal["mosquitto", "nats"] = kind
         self.version: Literal["5", "3.1.1"] = "5" if kind == "mosquitto" else "3.1.1"
         self.is_up = False
+        self.way: MqttWay | None = None
         self.on_up: list[Callable[[], None]] = []
         self.on_down: list[Callable[[], None]] = []
         self._process: BrokerProcess
@@ -48,9 +55,9 @@ class RunBroker:
         return self._process.url
 
     @property
-    def way(self) -> None:
-        """Nothing stands between bridge and broker: on virtual time nothing could be slow there."""
-        return
+    def port(self) -> int:
+        """Its MQTT listener."""
+        return self._process.port
 
     def launch(self) -> None:
         """Start it and return once it listens.

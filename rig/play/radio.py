@@ -1,6 +1,6 @@
 """The emulated radio of a run: her smart tags, and the wearers' beacons at their true distances."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -19,18 +19,11 @@ from rig.play.bridge_files import beacon_key_name
 from rig.runs.folder import key_path
 from rig.scenario import PersonTable, Scenario
 
+INTERVAL_MIN_S: Final = 0.02
+"""Shortest advertising interval, seconds (Core 5.4 Vol 6 Part B 4.4.2.2.1)."""
+
 ADVERT_S: Final = 0.25
 """Advertising interval of smart tags, seconds: what `rig.ble.victim` takes for the real one's."""
-
-
-def is_on_air(person: PersonTable) -> bool:
-    """Whether a person carries a smart tag that can be heard."""
-    return person.smart_tag is not None and person.smart_tag.issued and person.smart_tag.present
-
-
-def needs_radio(scenario: Scenario) -> bool:
-    """Whether anything of a scenario goes by Bluetooth."""
-    return any(is_on_air(person) for person in scenario.person)
 
 
 class RunRadio:
@@ -45,6 +38,8 @@ class RunRadio:
     folder : Path
         Of the run, with its keys.
     clock : Clock
+    speed : float
+        Seconds of the scenario, and of its tags, per second of the clock.
     say : callable
         Told what a smart tag does.
     """
@@ -57,6 +52,7 @@ class RunRadio:
         seed: int,
         folder: Path,
         clock: Clock,
+        speed: float = 1.0,
         say: Callable[[TagWord], None],
     ) -> None:
         self.bench = bench
@@ -64,12 +60,13 @@ class RunRadio:
         self._seed = seed
         self._folder = folder
         self._clock = clock
+        self._speed = speed
         self._say = say
         self._beacons: dict[str, AnkleBeacon] = {}
 
-    async def switch_on_tags(self) -> None:
-        """Put the smart tags on the air."""
-        for number, person in enumerate(filter(is_on_air, self._scenario.person), start=1):
+    async def switch_on_tags(self, bearers: Iterable[PersonTable]) -> None:
+        """Put the smart tags of these on the air."""
+        for number, person in enumerate(bearers, start=1):
             assert person.smart_tag is not None
             name = person.smart_tag.id
             config = SmartTagConfig(
@@ -85,7 +82,8 @@ class RunRadio:
                     name=name,
                     firmware=SmartTagFirmware(config),
                     clock=self._clock,
-                    interval_s=ADVERT_S,
+                    interval_s=self._interval_s(ADVERT_S),
+                    speed=self._speed,
                     seed=self._seed + number,
                     acknowledges_after_s=person.smart_tag.acknowledges_after_s,
                     on_change=self._changed,
@@ -100,7 +98,9 @@ class RunRadio:
     async def switch_on_beacons(self) -> None:
         """Put the wearers' beacons on the air; now is the scenario's zero."""
         start_mono_ns = self._clock.mono_ns()
-        paths = beacon_paths(self._scenario, lambda: (self._clock.mono_ns() - start_mono_ns) / 1e9, self._seed)
+        paths = beacon_paths(
+            self._scenario, lambda: (self._clock.mono_ns() - start_mono_ns) * self._speed / 1e9, self._seed
+        )
         for person in self._scenario.person:
             key_name = beacon_key_name(person)
             if person.beacon is None or key_name is None:
@@ -115,13 +115,18 @@ class RunRadio:
                 name=person.device,
                 firmware=BeaconFirmware(config),
                 clock=self._clock,
-                interval_s=person.beacon.interval_s,
+                interval_s=self._interval_s(person.beacon.interval_s),
+                speed=self._speed,
                 seed=self._seed,
             )
             for path in paths:
                 if path.wearer == person.device:
                     beacon.reach(path.smart_tag, path.loss, path.where)
             self._beacons[person.device] = await self.bench.add(beacon)
+
+    def _interval_s(self, wanted_s: float) -> float:
+        # tags in a hurry advertise in a hurry, as far as the standard lets them
+        return max(wanted_s / self._speed, INTERVAL_MIN_S)
 
     def find_name(self, device: str) -> str | None:
         """Return the name on the air of a smart tag, of the tag of a person, or of a wearer's beacon."""

@@ -1,11 +1,15 @@
 """One run from a scenario to a folder: played at any pace, judged, reported."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rig.bench.load import bench_toml, emulated_bench
 from rig.errors import RigError
-from rig.play.settings import PlaySettings
+from rig.play.real import play_real
+from rig.play.settings import Planted, PlaySettings, Source
+from rig.play.virtual import play_virtual
 from rig.runs.folder import BENCH_FILE, SCENARIO_FILE, VERDICT_FILE, RunFile, speed_of
 from rig.runs.load import LoadedRun, load_run
 from rig.scenario import Scenario, resolve_text
@@ -14,6 +18,7 @@ from rig.truth.run_verdict import judge_run
 
 if TYPE_CHECKING:
     from rig.bench.opening import OpenBench
+    from rig.play.stage import Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +30,12 @@ class JudgedRun:
 
 
 def play(
-    scenario: Scenario, settings: PlaySettings, *, pace: str = "virtual", bench: "OpenBench | None" = None
+    scenario: Scenario,
+    settings: PlaySettings,
+    *,
+    pace: str = "virtual",
+    bench: "OpenBench | None" = None,
+    on_progress: "Progress | None" = None,
 ) -> RunFile:
     """Play a scenario; its folder then holds all but the verdict and the reports.
 
@@ -36,7 +46,9 @@ def play(
     pace : str
         ``virtual``, ``real`` or ``x`` and a number.
     bench : OpenBench, optional
-        What stands for the devices; absent: emulated.
+        What stands for the devices; absent: emulated, or as the settings say.
+    on_progress : callable, optional
+        Told how far it is, seconds of the scenario.
 
     Raises
     ------
@@ -46,15 +58,13 @@ def play(
         The pace is none, or the scenario asks for what cannot be.
     """
     speed = speed_of(pace)
-    (settings.folder / SCENARIO_FILE).write_text(resolve_text(scenario))
-    if bench is None:
-        (settings.folder / BENCH_FILE).write_text('[bench]\nname = "emulated"\nemulate_missing = true\n')
+    if bench is not None:
+        settings = replace(settings, sources=sources_of(bench, scenario) | dict(settings.sources))
+    (settings.folder / SCENARIO_FILE).write_text(resolve_text(scenario), encoding="utf-8")
+    (settings.folder / BENCH_FILE).write_text(_bench_text(bench), encoding="utf-8")
     if speed is None:
-        # a page that only shows a run needs neither radio nor broker
-        from rig.play.virtual import play_virtual
-
-        return play_virtual(scenario, settings)
-    raise RigError(f"pace {pace}: not on this bench")
+        return play_virtual(scenario, settings, on_progress)
+    return play_real(scenario, settings, pace=pace, speed=speed, on_progress=on_progress)
 
 
 def judge(folder: Path) -> JudgedRun:
@@ -69,3 +79,45 @@ def judge(folder: Path) -> JudgedRun:
     verdict = judge_run(run.scenario, run.policy, run.record, run.events)
     write_verdict(folder / VERDICT_FILE, verdict)
     return JudgedRun(run=run, verdict=verdict)
+
+
+def sources_of(bench: "OpenBench", scenario: Scenario) -> dict[str, Source]:
+    """Return what stands for the devices of a scenario on a bench. Raises as ``OpenBench.assign``."""
+    return {
+        each.device: Source(
+            kind=each.kind,
+            transport="" if each.kind == "emulated" else each.transport,
+            role=each.role,
+            firmware=bench.firmware.get(each.role, ""),
+        )
+        for each in bench.assign(scenario)
+    }
+
+
+def parse_planted(pairs: Iterable[tuple[str, str]]) -> Planted:
+    """Read planted mistakes from names and values.
+
+    Raises
+    ------
+    RigError
+        A name is not known, or a value is none.
+    """
+    planted = Planted()
+    for name, value in pairs:
+        match name:
+            case "delay_alerts_s":
+                try:
+                    planted = replace(planted, delay_alerts_s=float(value))
+                except ValueError:
+                    raise RigError(f"delay_alerts_s={value!r}: expected seconds, such as 1") from None
+            case "withheld_zone":
+                planted = replace(planted, withheld_zones=(*planted.withheld_zones, value))
+            case "deaf_device":
+                planted = replace(planted, deaf_device=value)
+            case _:
+                raise RigError(f"{name!r} cannot be planted. Expected delay_alerts_s, withheld_zone or deaf_device")
+    return planted
+
+
+def _bench_text(bench: "OpenBench | None") -> str:
+    return bench_toml(emulated_bench() if bench is None else bench.file, about=("The bench of this run.",))

@@ -8,7 +8,6 @@ from pathlib import Path
 import msgspec
 
 from devices.clock import Clock
-from rig.emulator.clock import NS_PER_S
 from rig.faults import apply
 from rig.faults.catalogue import PlannedFault, plan_fault
 from rig.faults.port import FaultBench
@@ -92,13 +91,13 @@ class Script:
         for fault in plan_faults(scenario, seed):
             self._add(fault.at_s, self._beginning(fault))
 
-    async def play(self, clock: Clock, start_mono_ns: int, end_s: float) -> None:
+    async def play(self, sleep_until_s: Callable[[float], Awaitable[None]], end_s: float) -> None:
         """Do everything in its time until the end; what is under way then is left as it is."""
         while self._steps and self._steps[0][0] <= end_s:
             at_s, _, step = heapq.heappop(self._steps)
-            await clock.sleep_until(start_mono_ns + round(at_s * NS_PER_S))
+            await sleep_until_s(at_s)
             await step()
-        await clock.sleep_until(start_mono_ns + round(end_s * NS_PER_S))
+        await sleep_until_s(end_s)
 
     def _add(self, at_s: float, step: Step) -> None:
         heapq.heappush(self._steps, (at_s, next(self._order), step))

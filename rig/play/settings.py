@@ -37,14 +37,15 @@ class Source:
         Specification of the bridge's transport where it is a port or a capture.
     chunks : sequence of (float, bytes)
         What a recording says: seconds of the scenario, and bytes that come then.
-    expect_firmware : str
-        For the run's own record.
+    role, firmware : str
+        For the run's own record; empty: what an emulated one has.
     """
 
     kind: Literal["emulated", "replay", "real"] = "emulated"
     transport: str = ""
     chunks: Sequence[tuple[float, bytes]] = ()
-    expect_firmware: str = ""
+    role: str = ""
+    firmware: str = ""
 
 
 EMULATED: Final = Source()

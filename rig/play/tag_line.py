@@ -18,12 +18,18 @@ from rig.faults.line import LineFaults
 from rig.truth.log import TruthLog
 from rig.truth.records import TruthEnd, TruthEvent
 
-SCHEME: Final = "memory"
+PATIENCE_S: Final = 1.0
+"""How long bytes wait for a reader, seconds of the clock; a UART waits for nobody, but a busy reader is not absent."""
+
+
+def memory_ends(device: str) -> tuple[str, str]:
+    """Return what the bridge opens to reach a tag in its own process, and the tag's end of that line."""
+    return f"memory:{device}", f"memory:{device}?end=device"
 
 
 def driver_spec(device: str) -> str:
-    """Return what the bridge opens to reach a tag."""
-    return f"{SCHEME}:{device}"
+    """Return what the bridge opens to reach a tag in its own process."""
+    return memory_ends(device)[0]
 
 
 class TagLine:
@@ -32,9 +38,15 @@ class TagLine:
     Parameters
     ----------
     device : str
+    end : str or None
+        Specification of its end of the line; None: one in this process.
     clock : Clock
     log : TruthLog
         Every epoch, event and command goes there, in order.
+    speed : float
+        Seconds of the tag's time per second of the clock.
+    fault_ns : callable or None
+        The time that faults of the line go by; None: the clock's.
 
     Attributes
     ----------
@@ -47,9 +59,12 @@ class TagLine:
     def __init__(
         self,
         device: str,
+        end: str | None = None,
         *,
         clock: Clock,
         log: TruthLog,
+        speed: float = 1.0,
+        fault_ns: Callable[[], int] | None = None,
     ) -> None:
         self.device = device
         self.faults = LineFaults()
@@ -58,7 +73,9 @@ class TagLine:
         self.log = log
         self.on_sent: Callable[[Outgoing], object] = _ignore
         self.on_action: Callable[[DeviceAction], object] = _ignore
-        self._end = open_transport(f"{driver_spec(device)}?end=device", clock=clock)
+        self._speed = speed
+        self._fault_ns = fault_ns or clock.mono_ns
+        self._end = open_transport(memory_ends(device)[1] if end is None else end, clock=clock)
         self._firmware: AnkleTagFirmware | None = None
         self._downlink: Downlink | None = None
         self._start_mono_ns = 0
@@ -114,12 +131,12 @@ class TagLine:
 
     async def _say(self, chunks: Sequence[tuple[float, bytes]]) -> None:
         for at_s, data in chunks:
-            await self._clock.sleep_until(self._start_mono_ns + round(at_s * NS_PER_S))
+            await self._clock.sleep_until(self._start_mono_ns + round(at_s / self._speed * NS_PER_S))
             if not self.faults.is_unplugged:
                 await self._up(data)
 
     def _now_ns(self) -> int:
-        return self._clock.mono_ns() - self._start_mono_ns
+        return round((self._clock.mono_ns() - self._start_mono_ns) * self._speed)
 
     async def _plug(self) -> None:
         if self.faults.is_unplugged:
@@ -134,7 +151,7 @@ class TagLine:
             self._changed.clear()
             due_ns = firmware.next_due_ns()
             if due_ns > self._now_ns():
-                await self._wait(self._changed, self._start_mono_ns + due_ns)
+                await self._wait(self._changed, due_ns - self._now_ns())
                 continue
             for item in firmware.run(due_ns):
                 await self._send(item)
@@ -162,10 +179,12 @@ class TagLine:
 
     async def _up(self, data: bytes) -> None:
         chain = self.faults.up
-        pieces = [data] if chain.is_idle and data else chain.take(data, self._clock.mono_ns())
-        with contextlib.suppress(TransportError):
+        pieces = [data] if chain.is_idle and data else chain.take(data, self._fault_ns())
+        if self.is_deaf:
+            return
+        with contextlib.suppress(TransportError, TimeoutError):
             for piece in pieces:
-                if not self.is_deaf:
+                async with asyncio.timeout(PATIENCE_S):
                     await self._end.send(piece)
 
     async def _hold_back(self) -> None:
@@ -176,8 +195,9 @@ class TagLine:
             if not due:
                 await self._moved.wait()
                 continue
-            if min(due) > self._clock.mono_ns():
-                await self._wait(self._moved, min(due))
+            left_ns = min(due) - self._fault_ns()
+            if left_ns > 0:
+                await self._wait(self._moved, left_ns)
                 continue
             await self._up(b"")
             await self._down(b"")
@@ -195,20 +215,21 @@ class TagLine:
 
     async def _down(self, data: bytes) -> None:
         chain = self.faults.down
-        now_ns = self._clock.mono_ns()
-        pieces = [data] if chain.is_idle and data else chain.take(data, now_ns)
+        now_mono_ns = self._clock.mono_ns()
+        pieces = [data] if chain.is_idle and data else chain.take(data, self._fault_ns())
         if self._downlink is None:
             return
         for piece in pieces:
             for handled in self._downlink.feed(piece, self._now_ns()):
                 await self._up(handled.answer)
-                self.log.write(command_record(handled, self._now_ns(), now_ns))
+                self.log.write(command_record(handled, self._now_ns(), now_mono_ns))
         if pieces:
             self._changed.set()
 
-    async def _wait(self, event: asyncio.Event, until_mono_ns: int) -> None:
+    async def _wait(self, event: asyncio.Event, left_ns: int) -> None:
+        """Wait for an event, or until so much of the tag's time has passed."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(until_mono_ns / NS_PER_S):
+            async with asyncio.timeout(left_ns / self._speed / NS_PER_S):
                 await event.wait()
 
 
