@@ -6,6 +6,7 @@ Captures keep the moments at which they were taken.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from devices.capture import CaptureHeader, CaptureWriter, RecordKind, capture_path, read_capture
@@ -44,13 +45,17 @@ class Place:
     lon_deg: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Line:
-    """One recording as a line: its bursts, and the positions that stand in them."""
+    """One recording as a line: its bursts, in the order in which they came."""
 
     path: Path
     bursts: tuple[Burst, ...]
-    places: tuple[Place, ...]
+
+    @cached_property
+    def places(self) -> tuple[Place, ...]:
+        """The positions that stand in them."""
+        return tuple(_places(self.bursts))
 
     @property
     def start_utc_ns(self) -> int:
@@ -64,8 +69,8 @@ class Line:
 
     def later(self, by_ns: int) -> "Line":
         """Move all of it in time; sentences are made anew, with the new times in them."""
-        places = tuple(replace(place, t_utc_ns=place.t_utc_ns + by_ns) for place in self.places)
-        return replace(self, bursts=tuple(_spoken(place) for place in places), places=places)
+        later = (replace(place, t_utc_ns=place.t_utc_ns + by_ns) for place in self.places)
+        return Line(path=self.path, bursts=tuple(_spoken(place) for place in later))
 
     def cut(self, from_utc_ns: int, until_utc_ns: int) -> "Line":
         """Keep what came within a time.
@@ -75,11 +80,11 @@ class Line:
         ReplayError
             Nothing did.
         """
-        bursts = tuple(each for each in self.bursts if from_utc_ns <= each.t_utc_ns <= until_utc_ns)
-        places = tuple(each for each in self.places if from_utc_ns <= each.t_utc_ns <= until_utc_ns)
-        if not places:
+        within = (each for each in self.bursts if from_utc_ns <= each.t_utc_ns <= until_utc_ns)
+        line = Line(path=self.path, bursts=tuple(within))
+        if not line.places:
             raise ReplayError(f"{self.path}: it tells no position within the time that all recordings share")
-        return replace(self, bursts=bursts, places=places)
+        return line
 
 
 def read_line(path: Path, *, near_utc_ns: int | None = None) -> Line:
@@ -104,17 +109,14 @@ def read_line(path: Path, *, near_utc_ns: int | None = None) -> Line:
         raise ReplayError(f"{path}: cannot be read: {exc.args[-1]}") from exc
     if not bursts:
         raise ReplayError(f"{path}: there is nothing in it that tells a time")
-    places = tuple(_places(bursts))
-    if not places:
-        raise ReplayError(f"{path}: not one position in it")
-    return Line(path=path, bursts=bursts, places=places)
+    return Line(path=path, bursts=bursts)
 
 
 def standing_line(path: Path, at: tuple[float, float], start_utc_ns: int, end_utc_ns: int) -> Line:
     """Make the line of a receiver that stands still, is right, and tells so each second."""
     times = range(start_utc_ns, end_utc_ns + 1, 1_000_000_000)
-    places = tuple(Place(t_utc_ns=t_utc_ns, lat_deg=at[0], lon_deg=at[1]) for t_utc_ns in times)
-    return Line(path=path, bursts=tuple(_spoken(place) for place in places), places=places)
+    places = (Place(t_utc_ns=t_utc_ns, lat_deg=at[0], lon_deg=at[1]) for t_utc_ns in times)
+    return Line(path=path, bursts=tuple(_spoken(place) for place in places))
 
 
 def _bursts(path: Path, near_utc_ns: int | None) -> Iterator[Burst]:

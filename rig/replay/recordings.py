@@ -337,8 +337,8 @@ def _as_played(line: Line, role: Role, delay_ns: int) -> Line:
 
 
 def _shared_time(lines: Sequence[Line], asked: Asked) -> tuple[int, int]:
-    start = max(line.places[0].t_utc_ns for line in lines)
-    end = min(line.places[-1].t_utc_ns for line in lines)
+    start = max(line.start_utc_ns for line in lines)
+    end = min(line.end_utc_ns for line in lines)
     from_ns = start + round(asked.from_s * 1e9)
     until_ns = end if asked.until_s is None else min(end, start + round(asked.until_s * 1e9))
     # whole seconds: a page that begins at 0.000
