@@ -31,7 +31,7 @@ from rig.truth.silence import silence_of, slack_s
 from rig.truth.situation import Situation, make_situation
 from rig.truth.spans import Side
 from rig.truth.stretches import merged
-from rig.truth.tag_findings import NOT_WARNED_S, warn_limit_s
+from rig.truth.tag_findings import NOT_WARNED_S, near_felt, warn_limit_s
 from rig.truth.verdict import Verdict
 
 Outcome = Literal["alerted", "partly", "silent"]
@@ -245,13 +245,11 @@ class _Approach:
         for from_s, until_s in sorted(stretches):
             due_s = until_s if from_s <= due_s <= until_s else due_s
         due_s += limit_s
-        text: str | None = None
         late: Felt | None = None
-        for felt in (each for each in self._s.record.felt if each.tag == self._tag):
-            text = felt.text if felt.text is not None or felt.level == 0 else text
+        for felt in near_felt(self._s.record, self._tag):
             enough = 1 if felt.t_s >= window.by_radio_s else LEVEL[BandName.ALARM]
             early = felt.t_s < window.earliest_s - slack_s(self._s)
-            if felt.level < enough or text == "cover_lost" or early or felt.t_s in self._wrong_felt:
+            if felt.level < enough or early or felt.t_s in self._wrong_felt:
                 continue
             if felt.t_s <= due_s:
                 return "warned", felt, ""

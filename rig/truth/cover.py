@@ -1,7 +1,7 @@
 """Whether anybody could say who is near her, and reach her: when cover is lost, when it is back, and who was told."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from protocols.mqtt.messages import AlertKind
@@ -52,12 +52,22 @@ def place_owing(situation: Situation, person: PersonTable, wearers: list[str]) -
         quick = silence_of(situation, device, log, positions=True)
         if device != person.device:
             # how far he may be before his silence matters is the bridge's to say, up to the age that ends all trust
-            aged = silence_of(situation, device, log, positions=True, limit_s=policy.max_position_age_s)
+            aged = aged_places(situation, (device,))
             quick = Owing(must=aged.must, may=(*quick.may, *aged.may))
         owing |= quick
     low = policy.battery_critical_pct + policy.battery_hysteresis_pct
     if person.battery_pct <= low:
         owing |= Owing(may=((0.0, situation.scenario.duration_s),))
+    return owing
+
+
+def aged_places(situation: Situation, devices: Iterable[str]) -> Owing:
+    """Find when a position is too old to say who is near."""
+    owing = Owing()
+    for device in devices:
+        log = situation.logs.get(device)
+        if log is not None:
+            owing |= silence_of(situation, device, log, positions=True, limit_s=situation.policy.max_position_age_s)
     return owing
 
 

@@ -106,7 +106,7 @@ def _judged(line: Line, match: SpanMatch, situation: Situation) -> Iterator[Expl
                 f"silence kept: {where}",
                 earliest_s=match.span.from_s,
                 latest_s=match.span.until_s,
-                what=f"silence · {_name(line)}",
+                what=f"silence · {name_of(line)}",
             ),
             (),
         )
@@ -192,7 +192,8 @@ def _distance_m(line: Line, t_s: float, situation: Situation) -> str:
     return f"{abs(signed_m):.0f} m {'inside' if signed_m <= 0 else 'out of'} {line.name}"
 
 
-def _name(line: Line) -> str:
+def name_of(line: Line) -> str:
+    """Name the alert of a line in words."""
     key = line.key
     if key.kind not in LINE_KINDS:
         return key.kind.value.replace("_", " ")
@@ -216,7 +217,7 @@ def _finding(
     what: str = "",
 ) -> Finding:
     return Finding(
-        what=what or _name(line) + (" · over" if cleared else ""),
+        what=what or name_of(line) + (" · over" if cleared else ""),
         check="silence" if check == "silence" else "window",
         side=line.key.side,
         subject=line.key.subject,

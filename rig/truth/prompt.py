@@ -9,11 +9,13 @@ from protocols.mqtt.messages import AlertKind, BandName
 from rig.emulator.clock import NS_PER_S
 from rig.runs.record import AlertSeen
 from rig.truth.findings import Finding, Measurement, span_text
+from rig.truth.line_findings import name_of
 from rig.truth.lines import LEVEL, Line, Pair, turns_of
 from rig.truth.planar import QuickZone
 from rig.truth.shown import Shown, ring_shown, zone_shown
 from rig.truth.situation import Situation
 from rig.truth.spans import Turn
+from rig.truth.tag_findings import near_felt
 from rig.truth.verdict import Verdict
 
 ALERT_LATENCY: Final = "alert_latency"
@@ -143,7 +145,7 @@ def _untold(line: Line, shown: Sequence[Shown], turns: Sequence[Turn], situation
         if state or any(turn.on and sent_s <= turn.t_s <= until_s for turn in turns):
             continue
         yield Finding(
-            what=_name(line),
+            what=name_of(line),
             check="promptness",
             side=line.key.side,
             subject=line.key.subject,
@@ -158,11 +160,6 @@ def _depth(line: Line, shown: Shown) -> str:
     if line.key.kind is AlertKind.INCLUSION_ZONE_LEFT:
         return f"{shown.distance_m:.0f} m out of {line.name}"
     return f"{-shown.distance_m:.0f} m within {line.name}"
-
-
-def _name(line: Line) -> str:
-    words = line.key.kind.value.replace("_", " ")
-    return f"{words} · {line.key.band.value.replace('_', '-')}" if line.key.band is not None else words
 
 
 def _take(seen: AlertSeen, shown_ns: int | None, found: Promptness, situation: Situation) -> None:
@@ -182,7 +179,11 @@ def _take(seen: AlertSeen, shown_ns: int | None, found: Promptness, situation: S
     limit_ms = situation.policy.latency_limit_ms
     if latency_ms <= limit_ms:
         return
-    what = alert.kind.value.replace("_", " ") + (" · over" if alert.cleared else "")
+    of_zone = [line for line in situation.lines if alert.zone_id is not None and line.key.zone_id == alert.zone_id]
+    what = name_of(of_zone[0]) if of_zone else alert.kind.value.replace("_", " ")
+    if alert.band is not None and alert.band is not BandName.CLEAR:
+        what += f" · {alert.band.value.replace('_', '-')}"
+    what += " · over" if alert.cleared else ""
     found.findings.append(
         Finding(
             what=what,
@@ -214,7 +215,7 @@ def _take_warnings(pair: Pair, found: Promptness, situation: Situation) -> None:
     if person is None or person.smart_tag is None or not situation.is_reachable(person.smart_tag.id):
         return
     tag, limit_s = person.smart_tag.id, situation.policy.tag_limit_s
-    felt = [each for each in situation.record.felt if each.tag == tag]
+    felt = list(near_felt(situation.record, tag))
     for band, rings in find_ring_shown(pair, situation).items():
         level = LEVEL[BandName(band)]
         for each in rings:

@@ -49,6 +49,8 @@ def judge_run(
 
 def _why_not(situation: Situation) -> Iterator[str]:
     """Say what keeps the bench from judging: without the log of a tag nobody knows what it reported."""
+    if not situation.record.messages and not situation.record.alerts:
+        yield "the subscriber got no message at all. Next: read the broker's and the bridge's logs in the run folder"
     for person in situation.scenario.person:
         tail = situation.record.truth.get(person.device)
         if tail is not None and tail.header is not None and not tail.epochs and not situation.is_silent(person.device):

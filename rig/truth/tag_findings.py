@@ -5,10 +5,11 @@ A warning does not go through the broker: its outages excuse nothing here.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from protocols.mqtt.messages import AlertKind, BandName, WarningStep
-from rig.runs.record import Felt
+from rig.runs.record import Felt, RunRecord
+from rig.truth.cover import aged_places
 from rig.truth.findings import Finding, span_text
 from rig.truth.heard import Explained, HeardWindow, find_heard
 from rig.truth.lines import LEVEL, Line, LineKey, Pair
@@ -23,6 +24,9 @@ _HOLD_S = 30.0
 NOT_WARNED_S = 10.0
 """Tag seconds beyond the bridge's own limit in which a warning that does not arrive is given up: the driver makes two
 attempts at a link."""
+
+_COVER_TEXT = "cover_lost"
+"""What a tag shows where nobody can say who is near; never that he is."""
 
 _NAMES = {1: "notice", 2: "alarm", 3: "contact"}
 
@@ -52,8 +56,36 @@ def find_hers(situation: Situation) -> Iterator[Hers]:
             answers=tag.acknowledges_after_s is not None,
             pairs=pairs,
             heard=tuple(window for pair in pairs for window in find_heard(pair, situation)),
-            felt=tuple(each for each in situation.record.felt if each.tag == tag.id),
+            felt=tuple(near_felt(situation.record, tag.id)),
         )
+
+
+def near_felt(record: RunRecord, tag: str) -> Iterator[Felt]:
+    """Give what a tag did about nearness: while it says something else, such as that cover is lost, its level is 0.
+
+    A tag that keeps no log is known by what it told.
+    """
+    log = [each for each in record.felt if each.tag == tag]
+    if not log:
+        yield from _felt_by_steps(record, tag)
+        return
+    text: str | None = None
+    for each in log:
+        if each.text is not None or each.level == 0:
+            text = each.text
+        yield replace(each, level=0) if text == _COVER_TEXT else each
+
+
+def _felt_by_steps(record: RunRecord, tag: str) -> Iterator[Felt]:
+    numbers = {word: number for number, word in _NAMES.items()}
+    for step in record.steps:
+        if step.smart_tag != tag or step.text == _COVER_TEXT:
+            continue
+        if step.step is WarningStep.STARTED:
+            level = numbers.get(step.level or "", 0)
+            yield Felt(t_s=step.t_s, tag=tag, level=level, mode="warning" if level else "idle", text=step.text)
+        elif step.step is WarningStep.STOOD_DOWN:
+            yield Felt(t_s=step.t_s, tag=tag, level=0, mode="idle", text=None)
 
 
 def tag_findings(situation: Situation) -> Iterator[Explained]:
@@ -72,16 +104,19 @@ def _warned(hers: Hers, pair: Pair, band: BandName, span: Span, situation: Situa
     """Judge one stay within a ring: at least its level from when reports must show it, for as long as they do."""
     level, limit_s = LEVEL[band], warn_limit_s(situation)
     from_s = _after(situation.excuses.silenced(hers.tag, situation.scenario), span.from_s)
-    if span.until_s - from_s <= limit_s:
+    # whose position is too old is not thought near any more: then she is owed that nobody can say
+    aged = aged_places(situation, (pair.order.wearer, pair.ring.device)).may
+    until_s = min([span.until_s, *(lost_s for lost_s, back_s in aged if back_s > from_s)])
+    if until_s - from_s <= limit_s:
         return
     spans = pair.spans[band]
     outs_s = [each.until_s for each in spans if each.side is Side.OUT and each.until_s <= span.from_s]
     earliest_s = max(outs_s, default=0.0)
-    done_s, gap_s = _hold(hers.felt, level, from_s + limit_s, span.until_s)
+    done_s, gap_s = _hold(hers.felt, level, from_s + limit_s, until_s)
     reason = f"he is within {_radius(pair, band):g} m"
     verdict = Verdict.PASS
     if done_s is None:
-        late = next((f.t_s for f in hers.felt if f.level >= level and from_s + limit_s < f.t_s < span.until_s), None)
+        late = next((f.t_s for f in hers.felt if f.level >= level and from_s + limit_s < f.t_s < until_s), None)
         told = "never warned" if late is None else f"late by {span_text(late - from_s - limit_s)}"
         reason, verdict, done_s = f"{told}: {reason}", Verdict.FAIL, late
     elif gap_s is not None and not situation.is_unreachable(hers.tag, gap_s):
@@ -192,11 +227,8 @@ def quiet_stretches(hers: Hers, situation: Situation) -> list[Stretch]:
 
 def _quiet(hers: Hers, from_s: float, until_s: float, situation: Situation) -> Finding:
     wrong: float | None = None
-    text: str | None = None
     for each in hers.felt:
-        if each.text is not None or each.level == 0:
-            text = each.text
-        if each.level == 0 or text == "cover_lost":
+        if each.level == 0:
             continue
         if each.t_s >= until_s:
             break
