@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote, unquote
 
 from devices.clock import Clock, SystemClock
 from rig.bench.errors import FirmwareMismatchError, PowerError, RoleAbsentError
@@ -16,7 +18,7 @@ from rig.bench.ports import find_port, resources, template_fields
 from rig.bench.power.base import PowerSwitch, power_cycle
 from rig.bench.power.from_table import make_switch
 from rig.bench.roles import Assignment, assign
-from rig.bench.schema import BenchFile, DeviceTable, EmulatedPowerTable
+from rig.bench.schema import REPLAY, BenchFile, DeviceTable, EmulatedPowerTable, relative
 from rig.scenario import Scenario
 
 
@@ -149,8 +151,10 @@ class OpenBench:
         self._lease.check()
 
     def assign(self, scenario: Scenario) -> tuple[Assignment, ...]:
-        """Say which device plays which of a scenario. Raises ``RoleAbsentError``."""
-        return assign(self.file, scenario)
+        """Say which device plays which of a scenario; paths in transports are absolute. Raises ``RoleAbsentError``."""
+        return tuple(
+            replace(each, transport=_absolute(each.transport, self.folder)) for each in assign(self.file, scenario)
+        )
 
     def power(self, role: str) -> PowerSwitch:
         """Return the switch of a role.
@@ -222,6 +226,20 @@ class OpenBench:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _absolute(transport: str, folder: Path) -> str:
+    """Make the paths of a transport independent of where the bench file lies."""
+    head, mark, options = transport.partition("?")
+    if head.startswith(f"{REPLAY}:"):
+        head = f"{REPLAY}:{relative(folder, head.removeprefix(f'{REPLAY}:')).resolve()}"
+    parts = []
+    for part in filter(None, options.split("&")):
+        name, equals, value = part.partition("=")
+        if name in ("key_file", "passkey_file"):
+            value = quote(str(relative(folder, unquote(value)).resolve()))
+        parts.append(f"{name}{equals}{value}")
+    return f"{head}{mark}{'&'.join(parts)}"
 
 
 async def _close_all(switches: list[PowerSwitch]) -> None:

@@ -135,6 +135,7 @@ class PlayedRun:
         ExpectationError
             The truth owes no such alert.
         """
+        __tracebackhide__ = True
         asked = self._asked(kind, zone=zone, band=band, of=of, side=side, cleared=cleared)
         owed = self._owed(asked)
         if len(owed) < nth:
@@ -174,26 +175,26 @@ class PlayedRun:
         Raises
         ------
         ExpectationError
-            It did not come, or came early or late.
+            It did not come, came early or late, or took longer from its report than is allowed.
         """
+        __tracebackhide__ = True
         asked = self._asked(kind, zone=zone, band=band, of=of, side=side, cleared=cleared)
         came = [seen for seen in self.loaded.record.alerts if asked.fits(seen)]
         if within is not None:
             return self._within(asked, came, nth, within)
         owed = self._owed(asked)
         if len(owed) < nth:
-            finding = None
-        else:
-            finding = owed[nth - 1]
-            if finding.verdict is Verdict.PASS and finding.index is not None:
-                return self._arrived(self.loaded.record.alerts[finding.index])
-        window = None if finding is None else _bounds(finding)
-        if finding is not None:
-            at = f"owed within {_span(window)}"
-            problem = f"{asked.words}: {finding.reason or 'it never came'} ({at})"
-        else:
             problem = f"{asked.words}: the truth owes {len(owed)} of it, number {nth} was asked for; {len(came)} came"
-        raise ExpectationError(explain(problem, self.loaded, asked, window, self.verdict))
+            raise ExpectationError(explain(problem, self.loaded, asked, None, self.verdict))
+        finding = owed[nth - 1]
+        about = [finding, *(each for each in self.verdict.findings if each.index == finding.index is not None)]
+        bad = next((each for each in about if each.verdict is not Verdict.PASS), None)
+        if finding.index is None or bad is not None:
+            window = _bounds(finding)
+            reason = (bad or finding).reason or "it never came"
+            problem = f"{asked.words}: {reason} (owed within {_span(window)})"
+            raise ExpectationError(explain(problem, self.loaded, asked, window, self.verdict))
+        return self._arrived(self.loaded.record.alerts[finding.index])
 
     def expect_silence(
         self,
@@ -212,6 +213,7 @@ class PlayedRun:
         ------
         ExpectationError
         """
+        __tracebackhide__ = True
         asked = self._asked(kind, zone=zone, band=band, of=of, side=side, cleared=False)
         for seen in self.loaded.record.alerts:
             if asked.fits(seen) and from_s <= seen.alert.t_s < until_s:
@@ -228,6 +230,7 @@ class PlayedRun:
         ExpectationError
             With every finding that is not green.
         """
+        __tracebackhide__ = True
         if self.verdict.verdict.value != verdict:
             told = "\n".join(f"  {each}" for each in self.verdict.problems) or summary(self.verdict.findings)
             raise ExpectationError(
@@ -261,6 +264,7 @@ class PlayedRun:
         ExpectationError
             Beyond the limit, or there is no value: UNSET is never green.
         """
+        __tracebackhide__ = True
         Limit.parse(limit)
         if marginal is not None:
             Limit.parse(marginal)
@@ -304,6 +308,7 @@ class PlayedRun:
         return sorted(owed, key=lambda each: _bounds(each)[0])
 
     def _within(self, asked: Asked, came: list[AlertSeen], nth: int, within: Window | tuple[float, float]) -> Arrived:
+        __tracebackhide__ = True
         low, high = (within.earliest_s, within.latest_s) if isinstance(within, Window) else within
         high += self.loaded.file.allowance_s
         inside = [seen for seen in came if low <= seen.alert.t_s <= high]
@@ -335,8 +340,8 @@ def _bounds(finding: Finding) -> tuple[float, float]:
     )
 
 
-def _span(window: tuple[float, float] | None) -> str:
-    return "any time" if window is None else f"{window[0]:.2f} to {window[1]:.2f} s"
+def _span(window: tuple[float, float]) -> str:
+    return f"{window[0]:.2f} to {window[1]:.2f} s"
 
 
 def _series(value: Value) -> tuple[tuple[float, float], ...]:

@@ -160,7 +160,7 @@ def bench(request: pytest.FixtureRequest) -> "OpenBench":
 @pytest.fixture
 def scenario(request: pytest.FixtureRequest, bench: "OpenBench") -> "Stage":
     """Give what plays scenarios: ``run = scenario.play("approach_on_foot", speed_mps=1.8)``."""
-    from rig.pytest_plugin.stage import Stage, StageSettings, default_pace, library_folders
+    from rig.pytest_plugin.stage import Stage, StageSettings, default_pace
 
     config = request.config
     runs = request.node.stash[_RUNS] = _Runs()
@@ -169,7 +169,7 @@ def scenario(request: pytest.FixtureRequest, bench: "OpenBench") -> "Stage":
     settings = StageSettings(
         runs=config.rootpath / "runs" if named is None else Path(named),
         pace=config.getoption("--pace") or default_pace(bench),
-        looked_in=(beside, beside / "scenarios", config.rootpath, config.rootpath / "scenarios", *library_folders()),
+        looked_in=(beside, beside / "scenarios", config.rootpath, config.rootpath / "scenarios"),
     )
     return Stage(
         bench=bench,

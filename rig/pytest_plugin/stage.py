@@ -1,24 +1,23 @@
 """Plays scenarios for tests, on the bench that the session has."""
 
-import importlib.util
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from devices.transports.spec import closest
 from rig.bench.errors import RoleAbsentError
-from rig.bench.load import bench_toml
 from rig.bench.opening import OpenBench
 from rig.bench.roles import person_roles
-from rig.bench.sources import sources_of
 from rig.errors import ScenarioError
+from rig.play.library import scenario_names
 from rig.play.run import judge, play
 from rig.play.settings import Planted, PlaySettings
 from rig.pytest_plugin.played import PlayedRun
-from rig.runs.folder import BENCH_FILE, Scalar, new_folder
+from rig.runs.folder import Scalar, new_folder
 from rig.scenario import Scenario, load_scenario, read_parameters
 
 NOTHING_PLANTED = Planted()
@@ -81,9 +80,14 @@ class Stage:
             for path in (folder / text, folder / f"{text}.toml"):
                 if path.is_file():
                     return path
-        known = sorted({path.stem for folder in self.settings.looked_in for path in folder.glob("*.toml")})
+        if text in (library := scenario_names()):
+            return library[text]
+        known = sorted({path.stem for folder in self.settings.looked_in for path in folder.glob("*.toml")} | {*library})
         places = ", ".join(map(str, self.settings.looked_in))
-        raise ScenarioError(f"there is no scenario {text!r} in {places}. Known: {', '.join(known)}")
+        raise ScenarioError(
+            f"there is no scenario {text!r} in {places}, and none of this name comes with tagrig{closest(text, known)} "
+            f"Known: {', '.join(known)}"
+        )
 
     def play(
         self,
@@ -122,7 +126,7 @@ class Stage:
         scenario = name if isinstance(name, Scenario) else self.load(name, seed=seed, **parameters)
         used = parameters if isinstance(name, Scenario) else read_parameters(self.find(name)) | parameters
         try:
-            sources = sources_of(self.bench, scenario)
+            self.bench.assign(scenario)
         except RoleAbsentError as exc:
             pytest.skip(str(exc))
         folder = new_folder(self.settings.runs, re.sub(r"[^A-Za-z0-9_.-]+", "-", self.test_name).strip("-")[:80])
@@ -132,28 +136,16 @@ class Stage:
             seed=seed,
             run=self.test_name,
             parameters=used,
-            sources=sources,
             planted=planted,
             **(settings or {}),
         )
         play(scenario, run_settings, pace=pace or self.settings.pace, bench=self.bench)
-        if not (folder / BENCH_FILE).exists():
-            (folder / BENCH_FILE).write_text(bench_toml(self.bench.file))
         self.bench.check()
         judged = judge(folder)
         roles = {role: person.device for role, person in person_roles(scenario).items()}
         run = PlayedRun(judged.run, judged.verdict, roles, self.note)
         self.runs.append(run)
         return run
-
-
-def library_folders() -> Iterator[Path]:
-    """Yield the folders of scenarios that come with tagrig."""
-    found = importlib.util.find_spec("rig")
-    for root in (found.submodule_search_locations or ()) if found else ():
-        folder = Path(root).parent / "fixtures" / "scenarios"
-        if folder.is_dir():
-            yield folder
 
 
 def default_pace(bench: OpenBench) -> str:

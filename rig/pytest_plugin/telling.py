@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from rig.demo.latency import HOPS
 from rig.pytest_plugin.asked import Asked
 from rig.runs.load import LoadedRun
 from rig.runs.record import AlertSeen
@@ -34,7 +35,13 @@ def explain(problem: str, run: LoadedRun, asked: Asked, window: tuple[float, flo
     lines.append(f"nearest miss: {_nearest_miss(run, asked, window, verdict)}")
     at = window or _whole(run, asked)
     lines.append(f"trace, {max(0.0, at[0] - _BEFORE_S):.1f} to {at[1] + _AFTER_S:.1f} s:")
-    lines += [f"  {t_s:8.2f} s  {text}" for t_s, text in _slice(run, asked, at)] or ["  nothing"]
+    slice_ = _slice(run, asked, at)
+    lines += [f"  {t_s:8.2f} s  {text}" for t_s, text in slice_] or ["  nothing"]
+    if run.record.alerts:
+        # the nearest miss may lie far from its window: its hops belong to the slice all the same
+        seen = nearest(run, asked, window)
+        own = (seen.alert.t_s, _alert_text(run, seen))
+        lines += [] if own in slice_ else [f"  {own[0]:8.2f} s  {own[1]}"]
     lines += [f"run: {run.folder}", f"replay it: {replay_command(run)}"]
     return "\n".join(lines)
 
@@ -83,12 +90,20 @@ def _off_s(t_s: float, window: tuple[float, float] | None) -> float:
 def _nearest_miss(run: LoadedRun, asked: Asked, window: tuple[float, float] | None, verdict: RunVerdict) -> str:
     if not run.record.alerts:
         return "none: nothing arrived"
-    seen = min(run.record.alerts, key=lambda each: _unlikeness(each, asked, window))
+    seen = nearest(run, asked, window)
     differs, off_s = _unlikeness(seen, asked, window)
+    parts = [_line(run, seen).strip()]
     said = next((each.reason for each in verdict.findings if each.index == seen.index and each.reason), "")
-    how = [] if differs else [f"{'early' if window and seen.alert.t_s < window[0] else 'late'} by {span_text(off_s)}"]
-    how = how if off_s or differs else []
-    return "; ".join([_line(run, seen).strip(), *how, *([f"the truth says: {said}"] if said else [])])
+    if said:
+        parts.append(f"the truth says: {said}")
+    elif not differs and window is not None and off_s:
+        parts.append(f"{'early' if seen.alert.t_s < window[0] else 'late'} by {span_text(off_s)}")
+    return "; ".join(parts)
+
+
+def nearest(run: LoadedRun, asked: Asked, window: tuple[float, float] | None) -> AlertSeen:
+    """Return the alert that is most like the one asked for, and among those the nearest in time."""
+    return min(run.record.alerts, key=lambda each: _unlikeness(each, asked, window))
 
 
 def _whole(run: LoadedRun, asked: Asked) -> tuple[float, float]:
@@ -112,12 +127,7 @@ def _happened(run: LoadedRun, asked: Asked) -> Iterator[tuple[float, str]]:
         fault = f" {event.fault}" if event.fault else ""
         yield event.t_s, f"bench: {event.what.replace('_', ' ')}{fault} {event.detail}".rstrip()
     for seen in run.record.alerts:
-        hops = run.record.times[seen.index].hops_ms if seen.index < len(run.record.times) else ()
-        ways = " + ".join("-" if math.isnan(ms) else f"{ms:.0f}" for ms in hops)
-        yield (
-            seen.alert.t_s,
-            f"alert {seen.alert.kind.value} {seen.alert.zone_id or ''} ({seen.alert.subject}; hops {ways} ms)",
-        )
+        yield seen.alert.t_s, _alert_text(run, seen)
     for step in run.record.steps:
         yield step.t_s, f"warning {step.step.value} ({step.smart_tag})"
     for felt in run.record.felt:
@@ -128,6 +138,14 @@ def _happened(run: LoadedRun, asked: Asked) -> Iterator[tuple[float, str]]:
         for epoch in tail.epochs:
             what = "no position" if epoch.lat_deg is None else f"{epoch.lat_deg:.6f}, {epoch.lon_deg:.6f}"
             yield epoch.t_s, f"report {epoch.sequence} of {device}: {what}"
+
+
+def _alert_text(run: LoadedRun, seen: AlertSeen) -> str:
+    alert = seen.alert
+    what = " ".join(filter(None, (alert.kind.value, alert.zone_id, "over" if alert.cleared else None)))
+    hops = run.record.times[seen.index].hops_ms if seen.index < len(run.record.times) else ()
+    known = [f"{name} {ms:.0f}" for name, ms in zip(HOPS, hops, strict=True) if not math.isnan(ms)]
+    return f"alert {what} of {alert.subject}; ms by hop: {', '.join(known) or 'no report'}"
 
 
 def summary(verdicts: Sequence[Finding]) -> str:
