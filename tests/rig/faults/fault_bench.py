@@ -78,12 +78,32 @@ class BrokerControl:
         self._broker.start()
 
 
+class Provider:
+    """What the provider of one agency has heard, of a subscriber that listens for all of them."""
+
+    def __init__(self, found: Subscriber, agency: str) -> None:
+        self._found = found
+        self._prefix = f"em/v1/{agency}/"
+        self._heard: list[Heard] = []
+        self._seen = 0
+
+    @property
+    def heard(self) -> list[Heard]:
+        news = self._found.heard[self._seen :]
+        self._seen += len(news)
+        self._heard += [each for each in news if each.topic.startswith(self._prefix)]
+        return self._heard
+
+    def on(self, suffix: str) -> list[Heard]:
+        return [each for each in self.heard if each.topic.endswith(suffix)]
+
+
 class Bench:
     """One bridge with a wearer's line; `rig.faults.port.FaultBench` for the faults of a test."""
 
     pace = Pace.REAL
 
-    def __init__(self, provider: Subscriber, broker: BrokerControl, *, plays: bool = False) -> None:
+    def __init__(self, provider: Provider, broker: BrokerControl, *, plays: bool = False) -> None:
         self.provider = provider
         self.broker = broker
         self.host_clock = OffsetClock()
@@ -309,10 +329,19 @@ def _distinct(bench: Bench) -> set[str]:
     return {m.json["id"] for suffix in ("/alert", "/warning") for m in bench.provider.on(suffix)}
 
 
+class SharedBroker(MosquittoBroker):
+    """A broker for all tests of a module whose fault is not the broker's; each has topics of its own."""
+
+    listener: Subscriber | None = None
+
+
 @contextlib.contextmanager
-def provider_at(broker: MosquittoBroker, agency: str) -> Iterator[Subscriber]:
-    with subscriber(broker.host, broker.port, topic=f"em/v1/{agency}/#", client_id=f"provider-{agency}") as found:
-        yield found
+def provider_at(broker: MosquittoBroker, agency: str) -> Iterator[Provider]:
+    if isinstance(broker, SharedBroker) and broker.listener is not None:
+        yield Provider(broker.listener, agency)
+        return
+    with subscriber(broker.host, broker.port, topic="em/v1/#", client_id=f"provider-{agency}") as found:
+        yield Provider(found, agency)
 
 
 def new_name() -> str:
@@ -321,9 +350,12 @@ def new_name() -> str:
 
 
 @pytest.fixture(scope="module")
-def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MosquittoBroker]:
-    """A broker for all tests of a module whose fault is not the broker's; each has topics of its own."""
-    with MosquittoBroker(tmp_path_factory.mktemp("broker"), keeping=Keeping.NOTHING) as broker:
+def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedBroker]:
+    with (
+        SharedBroker(tmp_path_factory.mktemp("broker"), keeping=Keeping.NOTHING) as broker,
+        subscriber(broker.host, broker.port, topic="em/v1/#", client_id="provider") as found,
+    ):
+        broker.listener = found
         yield broker
 
 

@@ -209,7 +209,7 @@ async def test_clone_of_his_beacon_is_a_forgery_and_no_proximity(
         await scene.bench.reach("acknowledged", "contact")
 
 
-@pytest.mark.parametrize("acts", [False, True])
+@pytest.mark.parametrize("acts", [pytest.param(False, marks=pytest.mark.soak), True])
 async def test_warning_whose_link_breaks_goes_out_on_the_next(
     tmp_path: Path, shared_broker: MosquittoBroker, ble_bench: BleBench, acts: bool
 ) -> None:

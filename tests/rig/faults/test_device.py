@@ -65,7 +65,9 @@ async def play(bench: Bench, fault: str, *, at_s: float, lasts_s: float | None, 
     [
         ("device.strap", {}, 8.0, (AlertKind.STRAP_TAMPER,), ["Alert", "Cancel"]),
         ("device.low_battery", {"percent": 8}, None, (AlertKind.BATTERY_LOW, AlertKind.BATTERY_CRITICAL), ["Alert"]),
-        ("device.low_battery", {"percent": 15}, None, (AlertKind.BATTERY_LOW,), ["Alert"]),
+        pytest.param(
+            "device.low_battery", {"percent": 15}, None, (AlertKind.BATTERY_LOW,), ["Alert"], marks=pytest.mark.soak
+        ),
         ("device.charger", {}, 10.0, (), []),
         # dark for 16 s of its time, 0.4 s of ours: longer than the silence limit of 0.25 s
         ("device.reboot", {}, 16.0, (AlertKind.COMMS_LOST, AlertKind.LOCATION_LOST), ["Alert", "Cancel"]),

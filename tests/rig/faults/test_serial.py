@@ -61,7 +61,7 @@ async def test_other_pieces_change_nothing(
     assert bench.links() == ["up"]
 
 
-@pytest.mark.parametrize("then", ["lose", "deliver"])
+@pytest.mark.parametrize("then", [pytest.param("lose", marks=pytest.mark.soak), "deliver"])
 async def test_stall_is_silence_and_its_end_is_told(tmp_path: Path, shared_broker: MosquittoBroker, then: str) -> None:
     async with line_bench(tmp_path, shared_broker, **SOON) as bench:
         await bench.walk(1)
