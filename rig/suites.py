@@ -7,6 +7,9 @@ from typing import Final
 SUITES: Final[dict[str, str]] = {"approach": "rig.approach.suite", "nij": "rig.nij.suite"}
 """Name and module. The module has ``run(options: SuiteOptions) -> int``, which prints and returns the exit code."""
 
+PIPED_WIDTH: Final = 120
+"""Columns of a suite's table where no terminal says how wide it is: a log of a CI job."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteOptions:

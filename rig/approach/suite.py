@@ -14,7 +14,7 @@ from rig.approach.judging import play_and_judge
 from rig.approach.result import ApproachResult, SuiteResult, summarise
 from rig.approach.table import print_suite
 from rig.cli.exit_codes import ExitCode
-from rig.suites import SuiteOptions
+from rig.suites import PIPED_WIDTH, SuiteOptions
 
 _EXIT: Final = {"PASS": ExitCode.OK, "FAIL": ExitCode.VERDICT_FAIL, "ERROR": ExitCode.BENCH_BROKEN}
 
@@ -32,7 +32,7 @@ def run(options: SuiteOptions) -> int:
     if options.as_json:
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
     else:
-        print_suite(result, Console())
+        print_suite(result, Console(width=None if sys.stdout.isatty() else PIPED_WIDTH))
     return _EXIT[result.summary.verdict]
 
 
