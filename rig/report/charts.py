@@ -2,13 +2,13 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, Range1d
 from bokeh.models.annotations import BoxAnnotation, LabelSet, Legend, LegendItem, Span
 
-from rig.report.model import HopRow, Report
+from rig.report.model import HopRow, Report, State
 from rig.report.style import ALERT_TIPS, BENCH, EXCLUSION, INK, QUIET_INK, alert_source, bare_plot
 from rig.report.words import clock_text, nearest_rank
 
@@ -16,6 +16,12 @@ _TICKS_WANTED: Final = 12
 """About so many ticks along the timeline."""
 
 _STEPS_S: Final = (5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200)
+
+_NAMED_LANES: Final = ("surroundings ", "device ", "fault ", "no br")
+"""Rows whose bars carry their words; those of alerts carry marks and numbers."""
+
+_LETTER_SHARE: Final = 1 / 130
+"""Width of a letter as a share of the timeline on a narrow page."""
 
 _GRADES: Final = {0: BENCH, 1: "#f5d9a8", 2: "#efb36b", 3: "#e07b53"}
 _HOPS: Final = ("#7fb3d5", "#76c7b7", "#f2c14e", "#c3a6d8", "#8fa3b5")
@@ -81,12 +87,33 @@ def _draw_states(plot: Any, report: Report) -> None:
             "color": [_GRADES[s.grade] for s in report.states],
         }
     )
+    wide = [s for s in _apart(report.states, report.duration_s) if s.lane.startswith(_NAMED_LANES)]
+    plot.text(
+        x=[s.from_s for s in wide],
+        y=[s.lane for s in wide],
+        text=[s.label or s.text for s in wide],
+        x_offset=5,
+        text_font_size="11px",
+        text_color=INK,
+        text_baseline="middle",
+        level="annotation",
+    )
     truth = plot.hbar(
         y="lane", left="left", right="right", height=0.6, fill_color="color", line_color=None, source=bars
     )
     plot.add_tools(
         HoverTool(renderers=[truth], tooltips=[("so in truth", "@text"), ("from, to", "@from, @to")], visible=False)
     )
+
+
+def _apart(states: Sequence[State], duration_s: float) -> Iterator[State]:
+    """Leave out bars that are too short for words, and those whose words would run into the ones before."""
+    ends_s: dict[str, float] = {}
+    for state in sorted(states, key=lambda s: s.from_s):
+        words_s = len(state.label or state.text) * duration_s * _LETTER_SHARE
+        if state.to_s - state.from_s >= words_s and state.from_s >= ends_s.get(state.lane, 0.0):
+            ends_s[state.lane] = state.from_s + words_s
+            yield state
 
 
 def _draw_windows(plot: Any, report: Report) -> None:

@@ -40,15 +40,16 @@ def gather(run: LoadedRun, verdict: RunVerdict) -> Report:
     fixes = {**logged_fixes(record.truth, scenario.frame), **{device: mine for device, mine in fixes.items() if mine}}
     persons, zones, couples = people(scenario, fixes), zone_shapes(scenario, run.policy.exit_margin_m), pairs(scenario)
     kept = kept_alerts(run)
+    several = sum(p.role == "wearer" for p in scenario.person) > 1 or len(scenario.person) > 2
     by_index = {f.index: f for f in verdict.findings if f.index is not None and f.check in {"window", "silence"}}
     marks = [
-        alert_mark(scenario, record, seen, by_index.get(seen.index), names, kept=kept[seen.index])
+        alert_mark(scenario, record, seen, by_index.get(seen.index), names, kept=kept[seen.index], several=several)
         for seen in record.alerts
     ]
     bench = list(bench_states(run.events, scenario.duration_s))
     states = [
-        *zone_states(scenario, zones, persons),
-        *pair_states(couples, persons),
+        *zone_states(scenario, zones, persons, with_subject=several),
+        *pair_states(couples, persons, with_subject=several),
         *felt_states(record.felt, scenario.duration_s),
         *device_states(scenario, fixes),
         *(state for state, _ in bench),
@@ -111,6 +112,7 @@ def alert_mark(
     names: dict[str, str],
     *,
     kept: bool,
+    several: bool = False,
 ) -> AlertMark:
     """Make the mark of one alert; it stands where the alert says, else where the person truly was."""
     alert = seen.alert
@@ -124,7 +126,7 @@ def alert_mark(
     times = record.times[seen.index] if seen.index < len(record.times) else None
     return AlertMark(
         number=seen.index + 1,
-        lane=lane_name(alert, names.get(alert.zone_id or "")),
+        lane=lane_name(alert, names.get(alert.zone_id or ""), with_subject=several),
         name=alert_name(alert, names.get(alert.zone_id or "")),
         phase=PHASES[seen.msg_type],
         reason=seen.reason,
@@ -145,7 +147,8 @@ def alert_mark(
 def _find_window(finding: Finding, marks: Sequence[AlertMark], duration_s: float) -> Window | None:
     if finding.check != "window" or (finding.earliest_s is None and finding.latest_s is None):
         return None
-    if finding.verdict is Verdict.SKIPPED:
+    missing = finding.received_s is None and finding.verdict in {Verdict.FAIL, Verdict.ERROR}
+    if finding.received_s is None and not missing:
         return None
     lane = marks[finding.index].lane if finding.index is not None and finding.index < len(marks) else finding.what
     return Window(
@@ -153,7 +156,7 @@ def _find_window(finding: Finding, marks: Sequence[AlertMark], duration_s: float
         text=finding.what,
         earliest_s=max(0.0, finding.earliest_s or 0.0),
         latest_s=duration_s if finding.latest_s is None else min(finding.latest_s, duration_s),
-        missing=finding.received_s is None and finding.verdict in {Verdict.FAIL, Verdict.ERROR},
+        missing=missing,
     )
 
 
@@ -253,12 +256,17 @@ def _tiles(
     if measured:
         first = min(measured, key=lambda m: m.verdict is not Verdict.FAIL)
         tiles.append(
-            (first.name.replace("_", " "), f"{number_text(first.worst or 0.0)} {first.unit}", first.limit or "")
+            (first.name.replace("_", " "), f"{number_text(first.worst or 0.0)} {first.unit}", _remark(first, run))
         )
     n_faults = sum(event.what == "fault_applied" for event in run.events)
     if n_faults:
         tiles.append(("faults applied", str(n_faults), ", ".join(sorted({e.fault for e in run.events if e.fault}))))
     return tiles
+
+
+def _remark(measurement: Measurement, run: LoadedRun) -> str:
+    limit = f"limit {measurement.limit}" if measurement.limit else f"worst of {len(measurement.series)}"
+    return f"{limit}, on virtual time" if run.file.pace == "virtual" else limit
 
 
 def _facts(run: LoadedRun) -> list[tuple[str, str]]:

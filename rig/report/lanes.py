@@ -9,7 +9,7 @@ import shapely
 
 from protocols.ble.smart_tag import WarnLevel
 from rig.report.model import FixMark, Happened, Pair, PersonPath, State, ZoneShape
-from rig.report.words import clock_text
+from rig.report.words import clock_text, lane_of
 from rig.runs.folder import BenchEvent
 from rig.runs.record import Felt
 from rig.scenario import Scenario
@@ -40,12 +40,9 @@ def zone_lane(zone: ZoneShape) -> str:
     return f"{'in' if zone.exclusion else 'out of'} {zone.name}"
 
 
-def pair_lane(side: str) -> str:
-    """Name the lane of a pair's alerts."""
-    return "proximity (protected)" if side == "protected" else "proximity (wearer)"
-
-
-def zone_states(scenario: Scenario, zones: Sequence[ZoneShape], people: Sequence[PersonPath]) -> Iterator[State]:
+def zone_states(
+    scenario: Scenario, zones: Sequence[ZoneShape], people: Sequence[PersonPath], *, with_subject: bool = False
+) -> Iterator[State]:
     """Find when a wearer truly was in an exclusion zone, or out of an inclusion zone, of his orders."""
     for order in scenario.order:
         wearer = next((p for p in people if p.device == order.wearer), None)
@@ -60,10 +57,11 @@ def zone_states(scenario: Scenario, zones: Sequence[ZoneShape], people: Sequence
             is_so = [bool(value) is zone.exclusion for value in inside]
             text = f"{wearer.name} is {'in' if zone.exclusion else 'out of'} {zone.name}"
             for from_s, to_s in _stretches([p[0] for p in wearer.truth], is_so):
-                yield State(lane=zone_lane(zone), text=text, from_s=from_s, to_s=to_s, grade=2)
+                lane = lane_of(zone_lane(zone), "tag", wearer.device, with_subject=with_subject)
+                yield State(lane=lane, text=text, from_s=from_s, to_s=to_s, grade=2)
 
 
-def pair_states(pairs: Sequence[Pair], people: Sequence[PersonPath]) -> Iterator[State]:
+def pair_states(pairs: Sequence[Pair], people: Sequence[PersonPath], *, with_subject: bool = False) -> Iterator[State]:
     """Find when a pair truly was within its rings."""
     by_device = {p.device: p for p in people}
     for pair in pairs:
@@ -77,7 +75,8 @@ def pair_states(pairs: Sequence[Pair], people: Sequence[PersonPath]) -> Iterator
         for grade, (name, radius_m) in enumerate(pair.rings, start=1):
             for from_s, to_s in _stretches([p[0] for p in his.truth], [g == grade for g in grades]):
                 text = f"{his.name} is within {radius_m:g} m of {hers.name} ({name})"
-                yield State(lane=pair_lane("tag"), text=text, from_s=from_s, to_s=to_s, grade=grade)
+                lane = lane_of("proximity", "tag", pair.wearer, with_subject=with_subject)
+                yield State(lane=lane, text=text, from_s=from_s, to_s=to_s, grade=grade)
 
 
 def _stretches(times_s: Sequence[float], is_so: Sequence[bool]) -> Iterator[tuple[float, float]]:
@@ -107,13 +106,20 @@ def device_states(scenario: Scenario, fixes: dict[str, list[FixMark]]) -> Iterat
                 continue
             text = f"{kind.replace('_', ' ')} {value}".strip()
             to_s = min([*ends, scenario.duration_s])
-            yield State(lane=lane, text=text, from_s=at_s, to_s=to_s, grade=1 if kind == "profile" else 2)
+            if kind == "profile":
+                yield State(lane=_surroundings(person.device), text=value, from_s=at_s, to_s=to_s, grade=1)
+            else:
+                yield State(lane=lane, text=text, from_s=at_s, to_s=to_s, grade=2)
         limit_s = max(_SHORTEST_GAP_S, _GAP_INTERVALS * person.interval_s)
         mine = fixes.get(person.device, [])
         for before, after in itertools.pairwise([0.0, *(f.t_s for f in mine), scenario.duration_s] if mine else []):
             if after - before > limit_s and before < scenario.duration_s:
                 to_s = min(after, scenario.duration_s)
                 yield State(lane=lane, text=f"no fix for {to_s - before:.0f} s", from_s=before, to_s=to_s, grade=3)
+
+
+def _surroundings(device: str) -> str:
+    return f"surroundings {device}"
 
 
 def felt_states(log: Sequence[Felt], duration_s: float) -> Iterator[State]:
@@ -145,11 +151,13 @@ def bench_states(events: Sequence[BenchEvent], duration_s: float) -> Iterator[tu
         rest = events[i + 1 :]
         if event.what in _BENCH_LANES:
             lane, end, text = _BENCH_LANES[event.what]
+            label = ""
             to_s = next((e.t_s for e in rest if e.what == end), duration_s)
         elif event.what == "fault_applied":
             lane = f"fault {event.fault}"
             values = ", ".join(f"{k} {v}" for k, v in event.parameters.items())
-            text = " ".join(part for part in (event.fault, event.device or "", values, event.detail) if part)
+            text = " ".join(part for part in (event.fault, event.device or "", values) if part)
+            label = event.device or event.fault
             same = [e.t_s for e in rest if (e.what, e.fault, e.device) == ("fault_ended", event.fault, event.device)]
             to_s = same[0] if same else event.t_s
         else:
@@ -157,7 +165,7 @@ def bench_states(events: Sequence[BenchEvent], duration_s: float) -> Iterator[tu
         # a fault of a moment is drawn a little wide, or nobody sees it
         drawn_s = max(to_s, event.t_s + duration_s / 200)
         yield (
-            State(lane=lane, text=text, from_s=event.t_s, to_s=drawn_s, grade=0),
+            State(lane=lane, text=text, from_s=event.t_s, to_s=drawn_s, grade=0, label=label),
             Happened(text=f"{text} ({clock_text(event.t_s)})", from_s=event.t_s, to_s=to_s),
         )
 
@@ -167,7 +175,7 @@ def in_order(alert_lanes: Sequence[str], states: Sequence[State]) -> list[str]:
     others = [state.lane for state in states if state.lane not in alert_lanes]
 
     def rank(lane: str) -> int:
-        groups = ("device ", "fault ", "no br")
+        groups = ("surroundings ", "device ", "fault ", "no br")
         return next((i for i, start in enumerate(groups, start=1) if lane.startswith(start)), 0)
 
     return list(dict.fromkeys([*alert_lanes, *sorted(others, key=rank)]))

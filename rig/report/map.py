@@ -13,11 +13,10 @@ from rig.report.style import (
     EXCLUSION,
     INCLUSION,
     INK,
-    PROTECTED,
     QUIET_INK,
-    WEARER,
     alert_source,
     bare_plot,
+    person_color,
 )
 from rig.report.words import clock_text
 
@@ -54,7 +53,7 @@ def map_figure(report: Report) -> Any:
     plot.y_range = Range1d(start=north[0], end=north[1])
     _draw_zones(plot, report)
     for person in report.people:
-        _draw_person(plot, person)
+        _draw_person(plot, person, person_color(report, person.device))
     _draw_moving(plot)
     _draw_alerts(plot, [a for a in report.alerts if a.on_map])
     return plot
@@ -70,6 +69,7 @@ def extent(report: Report) -> tuple[tuple[float, float], tuple[float, float]]:
             ys += [y for _, y in ring]
     if not xs:
         xs, ys = [0.0], [0.0]
+    box = (min(xs), max(xs), min(ys), max(ys))
     size_m = max(max(xs) - min(xs), max(ys) - min(ys), _MIN_SIDE_M)
     for pair in report.pairs:
         # rings that would make everything else small are left to the reader's zoom
@@ -78,6 +78,12 @@ def extent(report: Report) -> tuple[tuple[float, float], tuple[float, float]]:
             if person.device == pair.protected:
                 xs += [p[1] + side * radius_m for p in person.truth[:: len(person.truth) - 1 or 1] for side in (-1, 1)]
                 ys += [p[2] + side * radius_m for p in person.truth[:: len(person.truth) - 1 or 1] for side in (-1, 1)]
+    reach_m = _RING_SHARE * size_m
+    for fix in (fix for person in report.people for fix in person.fixes):
+        # a fix that is led astray by hundreds of kilometres is left to the reader's zoom, too
+        if box[0] - reach_m < fix.east_m < box[1] + reach_m and box[2] - reach_m < fix.north_m < box[3] + reach_m:
+            xs.append(fix.east_m)
+            ys.append(fix.north_m)
     pad = max(max(xs) - min(xs), max(ys) - min(ys), _MIN_SIDE_M) * _PAD_SHARE
     return _side(xs, pad), _side(ys, pad)
 
@@ -125,8 +131,7 @@ def _draw_zones(plot: Any, report: Report) -> None:
         )
 
 
-def _draw_person(plot: Any, person: PersonPath) -> None:
-    color = WEARER if person.wearer else PROTECTED
+def _draw_person(plot: Any, person: PersonPath, color: str) -> None:
     known = [f for f in person.fixes if math.isfinite(f.major_m)]
     plot.ellipse(
         name="sigma",
@@ -171,16 +176,16 @@ def _draw_person(plot: Any, person: PersonPath) -> None:
         )
     )
     if person.wearer:
-        _draw_times(plot, person)
+        _draw_times(plot, person, color)
 
 
-def _draw_times(plot: Any, person: PersonPath) -> None:
+def _draw_times(plot: Any, person: PersonPath, color: str) -> None:
     """Write times along the track; where the person stands still, only once."""
     marks = list(_times(person))
     xs, ys = [m[1] for m in marks], [m[2] for m in marks]
-    plot.scatter(name="truth", x=xs, y=ys, size=7, fill_color="#ffffff", line_color=WEARER, line_width=1.5)
+    plot.scatter(name="truth", x=xs, y=ys, size=7, fill_color="#ffffff", line_color=color, line_width=1.5)
     plot.text(
-        name="truth",
+        name="times",
         x=xs,
         y=ys,
         text=["start" if m[0] == person.truth[0][0] else clock_text(m[0]) for m in marks],
@@ -234,15 +239,18 @@ def _draw_moving(plot: Any) -> None:
     plot.scatter("x", "y", source=fixes, marker="cross", size=11, line_color="color", line_width=2)
     trails = _empty("now_trails", "xs", "ys", "color")
     plot.multi_line("xs", "ys", source=trails, line_color="color", line_width=5, line_alpha=0.8, line_cap="round")
-    people = _empty("now_people", "x", "y", "color", "label")
-    plot.scatter("x", "y", source=people, size=16, fill_color="color", line_color="#ffffff", line_width=2.5)
+    people = _empty("now_people", "x", "y", "color", "label", "lift")
+    # above all names: a name must not hide somebody who stands near
+    plot.scatter(
+        "x", "y", source=people, size=16, fill_color="color", line_color="#ffffff", line_width=2.5, level="overlay"
+    )
     plot.add_layout(
         LabelSet(
             x="x",
             y="y",
             text="label",
             source=people,
-            y_offset=-14,
+            y_offset="lift",
             text_align="center",
             text_baseline="top",
             text_font_size="12px",

@@ -95,13 +95,17 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """What was so, for how long: a bar in a lane. ``grade`` 1 to 3 shades it; 0 is something that the bench did."""
+    """What was so, for how long: a bar in a lane. ``grade`` 1 to 3 shades it; 0 is something that the bench did.
+
+    ``label`` is what stands on the bar where ``text`` is too long for it.
+    """
 
     lane: str
     text: str
     from_s: float
     to_s: float
     grade: int
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,22 +7,11 @@ from typing import Any, Final
 
 from rig.report.map import SIGMAS_95, extent
 from rig.report.model import Report
-from rig.report.style import PROTECTED, WEARER
+from rig.report.style import person_color
 from rig.truth.verdict import Verdict
 
 _STALE_INTERVALS: Final = 3.0
 """A fix older than so many usual distances between fixes is called old."""
-
-_COLORS: Final = {True: (WEARER, "#117a8b", "#3b4cc0"), False: (PROTECTED, "#b03a78", "#6c3483")}
-"""Colours of wearers and of protected persons, one after another."""
-
-
-def person_color(report: Report, device: str) -> str:
-    """Return the colour in which a person moves."""
-    person = next(p for p in report.people if p.device == device)
-    same = [p.device for p in report.people if p.wearer is person.wearer]
-    colors = _COLORS[person.wearer]
-    return colors[same.index(device) % len(colors)]
 
 
 def moving_json(report: Report) -> str:
@@ -37,6 +26,8 @@ def moving_json(report: Report) -> str:
                 "name": person.name,
                 "device": person.device,
                 "color": person_color(report, person.device),
+                # names of two who stand together are not printed over each other
+                "lift": 28 if person.wearer else -12,
                 "t": [_r(p[0]) for p in person.truth],
                 "x": [_r(p[1]) for p in person.truth],
                 "y": [_r(p[2]) for p in person.truth],

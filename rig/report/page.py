@@ -8,7 +8,7 @@ from typing import Final
 from rig.report.assets import own_file
 from rig.report.figures import page_parts
 from rig.report.model import AlertMark, Report
-from rig.report.moving import moving_json, person_color
+from rig.report.moving import moving_json
 from rig.report.parts import (
     coverage_chips,
     fact_table,
@@ -19,7 +19,7 @@ from rig.report.parts import (
     problem_list,
     tile_row,
 )
-from rig.report.style import CLEARED, EXCLUSION, INCLUSION, RAISED
+from rig.report.style import CLEARED, EXCLUSION, INCLUSION, RAISED, person_color
 from rig.truth.verdict import Verdict
 
 POLICY: Final = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"

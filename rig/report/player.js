@@ -57,6 +57,7 @@
     const map = state.drawings.map;
     if (!(map.inner_width > 0 && map.inner_height > 0)) return;
     const [x0, x1, y0, y1] = scene.extent;
+    for (const model of map.renderers) if (model.name === "times") model.visible = map.inner_width > 420;
     const scale = Math.max((x1 - x0) / map.inner_width, (y1 - y0) / map.inner_height);
     const set = (range, from, to, pixels) => {
       const middle = (from + to) / 2, half = scale * pixels / 2;
@@ -72,13 +73,14 @@
     const now = { rings: { x: [], y: [], radius: [], color: [], label: [], top: [] },
       links: { x0: [], y0: [], x1: [], y1: [], color: [] },
       fixes: { x: [], y: [], width: [], height: [], angle: [], color: [] },
-      trails: { xs: [], ys: [], color: [] }, people: { x: [], y: [], color: [], label: [] } };
+      trails: { xs: [], ys: [], color: [] }, people: { x: [], y: [], color: [], label: [], lift: [] } };
     const cards = [];
     for (const person of scene.people) {
       const at = placeOf(person, t);
       if (!at) continue;
       now.people.x.push(at.x); now.people.y.push(at.y);
       now.people.color.push(person.color); now.people.label.push(person.name);
+      now.people.lift.push(person.lift);
       const from = upTo(person.t, t - TRAIL_S) + 1, to = upTo(person.t, t) + 1;
       now.trails.xs.push([...person.x.slice(from, to), at.x]); now.trails.ys.push([...person.y.slice(from, to), at.y]);
       now.trails.color.push(person.color);

@@ -7,7 +7,7 @@ from typing import Any, Final
 from bokeh.models import ColumnDataSource
 from bokeh.plotting import figure
 
-from rig.report.model import AlertMark
+from rig.report.model import AlertMark, Report
 from rig.report.words import clock_text
 from rig.truth.verdict import Verdict
 
@@ -86,3 +86,15 @@ ALERT_TIPS: Final = [
     ("tag to subscriber", "@took"),
     ("verdict", "@verdict"),
 ]
+
+
+_COLORS: Final = {True: (WEARER, "#117a8b", "#3b4cc0"), False: (PROTECTED, "#b03a78", "#6c3483")}
+"""Colours of wearers and of protected persons, one after another."""
+
+
+def person_color(report: Report, device: str) -> str:
+    """Return the colour in which a person moves."""
+    person = next(p for p in report.people if p.device == device)
+    same = [p.device for p in report.people if p.wearer is person.wearer]
+    colors = _COLORS[person.wearer]
+    return colors[same.index(device) % len(colors)]

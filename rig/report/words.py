@@ -33,14 +33,23 @@ def alert_name(alert: ExpectedAlert | ReceivedAlert, zone_name: str | None) -> s
     return f"{name} (to the protected person)" if alert.side == "protected" else name
 
 
-def lane_name(alert: ExpectedAlert | ReceivedAlert, zone_name: str | None) -> str:
+def lane_name(alert: ExpectedAlert | ReceivedAlert, zone_name: str | None, *, with_subject: bool = False) -> str:
     """Name the cause that an alert and its end share: their row in the timeline."""
     name = _SHORT.get(alert.kind, alert.kind.value.replace("_", " "))
     if zone_name:
-        return f"{name} {zone_name}"
+        return lane_of(f"{name} {zone_name}", "tag", alert.subject, with_subject=with_subject)
     if alert.kind is AlertKind.PROXIMITY_BREACH:
-        return "proximity (protected)" if alert.side == "protected" else "proximity (wearer)"
-    return f"{name} (protected)" if alert.side == "protected" else name
+        return lane_of("proximity", alert.side, alert.subject, with_subject=with_subject)
+    return lane_of(name, alert.side, alert.subject, with_subject=with_subject)
+
+
+def lane_of(name: str, side: str, subject: str, *, with_subject: bool) -> str:
+    """Name a row by its cause and by whom it is about: by device where there are several."""
+    if with_subject:
+        return f"{name} · {subject}"
+    if side == "protected":
+        return f"{name} (protected)"
+    return "proximity (wearer)" if name == "proximity" else name
 
 
 def clock_text(t_s: float) -> str:
