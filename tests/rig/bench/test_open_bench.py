@@ -121,7 +121,6 @@ def test_the_verbs_check_lease_and_power(tmp_path: Path) -> None:
     assert f"offender           real      ankle_tag      pty:{tmp_path}/tag, firmware emu-1.0" in checked.stdout
     assert '"features":["battery"' in run(bench_command, "check", path, "--no-open", "--json").stdout
     assert run(bench_command, "power", path, "offender", "cycle").stdout.startswith("offender: back ")
-    assert run(bench_command, "power", path, "offender", "on").stdout == "offender: on\n"
     nobody = run(bench_command, "power", path, "victim", "on")
     assert (nobody.exit_code, "has no role 'victim'" in nobody.stderr) == (2, True)
     assert "no leases in" in run(bench_command, "leases").stdout
