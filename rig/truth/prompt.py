@@ -42,6 +42,10 @@ _ENDED_BY_TIME: Final = frozenset(
 """Because something did not come, or came for long enough: no report shows it. Their windows are judged elsewhere."""
 
 
+_UNANSWERED: Final = "not_acknowledged"
+"""Level of an alert that is updated because she did not press the button in time: no report shows that."""
+
+
 @dataclass(slots=True)
 class Promptness:
     """What was found: findings of what was too slow or never told, and both series."""
@@ -81,8 +85,8 @@ def judge_promptness(situation: Situation) -> Promptness:
     on_lines: dict[int, int | None] = {}
     for line, shown in _shown_by_line(situation):
         turns, _ = turns_of(line.key, situation.alerts, time=situation.time, excuses=situation.excuses)
-        for turn in turns:
-            cause = _find_shown(shown, turn, situation)
+        for before, turn in zip((None, *turns), turns, strict=False):
+            cause = _find_shown(shown, turn, before, situation)
             sent = None if cause is None else cause.sent_mono_ns
             known = on_lines.get(turn.index)
             on_lines[turn.index] = sent if known is None else known if sent is None else max(known, sent)
@@ -117,15 +121,20 @@ def find_ring_shown(pair: Pair, situation: Situation) -> dict[str, list[Shown]]:
     return ring_shown(pair, his, hers, margin_m=policy.exit_margin_m, max_age_s=policy.max_position_age_s)
 
 
-def _find_shown(shown: Sequence[Shown], turn: Turn, situation: Situation) -> Shown | None:
-    """Return what the reports showed when a change arrived, None where they did not show it yet."""
-    t_ns = situation.record.alerts[turn.index].t_sub_mono_ns
+def _find_shown(shown: Sequence[Shown], turn: Turn, before: Turn | None, situation: Situation) -> Shown | None:
+    """Return what the reports showed when a change arrived, None where they did not show it yet.
+
+    What they showed before the change ``before`` it is no cause: a ring that was passed between two reports comes to
+    its end though no report ever showed him within.
+    """
+    alerts = situation.record.alerts
+    since_ns = 0 if before is None else alerts[before.index].t_sub_mono_ns
     last = None
     for each in shown:
-        if each.sent_mono_ns > t_ns:
+        if each.sent_mono_ns > alerts[turn.index].t_sub_mono_ns:
             break
         last = each
-    return last if last is not None and last.on is turn.on and last.sure else None
+    return last if last is not None and last.on is turn.on and last.sure and last.sent_mono_ns >= since_ns else None
 
 
 def _untold(line: Line, shown: Sequence[Shown], turns: Sequence[Turn], situation: Situation) -> Iterator[Finding]:
@@ -166,6 +175,8 @@ def _take(seen: AlertSeen, shown_ns: int | None, found: Promptness, situation: S
     """Count the way of one alert: from what shows it, or from what it says itself that it came from."""
     alert = seen.alert
     if seen.late or alert.kind in (_ENDED_BY_TIME if alert.cleared else _RAISED_BY_TIME):
+        return
+    if seen.level == _UNANSWERED:
         return
     claimed_ns = _claimed_ns(seen, situation)
     from_ns = claimed_ns if shown_ns is None else min(shown_ns, claimed_ns)
