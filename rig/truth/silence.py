@@ -54,7 +54,7 @@ def silence_of(
     blocked = [
         (each.from_s, each.until_s)
         for each in situation.excuses.disturbances
-        if each.concerns(device) and each.expect.fixes is Fixes.NONE
+        if each.concerns(device) and each.expect.fixes is Fixes.NONE and (positions or each.expect.is_unheard)
     ]
     heard = []
     for report in reports:
