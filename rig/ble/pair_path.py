@@ -122,7 +122,7 @@ def beacon_paths(scenario: Scenario, now_s: Callable[[], float], seed: int | Non
         Another one than the scenario's.
     """
     wearers = [person for person in scenario.person if person.beacon is not None]
-    bearers = [p for p in scenario.person if p.smart_tag is not None and p.smart_tag.issued and p.smart_tag.present]
+    bearers = [p for p in scenario.person if p.smart_tag is not None and p.smart_tag.on_air]
     return [
         BeaconPath(
             wearer=wearer.device,

@@ -120,7 +120,7 @@ class Bench:
         self._children.find("subscriber").send_line(f"{self.broker_url} {TOPIC_FILTER} demo-subscriber")
         self._await("subscriber", "subscribed")
         for person in self._scenario.person:
-            if person.smart_tag is not None and person.smart_tag.issued and person.smart_tag.present:
+            if person.smart_tag is not None and person.smart_tag.on_air:
                 self._await_link(person.smart_tag.id)
 
     def go(self) -> None:

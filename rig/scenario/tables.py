@@ -129,6 +129,11 @@ class SmartTagTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     issued: bool = True
     present: bool = True
 
+    @property
+    def on_air(self) -> bool:
+        """Whether anybody can hear it."""
+        return self.issued and self.present
+
 
 class BeaconTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """The wearer's ankle tag advertises, for smart tags near it.

@@ -1,26 +1,17 @@
-"""A scenario's people on the air: who advertises, who hears whom in which surroundings, what befalls a beacon."""
+"""The radio between people of a scenario: who hears whom, in which surroundings, through which walls."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from devices.clock import SystemClock
-from protocols.ble.smart_tag import WarnLevel
 from rig.ble.ankle_beacon import Way
-from rig.ble.bench import BleBench
-from rig.ble.firmware.beacon import BeaconConfig
 from rig.ble.pair_path import SHIELD_DB, Change, PairPath, beacon_paths, pair_path
 from rig.ble.path_loss import mean_dbm
-from rig.ble.scenario_air import AirOptions, TagBeaconFirmware, put_on_air
 from rig.ble.surroundings import SURROUNDINGS, radio_between
-from rig.ble.victim import TagChange
-from rig.emulator.clock import SEEDED_START_UTC_NS
-from rig.emulator.events import in_order, parse_event
 from rig.emulator.profiles import PROFILES
 from rig.errors import RigError, ScenarioError
 from rig.scenario import load_scenario
-from tests.ble_support import until
 from tests.rig.support import ROOT
 
 LIBRARY = ROOT / "fixtures" / "scenarios"
@@ -97,34 +88,3 @@ def test_a_smart_tag_holds_one_beacon_key(tmp_path: Path) -> None:
     hers = scenario.find_person("pp-1")
     assert hers is not None
     assert scenario.find_beacon_key(hers) == "shared"
-
-
-def test_a_beacon_tells_a_cut_strap_and_is_silent_while_its_tag_is_off() -> None:
-    actions = in_order([*parse_event("strap_cut@10+10"), *parse_event("power_off@30+5"), *parse_event("battery=9@40")])
-    t_s = 0
-    config = BeaconConfig(start_utc_ns=SEEDED_START_UTC_NS, key=bytes(16))
-    firmware = TagBeaconFirmware(config, actions, lambda: t_s)
-    seen = {}
-    for t_s in (0, 12, 22, 32, 37, 41):
-        heard = bool(firmware.advert(0))
-        seen[t_s] = (heard, firmware.strap_open, firmware.battery_pct)
-    assert seen == {
-        0: (True, False, 83),
-        12: (True, True, 83),
-        22: (True, False, 83),
-        32: (False, False, 83),
-        37: (True, False, 83),
-        41: (True, False, 9),
-    }
-
-
-async def test_he_comes_through_the_car_park_and_her_tag_warns_by_itself(tmp_path: Path) -> None:
-    scenario = load_scenario(LIBRARY / "indoors_ble_only.toml", {"from_m": 40.0, "to_m": 2.0, "speed_mps": 3.0})
-    changes: list[TagChange] = []
-    async with BleBench(seed=scenario.seed) as bench:
-        options = AirOptions(keys=tmp_path / "keys", start_utc_ns=SEEDED_START_UTC_NS, speed=60.0, interval_s=0.05)
-        air = await put_on_air(bench, scenario, options, SystemClock(), changes.append)
-        assert (list(air.tags), list(air.beacons)) == (["st-1"], ["tag-1"])
-        assert sorted(p.name for p in (tmp_path / "keys").iterdir()) == ["st-1.key", "tag-1.key"]
-        await until(lambda: any(c.level >= WarnLevel.ALARM for c in changes), "an alarm of her own tag")
-        assert air.tags["st-1"].firmware.own.active
