@@ -14,8 +14,10 @@ from bridge.publisher import Lane, Message
 from devices.clock import SystemClock
 from rig.cli.exit_codes import ExitCode
 from rig.errors import BenchBrokenError, RigError
+from rig.replay.from_captures import UNJUDGED, replay_captures
 from rig.replay.recordings import Asked, play_recordings
 from rig.replay.run_again import REPLAY_FILE, ReplayedRun, replay_run
+from rig.runs.folder import JOURNAL_FILE, RUN_FILE
 from rig.truth.findings import RunVerdict
 from rig.truth.verdict import Verdict
 
@@ -78,6 +80,8 @@ def command(
 ) -> None:
     """Do a run again from its folder RUN: each message to the byte, the bytes of the captures, the verdict, a report.
 
+    A run without a journal is played again from its captures, and its alerts are compared.
+
     Or play recordings through a bridge and judge what it tells of who is near whom:
 
     \b
@@ -119,6 +123,8 @@ def command(
 
 
 def _replay_run(run: Path, pace: str, out: Path | None, *, no_report: bool, as_json: bool) -> ExitCode:
+    if (run / RUN_FILE).exists() and not (run / JOURNAL_FILE).exists():
+        return _replay_captures(run, out, no_report=no_report, as_json=as_json)
     replayed = replay_run(run, out=out, pace=pace, clock=SystemClock(), tell=_Progress(pace, quiet=as_json))
     page = None if no_report else _write_report(replayed.folder, replayed.verdict)
     if as_json:
@@ -126,6 +132,34 @@ def _replay_run(run: Path, pace: str, out: Path | None, *, no_report: bool, as_j
     else:
         _print(replayed, page)
     return ExitCode.BENCH_BROKEN if replayed.problems else _CODES[replayed.verdict.verdict]
+
+
+def _replay_captures(run: Path, out: Path | None, *, no_report: bool, as_json: bool) -> ExitCode:
+    again = replay_captures(run, out=out)
+    page = None if no_report else _write_report(again.folder, UNJUDGED)
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "run": str(run),
+                    "folder": str(again.folder),
+                    "same": not again.problems,
+                    "journal": False,
+                    "alerts": again.alerts,
+                    "alerts_same": again.same,
+                    "problems": again.problems,
+                }
+            )
+        )
+    else:
+        _row("no journal", f"played again from the bytes of {', '.join(again.devices)}; clocks and network are new")
+        if again.emulated_anew:
+            _row("", f"emulated anew, for want of bytes: {', '.join(again.emulated_anew)}")
+        _row("alerts", f"{again.same} of {again.alerts} came again")
+        for problem in again.problems[:_MOST_LINES]:
+            _row("NOT THE SAME", problem)
+        _row("report" if page is not None else "folder", str(page or again.folder))
+    return ExitCode.BENCH_BROKEN if again.problems else ExitCode.OK
 
 
 def _play_recordings(asked: Asked, out: Path, *, no_report: bool, as_json: bool) -> ExitCode:
@@ -205,6 +239,8 @@ def _print(replayed: ReplayedRun, page: Path | None) -> None:
     _row("verdict", f"{replayed.verdict.verdict.value} ({was})")
     for caution in judged.cautions:
         _row("note", caution)
+    if wire.alerts_not_received:
+        _row("note", f"made and never arrived: {', '.join(wire.alerts_not_received[:3])}")
     for problem in replayed.problems[:_MOST_LINES]:
         _row("NOT THE SAME", problem)
     if len(replayed.problems) > _MOST_LINES:

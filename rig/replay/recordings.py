@@ -14,12 +14,15 @@ from typing import Final, Literal
 
 import msgspec
 
+from rig.bench.load import bench_toml
+from rig.bench.roles import person_roles
+from rig.bench.schema import BenchFile, BenchTable, DeviceTable
 from rig.errors import RigError
 from rig.local_frame import LocalFrame
 from rig.replay.errors import ReplayError
 from rig.replay.proximity import PairJudgement, Rings, Told, judge_pair, measurements
 from rig.replay.recorded import Line, read_line, standing_line, write_capture
-from rig.runs.folder import SCENARIO_FILE, VERDICT_FILE, new_folder
+from rig.runs.folder import BENCH_FILE, VERDICT_FILE, new_folder
 from rig.runs.load import LoadedRun, load_run
 from rig.scenario import (
     OrderTable,
@@ -29,7 +32,6 @@ from rig.scenario import (
     Scenario,
     WaypointTable,
     check_scenario,
-    resolve_text,
 )
 from rig.truth.findings import RunVerdict, conclude, write_verdict
 
@@ -213,12 +215,11 @@ def play_recordings(asked: Asked, out: Path) -> tuple[Path, RunVerdict, tuple[Pa
         They cannot be replayed, or the bench broke.
     """
     # the bench brings radios and brokers along: only where something is played
+    from rig.play.run import play
     from rig.play.settings import PlaySettings, Source
-    from rig.play.virtual import play_virtual
 
     folder = new_folder(out, SUITE)
     prepared = prepare(asked, folder)
-    (folder / SCENARIO_FILE).write_text(resolve_text(prepared.scenario), encoding="utf-8")
     settings = PlaySettings(
         folder=folder,
         suite=SUITE,
@@ -227,10 +228,22 @@ def play_recordings(asked: Asked, out: Path) -> tuple[Path, RunVerdict, tuple[Pa
         lean=True,
         start_utc_ns=prepared.file.zero_utc_ns,
     )
-    play_virtual(prepared.scenario, settings)
+    play(prepared.scenario, settings)
+    (folder / BENCH_FILE).write_text(_bench_text(prepared), encoding="utf-8")
     verdict, judged = judge_recordings(folder)
     write_verdict(folder / VERDICT_FILE, verdict)
     return folder, verdict, judged
+
+
+def _bench_text(prepared: Prepared) -> str:
+    """Write the bench of the run: each role a recording in this folder."""
+    recording = {each.device: each.recording for each in prepared.file.devices}
+    devices = {
+        role: DeviceTable(type="gnss_receiver", transport=f"replay:{recording[person.device]}")
+        for role, person in person_roles(prepared.scenario).items()
+    }
+    file = BenchFile(bench=BenchTable(name=SUITE), devices=devices)
+    return bench_toml(file, about=("The bench of this run: recordings. Paths begin at this folder.",))
 
 
 def judge_recordings(folder: Path) -> tuple[RunVerdict, tuple[PairJudgement, ...]]:

@@ -12,7 +12,7 @@ from devices.clock import SystemClock
 from protocols.nmea.encode import encode_gga, encode_rmc
 from rig.cli.replay import command
 from rig.local_frame import LocalFrame
-from rig.play import virtual
+from rig.play import run
 from rig.play.settings import Planted, PlaySettings
 from rig.replay.errors import ReplayError
 from rig.replay.recorded import DAY_NS, Line, read_line, write_capture
@@ -170,12 +170,12 @@ def test_each_with_each_is_every_pair_once(tmp_path: Path) -> None:
 
 
 def test_a_bridge_that_tells_late_is_against_the_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    play = virtual.play_virtual
+    play = run.play
 
     def play_late(scenario: Scenario, settings: PlaySettings) -> RunFile:
         return play(scenario, replace(settings, planted=Planted(delay_alerts_s=6.0)))
 
-    monkeypatch.setattr(virtual, "play_virtual", play_late)
+    monkeypatch.setattr(run, "play", play_late)
     his = write_gpx(tmp_path / "his.gpx", COMES)
     hers = write_gpx(tmp_path / "hers.gpx", STAYS)
     _, verdict, _ = play_recordings(Asked(wearers=(his,), protected=(hers,), rings_m=(50, 120, 200)), tmp_path)

@@ -182,3 +182,21 @@ def test_what_is_no_run_is_refused(tmp_path: Path, run: Path) -> None:
     assert "run.json" in result.output
     with pytest.raises(ReplayError, match="pace 'fast': expected max, recorded, or a factor"):
         replay_run(run, out=None, pace="fast", clock=SystemClock())
+
+
+def test_without_a_journal_the_captures_are_played_and_the_alerts_compared(tmp_path: Path) -> None:
+    run = play(tmp_path / "run", SHORT)
+    (run / JOURNAL_FILE).unlink()
+    result = replay(run)
+    assert result.exit_code == 0, result.output
+    assert "1 of 1 came again" in result.output
+    messages = run / MESSAGES_FILE
+    messages.write_bytes(messages.read_bytes().replace(b'"z"', b'"y"'))
+    result = replay(run, "--json")
+    summary = msgspec.json.decode(result.stdout)
+    assert result.exit_code == 3
+    assert (summary["journal"], summary["same"], summary["alerts_same"]) == (False, False, 0)
+    assert "did not come again: exclusion_zone_entered y of his" in summary["problems"][0]
+    assert "came too: exclusion_zone_entered z of his" in summary["problems"][1]
+    shutil.rmtree(run / "captures")
+    assert "neither a journal nor captures" in replay(run).output
