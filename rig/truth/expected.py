@@ -5,7 +5,7 @@ report may show the cause, to the one by which reports must have shown it. What 
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -220,6 +220,25 @@ _EQUIPMENT: Final[dict[EventKind, tuple[AlertKind, bool, str]]] = {
     EventKind.SHIELD_ON: (AlertKind.SHIELDING_SUSPECTED, False, "the tag is wrapped in metal"),
     EventKind.SHIELD_OFF: (AlertKind.SHIELDING_SUSPECTED, True, "the metal is gone"),
 }
+
+
+def find_equipment_s(
+    actions: Sequence[DeviceAction], kind: AlertKind, cleared: bool, *, before_s: float
+) -> float | None:
+    """When the last thing happened to a tag's equipment that an alert of a kind tells of; None: nothing did."""
+    found = None
+    for action in actions:
+        if action.at_s > before_s:
+            break
+        if action.kind is EventKind.JAM:
+            told: tuple[AlertKind, bool] = (AlertKind.JAMMING_SUSPECTED, float(action.value) == 0)
+        elif action.kind in _EQUIPMENT:
+            told = _EQUIPMENT[action.kind][:2]
+        else:
+            continue
+        if told == (kind, cleared):
+            found = action.at_s
+    return found
 
 
 def _equipment_alerts(device: DeviceTruth) -> Iterator[ExpectedAlert]:

@@ -8,10 +8,12 @@ from typing import Final
 from protocols.mqtt.messages import AlertKind, BandName
 from rig.emulator.clock import NS_PER_S
 from rig.runs.record import AlertSeen
+from rig.truth.expected import find_equipment_s
 from rig.truth.findings import Finding, Measurement, span_text
 from rig.truth.line_findings import name_of
 from rig.truth.lines import LEVEL, Line, Pair, turns_of
 from rig.truth.planar import QuickZone
+from rig.truth.reports import STAMP_SLACK_S
 from rig.truth.shown import Shown, ring_shown, zone_shown
 from rig.truth.situation import Situation
 from rig.truth.spans import Turn
@@ -179,6 +181,8 @@ def _take(seen: AlertSeen, shown_ns: int | None, found: Promptness, situation: S
     if seen.level == _UNANSWERED:
         return
     claimed_ns = _claimed_ns(seen, situation)
+    if shown_ns is None:
+        shown_ns = _find_equipment_ns(seen, situation)
     from_ns = claimed_ns if shown_ns is None else min(shown_ns, claimed_ns)
     from_s = situation.time.t_s(from_ns)
     if any(cut_s <= alert.t_s and from_s <= back_s for cut_s, back_s in situation.excuses.cuts):
@@ -218,6 +222,19 @@ def _claimed_ns(seen: AlertSeen, situation: Situation) -> int:
     log = situation.logs.get(seen.trace.device_id)
     sent_ns = None if log is None else log.find_sent_before(seen.trace.rx_mono_ns, within_ns=_CAUSE_NS)
     return seen.trace.rx_mono_ns if sent_ns is None else sent_ns
+
+
+def _find_equipment_ns(seen: AlertSeen, situation: Situation) -> int | None:
+    """When the first report went out after what happened to the tag; None for what is not told by its sensors."""
+    alert = seen.alert
+    log = situation.logs.get(alert.subject)
+    if log is None:
+        return None
+    happened_s = find_equipment_s(situation.truth[alert.subject].actions, alert.kind, alert.cleared, before_s=alert.t_s)
+    if happened_s is None:
+        return None
+    told = (r.sent_mono_ns for r in log.all if not r.stored and r.sure and r.t_s >= happened_s - STAMP_SLACK_S / 2)
+    return next(told, None)
 
 
 def _take_warnings(pair: Pair, found: Promptness, situation: Situation) -> None:
