@@ -8,7 +8,7 @@ import msgspec
 from rig.cli.exit_codes import ExitCode
 from rig.errors import FaultError
 from rig.faults.catalogue import CATALOGUE, find_entry
-from rig.faults.entry import FaultEntry, Layer, Parameter
+from rig.faults.entry import FaultEntry, Parameter, Target
 
 
 @click.command(epilog="Exit codes: 0 ok, 2 there is no such fault.")
@@ -47,6 +47,7 @@ def _object(entry: FaultEntry) -> dict[str, object]:
         "outcome": entry.outcome,
         "device": entry.target.value,
         "lasting": entry.lasting,
+        "needs": entry.needs,
         "paces": sorted(pace.value for pace in entry.paces),
         "parameters": [
             {"name": p.name, "default": p.default, "unit": p.unit, "expected": _range(p), "about": p.about}
@@ -62,10 +63,11 @@ def _object(entry: FaultEntry) -> dict[str, object]:
 
 def _text(entry: FaultEntry) -> str:
     lines = [f"{entry.id}: {entry.what}"]
-    on = "" if entry.layer in {Layer.BROKER, Layer.CLOCK, Layer.HOST} else f"; device: a {entry.target.value}"
+    on = "" if entry.target is Target.NOTHING else f"; device: a {entry.target.value}"
     when = "" if entry.lasting else "; happens once"
     paces = " and ".join(sorted(pace.value for pace in entry.paces))
-    lines.append(f"    {paces} pace{on if entry.target.value != 'nothing' else ''}{when}")
+    needs = f"; needs {entry.needs}" if entry.needs else ""
+    lines.append(f"    {paces} pace{on}{when}{needs}")
     lines += [
         f"    {p.name} = {msgspec.json.encode(p.default).decode()} ({_range(p)}): {p.about}" for p in entry.parameters
     ]

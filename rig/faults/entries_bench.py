@@ -126,6 +126,7 @@ BROKER: Final[tuple[FaultEntry, ...]] = (
 CLOCK: Final[tuple[FaultEntry, ...]] = (
     FaultEntry(
         id="clock.step",
+        needs="libfaketime, in real time",
         what="the UTC clock of the bridge's host is set wrongly, and put right at the end",
         outcome="durations, silence and order do not change: they rest on the monotonic clock and the receivers' times",
         parameters=(
@@ -135,6 +136,7 @@ CLOCK: Final[tuple[FaultEntry, ...]] = (
     ),
     FaultEntry(
         id="clock.skew",
+        needs="libfaketime, in real time",
         what="the UTC clock of the bridge's host runs fast or slow",
         outcome="as for a step",
         parameters=(Parameter(name="ppm", default=500.0, unit="ppm", low=-100_000, high=100_000, about="fast by"),),

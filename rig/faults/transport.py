@@ -109,12 +109,6 @@ class FaultyTransport:
         await self.inner.close()
         self._wake.set()
 
-    def detach(self) -> None:
-        """Take no more part in the faults: for a wrapper that is thrown away before they are."""
-        self._received.on_change.remove(self._wake.set)
-        self._sent.on_change.remove(self._wake_sender.set)
-        self.faults.on_plug.remove(self._plug_changed)
-
     # --- what comes in --------------------------------------------------------------------------------------------
 
     async def _turn(self) -> None:
