@@ -63,7 +63,7 @@ def _object(entry: FaultEntry) -> dict[str, object]:
 
 def _text(entry: FaultEntry) -> str:
     lines = [f"{entry.id}: {entry.what}"]
-    on = "" if entry.target is Target.NOTHING else f"; device: a {entry.target.value}"
+    on = "" if entry.target is Target.NOTHING else f"; device: {entry.target.value}"
     when = "" if entry.lasting else "; happens once"
     paces = " and ".join(sorted(pace.value for pace in entry.paces))
     needs = f"; needs {entry.needs}" if entry.needs else ""

@@ -47,7 +47,7 @@ class Target(StrEnum):
 
     NOTHING = "nothing"
     """It is a fault of the bench; no ``device``."""
-    LINE = "line"
+    LINE = "tag or receiver"
     """A device on a byte line: an ankle tag or a receiver."""
     SMART_TAG = "smart tag"
     """A tag on the air: the smart tag's id, or the person's device."""

@@ -63,7 +63,7 @@ def test_all_layers_are_there_and_only_faults_of_processes_disk_and_waits_need_r
     ("fault", "given", "said"),
     [
         ("serial.bitflip", {}, "did you mean 'serial.bit_flip'"),
-        ("serial.bit_flip", {"device": None}, "expected device, the line that it befalls"),
+        ("serial.bit_flip", {"device": None}, "expected device, the tag or receiver that it befalls"),
         ("broker.down", {"device": "t"}, "no fault of one device"),
         ("device.low_battery", {"lasts_s": 3.0}, "it happens once"),
         ("serial.drop", {"lasts_s": 0.0}, "lasts_s above 0"),
