@@ -19,7 +19,8 @@ from rig.ble.firmware.images import ImageVersion
 from rig.ble.firmware.smart_tag import SmartTagConfig, SmartTagFirmware
 from rig.ble.firmware.smp import make_server
 from rig.ble.keys import key_at, write_secret
-from rig.ble.path_loss import DEFAULT_RADIO_PROFILE, PathLoss, find_radio_profile, loss_probability, mean_dbm
+from rig.ble.pair_path import pair_path
+from rig.ble.path_loss import DEFAULT_RADIO_PROFILE, PathLoss, RadioPath, find_radio_profile, loss_probability, mean_dbm
 from rig.ble.session_words import (
     HELP,
     AirReady,
@@ -39,7 +40,7 @@ from rig.ble.victim import VictimTag
 from rig.ble.victim_commands import Action, victim_actions
 from rig.ble.ways import way_between, way_set
 from rig.emulator.clock import NS_PER_S
-from rig.scenario import Scenario
+from rig.scenario import PersonTable, Scenario
 
 FIRST_VERSION: Final = ImageVersion(major=1, minor=4, revision=2)
 """What runs on an emulated smart tag before anything is flashed."""
@@ -73,7 +74,7 @@ class AirPlan:
     interval_s : float
         Advertising interval of all tags.
     radio_profile : str
-        Surroundings of the path from the beacon to each tag.
+        Surroundings of the path from the beacon to each tag; a scenario whose wearer has a ``beacon`` has its own.
     passkey : int or None
         The digits on every smart tag's label.
     guarded : bool
@@ -177,7 +178,7 @@ class EmulatedAir:
         """Put on the air who carries a smart tag, and every wearer whom an order keeps away from them."""
         plan, infos = self._plan, []
         tracks = {person.device: scenario.track(person) for person in scenario.person}
-        bearers = [person for person in scenario.person if person.smart_tag is not None]
+        bearers = [person for person in scenario.person if person.smart_tag is not None and person.smart_tag.on_air]
         pairs = [(order.wearer, ring.device) for order in scenario.order for ring in order.protected]
         for number, person in enumerate(bearers, start=1):
             assert person.smart_tag is not None
@@ -191,10 +192,17 @@ class EmulatedAir:
             for person in bearers:
                 assert person.smart_tag is not None
                 name = person.smart_tag.id
-                loss = PathLoss(self._profile, seed=self._seed, pair=f"{wearer}/{name}")
+                loss = self._path(scenario, wearer, person, name)
                 beacon.reach(name, loss, way_between(tracks[wearer], tracks[person.device], self._now_s))
             await self._bench.add(beacon)
         self._say(AirReady(bus=self._bench.bus_address, tags=infos))
+
+    def _path(self, scenario: Scenario, wearer: str, bearer: PersonTable, name: str) -> RadioPath:
+        """Through the scenario's surroundings where it says what the beacon is; else through those asked for."""
+        his = scenario.find_person(wearer)
+        if his is None or his.beacon is None:
+            return PathLoss(self._profile, seed=self._seed, pair=f"{wearer}/{name}")
+        return pair_path(scenario, his, bearer, self._seed, self._now_s)
 
     def _now_s(self) -> float:
         return (self._clock.mono_ns() - self._start_mono_ns) * self._plan.speed / NS_PER_S

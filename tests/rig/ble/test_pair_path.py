@@ -65,7 +65,7 @@ def test_who_hears_whom_is_who_is_there(tmp_path: Path) -> None:
     (path,) = beacon_paths(scenario, lambda: now_s)
     assert (path.wearer, path.smart_tag) == ("tag-1", "st-1")
     assert path.where() == Way(distance_m=290.0, moved_m=0.0)
-    now_s = 300.0
+    now_s = 350.0
     assert path.where().distance_m == pytest.approx(3.0)
     gone = tmp_path / "gone.toml"
     lines = (
