@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rig.bench.load import bench_toml, emulated_bench
+from rig.bench.recording import recorded_chunks
 from rig.errors import RigError
 from rig.play.real import play_real
 from rig.play.settings import Planted, PlaySettings, Source
@@ -86,7 +87,8 @@ def sources_of(bench: "OpenBench", scenario: Scenario) -> dict[str, Source]:
     return {
         each.device: Source(
             kind=each.kind,
-            transport="" if each.kind == "emulated" else each.transport,
+            transport=each.transport if each.kind == "real" else "",
+            chunks=recorded_chunks(each.transport) if each.kind == "replay" else (),
             role=each.role,
             firmware=bench.firmware.get(each.role, ""),
         )

@@ -103,9 +103,12 @@ class _Walker:
             self._truly_in, self._turned_s = truly_in, look.t_s
         if self._from_s is None:
             self._begin(self._side, look)
+        assert self._from_s is not None
         side = self._next(look)
         if side is not self._side:
-            self._close(look.t_s)
+            if look.t_s > self._from_s:
+                # who is inside from the first moment on was never owed an end
+                self._close(look.t_s)
             self._begin(side, look)
         self._near_m, self._far_m = min(self._near_m, look.true_m), max(self._far_m, look.true_m)
         self._last_s = look.t_s
