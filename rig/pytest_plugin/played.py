@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from protocols.mqtt.messages import AlertKind
 from rig.pytest_plugin.asked import Asked, ask
 from rig.pytest_plugin.telling import explain, replay_command, summary
 from rig.runs.load import LoadedRun
@@ -18,6 +19,9 @@ from rig.truth.verdict import Verdict
 MEASUREMENTS_FILE: Final = "measurements.jsonl"
 """In the run's folder: what tests measured, each with its series."""
 
+
+BY_TIMER: Final = frozenset({AlertKind.COMMS_LOST, AlertKind.LOCATION_LOST})
+"""Raised by a deadline: no report shows them."""
 
 Value = float | Iterable[float | tuple[float, float]] | None
 """One value, several, or several with their times."""
@@ -45,7 +49,8 @@ class Arrived:
     t_s : float
         When it arrived, seconds of the scenario.
     latency_ms : float or None
-        From the report that shows it to the subscriber; None where no report does (a deadline passed).
+        From the report that shows it to the subscriber (of hardware: from its bytes' arrival at the bridge); None
+        where no report does (a deadline passed).
     reason : str
         As the message says it.
     seen : AlertSeen
@@ -322,8 +327,12 @@ class PlayedRun:
         raise ExpectationError(explain(problem, self.loaded, asked, (low, high), self.verdict))
 
     def _arrived(self, seen: AlertSeen) -> Arrived:
-        times = self.loaded.record.times
-        total_ms = times[seen.index].total_ms if seen.index < len(times) else math.nan
+        record = self.loaded.record
+        total_ms = record.times[seen.index].total_ms if seen.index < len(record.times) else math.nan
+        tail = record.truth.get(seen.trace.device_id)
+        if math.isnan(total_ms) and (tail is None or not tail.epochs) and seen.alert.kind not in BY_TIMER:
+            # hardware keeps no log of when it sent: its bytes' arrival at the bridge is the next best
+            total_ms = (seen.t_sub_mono_ns - seen.trace.rx_mono_ns) / 1e6
         return Arrived(
             kind=seen.alert.kind.value,
             t_s=seen.alert.t_s,

@@ -4,6 +4,10 @@ from importlib.metadata import entry_points
 
 import pytest
 
+# loaded once and outside: pytester forgets what an inner run has imported, and numpy cannot be loaded twice
+import rig.pytest_plugin.stage
+import rig.report.write  # noqa: F401
+
 
 def run_pytest(pytester: pytest.Pytester, *args: str) -> pytest.RunResult:
     """In this process: a start of its own would cost two seconds."""
