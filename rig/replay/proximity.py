@@ -304,7 +304,7 @@ class _RingCheck:
 
     def findings(self, side: FindingSide, subject: str, about: str) -> list[Finding]:
         """Name what is against the truth, or say that nothing is."""
-        what = f"{self._band.value} ring of {about}"
+        what = f"{self._band.value.replace('_', '-')} ring of {about}"
         if not self.decided:
             return [
                 Finding(

@@ -1,13 +1,18 @@
 """Whatever a pipeline did is done again from its journal, message for message to the byte."""
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import msgspec
 import pytest
 
 from bridge.config.load import load_config
+from bridge.journaled import JournaledComposer, JournaledPipeline
+from bridge.pipeline import Pipeline
 from devices.errors import WarnLoss
+from devices.events import DeviceEvent
 from protocols.ble.smart_tag import WarnLevel, WarnText
 from protocols.mqtt.messages import HeartbeatEvent, ReplyEvent
 from protocols.mqtt.samples import samples
@@ -15,6 +20,7 @@ from protocols.reports import BatteryLevel, BeaconVerdict, Closure, TagEventKind
 from rig.replay.errors import ReplayError
 from rig.replay.journal_file import read_journal
 from rig.replay.judged import Judged, JudgedAgain
+from rig.replay.turns import _TURNS, REPORTS
 from tests.bridge import bench as bench_module
 from tests.bridge.bench import Bench
 from tests.bridge.test_replan_property import World
@@ -183,3 +189,16 @@ def test_a_turn_of_a_newer_bridge_is_refused_by_name(tmp_path: Path, journal: Pa
     journal.write_bytes(journal.read_bytes().replace(b'"do":"on_due"', b'"do":"on_moon"'))
     with pytest.raises(ReplayError, match="on_moon"):
         again(tmp_path)
+
+
+def test_whatever_a_pipeline_can_be_given_is_journaled_and_can_be_done_again() -> None:
+    given = {name for name, each in vars(Pipeline).items() if not name.startswith("_") and inspect.isfunction(each)}
+    journaled = {name for name in vars(JournaledPipeline) if not name.startswith("_")}
+    assert given == journaled
+    asked = {name for name in vars(JournaledComposer) if not name.startswith("_")}
+    assert given | asked == set(_TURNS)
+
+
+def test_every_report_of_every_device_has_its_name_in_a_journal() -> None:
+    reports = get_type_hints(DeviceEvent)["report"]
+    assert {each.__name__ for each in get_args(reports)} == set(REPORTS)

@@ -180,7 +180,7 @@ def test_a_bridge_that_tells_late_is_against_the_truth(tmp_path: Path, monkeypat
     hers = write_gpx(tmp_path / "hers.gpx", STAYS)
     _, verdict, _ = play_recordings(Asked(wearers=(his,), protected=(hers,), rings_m=(50, 120, 200)), tmp_path)
     assert verdict.verdict is Verdict.FAIL
-    assert "pre_alert ring of protected-hers" in verdict.problems[0]
+    assert "pre-alert ring of protected-hers" in verdict.problems[0]
     assert "told clear: he was" in verdict.problems[0]
 
 
