@@ -10,7 +10,8 @@ import msgspec
 from rich.console import Console
 
 from rig.approach.draw import DEFAULT_SEED, ApproachRun, draw_runs
-from rig.approach.judging import play_and_judge
+from rig.approach.judging import SUITE, play_and_judge
+from rig.approach.pages import write_page, write_suite_junit
 from rig.approach.result import ApproachResult, SuiteResult, summarise
 from rig.approach.table import print_suite
 from rig.cli.exit_codes import ExitCode
@@ -29,10 +30,16 @@ def run(options: SuiteOptions) -> int:
     """
     seed = DEFAULT_SEED if options.seed is None else options.seed
     result = play_draw(seed, options, progress=not options.as_json)
+    if options.junit is not None:
+        write_suite_junit(result, options.junit, seed=seed)
     if options.as_json:
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
     else:
         print_suite(result, Console(width=None if sys.stdout.isatty() else PIPED_WIDTH))
+    if options.with_report:
+        page = write_page(result, options.out / f"{SUITE}-{seed}", seed=seed, pace=options.pace)
+        if not options.as_json:
+            Console(width=PIPED_WIDTH).print(f"All runs: {page}", soft_wrap=True)
     return _EXIT[result.summary.verdict]
 
 

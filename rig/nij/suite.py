@@ -12,6 +12,7 @@ from rich.table import Table
 from rig.cli.exit_codes import ExitCode
 from rig.nij.clauses import Clause, Measuring, indoor_clauses, on_demand_clause, outdoor_clauses
 from rig.nij.on_demand import measure_on_demand
+from rig.nij.pages import write_page, write_suite_junit
 from rig.play.run import judge, play
 from rig.play.settings import PlaySettings
 from rig.report.write import write_html, write_records
@@ -39,6 +40,10 @@ def run(options: SuiteOptions) -> int:
     """
     clauses = sorted(measure(options), key=lambda each: each.number)
     verdict = together(each.measurement.verdict for each in clauses)
+    if options.junit is not None:
+        write_suite_junit(clauses, options.junit)
+    if options.with_report:
+        write_page(clauses, verdict, options.out / "nij")
     if options.as_json:
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(_json(clauses, verdict)), indent=1) + b"\n")
     else:

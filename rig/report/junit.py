@@ -22,7 +22,7 @@ _FORBIDDEN: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JunitRun:
-    """One run: names, duration, what a reader wants to know of it, its verdict."""
+    """One run: names, duration, start (0: not told), what a reader wants to know of it, its verdict."""
 
     suite: str
     name: str
@@ -57,10 +57,10 @@ def _sums(suites: Sequence[ET.Element]) -> dict[str, str]:
 def _suite(run: JunitRun) -> ET.Element:
     where = _clean(f"{run.suite}.{run.name}" if run.suite else run.name)
     cases = [_finding_case(where, finding) for finding in run.verdict.findings]
-    cases += [_measurement_case(where, measurement) for measurement in run.verdict.measurements]
+    # what has no limit is a property and nothing that could be green
+    cases += [_measurement_case(where, each) for each in run.verdict.measurements if each.limit is not None]
     if not cases or run.verdict.verdict in {Verdict.ERROR, Verdict.UNSET}:
         cases.insert(0, _run_case(where, run.verdict))
-    started = datetime.fromtimestamp(run.start_utc_ns // 1_000_000_000, UTC)
     suite = ET.Element(
         "testsuite",
         {
@@ -70,9 +70,11 @@ def _suite(run: JunitRun) -> ET.Element:
             "errors": str(sum(case.find("error") is not None for case in cases)),
             "skipped": str(sum(case.find("skipped") is not None for case in cases)),
             "time": f"{run.duration_s:.3f}",
-            "timestamp": f"{started:%Y-%m-%dT%H:%M:%S}",
         },
     )
+    if run.start_utc_ns:
+        started = datetime.fromtimestamp(run.start_utc_ns // 1_000_000_000, UTC)
+        suite.set("timestamp", f"{started:%Y-%m-%dT%H:%M:%S}")
     properties = ET.SubElement(suite, "properties")
     for key, value in (*run.facts, *_measured(run.verdict.measurements)):
         ET.SubElement(properties, "property", {"name": _clean(key), "value": _clean(value)})
@@ -86,10 +88,9 @@ def _measured(measurements: Iterable[Measurement]) -> Iterable[tuple[str, str]]:
             yield f"measurement.{each.name}.{each.unit}", f"{each.worst:.6g}"
         if each.limit is not None:
             yield f"measurement.{each.name}.limit", each.limit
+            yield f"measurement.{each.name}.outcome", "MARGINAL" if each.is_marginal else each.verdict.value
         if each.margin is not None:
             yield f"measurement.{each.name}.margin", f"{each.margin:.6g}"
-        outcome = "MARGINAL" if each.is_marginal else each.verdict.value
-        yield f"measurement.{each.name}.outcome", outcome
 
 
 def _case(where: str, name: str, verdict: Verdict, message: str, text: str) -> ET.Element:
@@ -129,7 +130,7 @@ def _clock(t_s: float | None) -> str:
 def _measurement_case(where: str, measurement: Measurement) -> ET.Element:
     worst = "no value" if measurement.worst is None else f"{measurement.worst:.6g} {measurement.unit}"
     message = f"{measurement.name}: {worst}, limit {measurement.limit or 'none'}"
-    # what had no value in this run, or has no limit, is told and not judged
+    # what had no value in this run is told and not judged
     verdict = Verdict.SKIPPED if measurement.verdict is Verdict.UNSET else measurement.verdict
     return _case(where, f"measurement {measurement.name}", verdict, message, message)
 

@@ -61,13 +61,14 @@ class Share:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteReport:
-    """A suite, ready to be written. ``heads`` names the columns of ``SuiteRun.cells``."""
+    """A suite, ready to be written. ``heads`` names the columns of ``SuiteRun.cells``, ``names`` the other columns."""
 
     title: str
     about: str
     verdict: Verdict
     sentence: str
     heads: tuple[str, ...] = ()
+    names: tuple[str, str, str, str] = ("family", "run", "outcome", "why")
     runs: Sequence[SuiteRun] = ()
     tiles: Sequence[tuple[str, str, str]] = ()
     shares: Sequence[Share] = ()
@@ -130,6 +131,8 @@ _NAMED_SHARE: Final = 0.1
 def _grid(runs: Sequence[SuiteRun], folder: Path) -> str:
     """Write one cell a run, a row for each family: the whole suite at a glance."""
     rows = ""
+    if len({run.family for run in runs}) == len(runs):
+        return ""
     for family, group in itertools.groupby(runs, key=lambda run: run.family):
         cells = "".join(
             f'<td class="cell {_tone(run.outcome)}" title="{html.escape(run.reason or run.outcome)}">'
@@ -154,7 +157,8 @@ def _link(run: SuiteRun, folder: Path, text: str) -> str:
 
 
 def _table(report: SuiteReport, folder: Path) -> str:
-    heads = "".join(f"<th>{html.escape(head)}</th>" for head in ("verdict", "family", "run", "outcome", *report.heads))
+    heads = ("verdict", *report.names[:-1], *report.heads, report.names[-1])
+    top = "".join(f"<th>{html.escape(head)}</th>" for head in heads)
     rows = "".join(
         f'<tr class="{run.verdict.value}"><td><span class="v {run.verdict.value}">{run.verdict.value}</span></td>'
         f"<td>{html.escape(run.family)}</td><td>{_link(run, folder, run.run)}</td><td>{html.escape(run.outcome)}</td>"
@@ -162,7 +166,7 @@ def _table(report: SuiteReport, folder: Path) -> str:
         + f"<td class=why>{html.escape(run.reason)}</td></tr>"
         for run in report.runs
     )
-    return f"<div class=scroll><table class=wide><tr>{heads}<th>why</th></tr>{rows}</table></div>"
+    return f"<div class=scroll><table class=wide><tr>{top}</tr>{rows}</table></div>"
 
 
 def _coverage(rows: Sequence[CoverageRow]) -> str:
