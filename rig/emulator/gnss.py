@@ -129,16 +129,18 @@ class GnssReceiver:
         self.set_profile(profile)
 
     def set_profile(self, profile: GnssProfile) -> None:
-        """Go to other surroundings; the errors of the new place start afresh."""
+        """Go to other surroundings: houses and trees are others, orbits and ionosphere stay what they are."""
         self.profile = profile
         self._changes += 1
 
-        def own(name: str) -> OrnsteinUhlenbeck:
-            tau_s = profile.slow_tau_s if name.startswith("slow") else profile.error_tau_s
+        def own(name: str, tau_s: float) -> OrnsteinUhlenbeck:
             return OrnsteinUhlenbeck(stream(self._seed, f"gnss/{self._changes}/{name}"), tau_s)
 
-        self._main = (own("major"), own("minor"), own("up"))
-        self._slow = (own("slow-major"), own("slow-minor"), own("slow-up"))
+        self._main = tuple(own(axis, profile.error_tau_s) for axis in ("major", "minor", "up"))
+        if self._changes == 1:
+            self._slow = tuple(own(f"slow-{axis}", profile.slow_tau_s) for axis in ("major", "minor", "up"))
+        for noise in self._slow:
+            noise.tau_s = profile.slow_tau_s
         rng = stream(self._seed, f"gnss/{self._changes}/spells")
         self._jump_side_deg = stream(self._seed, f"gnss/{self._changes}/side").choice((90.0, -90.0))
         self._jumps = _spells(rng.getrandbits(64), profile.jump_rate_hz, profile.jump_mean_s)

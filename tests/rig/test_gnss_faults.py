@@ -167,6 +167,15 @@ def test_a_jammed_receiver_falls_within_seconds_lists_no_levels_and_returns_when
     assert seen[48].observation.position is not None
 
 
+def test_another_place_brings_other_houses_and_the_same_ionosphere() -> None:
+    receiver = GnssReceiver(standing(), PROFILES["open_sky"], 3)
+    receiver.observe(0.0)
+    main, slow = [n.value for n in receiver._main], [n.value for n in receiver._slow]
+    receiver.set_profile(PROFILES["poor_view"])
+    assert [n.value for n in receiver._slow] == slow
+    assert [n.value for n in receiver._main] != main
+
+
 def test_multipath_in_a_street_throws_to_one_side_of_it() -> None:
     sides = set()
     for seed in range(6):
