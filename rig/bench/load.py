@@ -38,6 +38,9 @@ __all__ = ["bench_toml", "emulated_bench", "load_bench", "parse_bench"]
 TEMPLATE_FIELDS: Final = frozenset({"role", "port", "serial", "location"})
 """What a command of a bench file may ask to have filled in; a flashing command also ``image``."""
 
+OWN_BROKER: Final = "mqtt://127.0.0.1:0"
+"""Port 0: one is started for the run, on a port that is free."""
+
 _ROLE: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _TYPES: Final[Mapping[str, type[msgspec.Struct]]] = {"bench": BenchTable, "broker": BrokerTable}
 _TABLE_TAGS: Final = {"power": ("serial", "command", "manual", "emulated"), "flash": ("command", "smp")}
@@ -86,6 +89,12 @@ def parse_bench(text: str, *, name: str, folder: Path) -> BenchFile:
                 "victim, victim-2"
             )
         devices[role] = _convert(name, table, DeviceTable, where)
+    url = data.get("broker", {}).get("url", OWN_BROKER) if isinstance(data.get("broker"), dict) else OWN_BROKER
+    if url != OWN_BROKER:
+        raise BenchFileError(
+            f"{name}: broker.url: {url!r}: each run has a broker of its own. Expected {OWN_BROKER!r}, or nothing; "
+            "tagrig provider-check is for a provider's broker"
+        )
     file = BenchFile(
         bench=_convert(name, data["bench"], BenchTable, "bench"),
         devices=devices,
@@ -93,7 +102,6 @@ def parse_bench(text: str, *, name: str, folder: Path) -> BenchFile:
     )
     for role, device in devices.items():
         _check_device(f"{name}: devices.{role}", device, folder)
-    _check_broker(f"{name}: broker", file.broker, folder)
     _check_shared(name, file)
     return file
 
@@ -202,19 +210,6 @@ def _check_template(where: str, argv: tuple[str, ...], fields: frozenset[str]) -
         for name in names:
             if name not in fields:
                 raise BenchFileError(f"{where}: {part!r}: unknown field {name!r}. Known: {', '.join(sorted(fields))}")
-
-
-def _check_broker(where: str, broker: BrokerTable, folder: Path) -> None:
-    if broker.url is not None:
-        scheme = broker.url.partition("://")[0]
-        if scheme not in ("mqtt", "mqtts") or not re.fullmatch(r"[a-z]+://(\[[^\]]+\]|[^:/]+):[0-9]+", broker.url):
-            raise BenchFileError(
-                f"{where}.url: {broker.url!r}: expected mqtt://host:port or mqtts://host:port; port 0: one per run"
-            )
-    for key in ("password_file", "ca_file"):
-        value = getattr(broker, key)
-        if value is not None and not relative(folder, value).is_file():
-            raise BenchFileError(f"{where}.{key}: there is no file {relative(folder, value)}")
 
 
 def _check_shared(name: str, file: BenchFile) -> None:

@@ -192,20 +192,14 @@ class DeviceTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class BrokerTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The provider's broker. Without ``url``, or with port 0, one is started for each run.
+    """The broker that is started for each run: runs on one that others use would meet in its retained states.
 
-    ``ca_file``, ``password_file``: relative to the bench file.
+    ``kind``: auto takes mosquitto where it is installed, else the embedded NATS. ``url`` may say so in so many words:
+    ``mqtt://127.0.0.1:0``.
     """
 
-    url: Text | None = None
-    username: Name | None = None
-    password_file: Text | None = None
-    ca_file: Text | None = None
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether the run starts it, and so may kill it."""
-        return self.url is None or self.url.endswith(":0")
+    kind: Literal["auto", "mosquitto", "nats"] = "auto"
+    url: Literal["mqtt://127.0.0.1:0"] | None = None
 
 
 class BenchFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -236,7 +230,7 @@ class BenchFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
             found |= {"virtual_time"}
         if "real" not in kinds:
             found |= {"truth"}
-        return found | ({"broker_control"} if self.broker.is_ours else frozenset()) | {"bridge_control"}
+        return found | {"broker_control", "bridge_control"}
 
 
 def emulated_bench() -> BenchFile:

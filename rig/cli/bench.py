@@ -41,7 +41,7 @@ class BenchWord(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     features: list[str]
     devices: list[RoleWord]
-    broker: str | None
+    broker: str
 
 
 class LeaseWord(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,11 +91,11 @@ def check(bench_file: Path, opens: bool, as_json: bool) -> None:
     ]
     if as_json:
         word = BenchWord(
-            name=file.bench.name, kind=file.kind, features=sorted(file.features), devices=rows, broker=file.broker.url
+            name=file.bench.name, kind=file.kind, features=sorted(file.features), devices=rows, broker=file.broker.kind
         )
         click.echo(msgspec.json.encode(word).decode())
         return
-    click.echo(f"bench {file.bench.name}: {file.kind}; broker {file.broker.url or 'started for each run'}")
+    click.echo(f"bench {file.bench.name}: {file.kind}; a broker for each run ({file.broker.kind})")
     for row in rows:
         runs = f", firmware {row.firmware}" if row.firmware else ""
         click.echo(f"  {row.role:18s} {row.kind:9s} {row.type:14s} {row.transport}{runs}")

@@ -60,7 +60,8 @@ def play(
     """
     speed = speed_of(pace)
     if bench is not None:
-        settings = replace(settings, sources=sources_of(bench, scenario) | dict(settings.sources))
+        broker = bench.file.broker.kind if settings.broker == "auto" else settings.broker
+        settings = replace(settings, sources=sources_of(bench, scenario) | dict(settings.sources), broker=broker)
     (settings.folder / SCENARIO_FILE).write_text(resolve_text(scenario), encoding="utf-8")
     (settings.folder / BENCH_FILE).write_text(_bench_text(bench), encoding="utf-8")
     if speed is None:

@@ -123,7 +123,7 @@ OFFENDER = '[bench]\nname = "d"\n[devices.offender]\ntype = "ankle_tag"\n'
         (OFFENDER + 'transport = "pty:/x"\nflash = {kind = "smp", image = "no.bin"}', "flash.image: there is no file"),
         ('[bench]\nname = "d"\n[devices.victim]\ntype = "smart_tag"\ntransport = "serial:/x"', "reached by Bluetooth"),
         ('[bench]\nname = "d"\n[devices.victim]\ntype = "smart_tag"\ntransport = "ble:rolling"', "add key_file=PATH"),
-        ('[bench]\nname = "d"\n[broker]\nurl = "http://x"', "broker.url: 'http://x': expected mqtt://host:port"),
+        ('[bench]\nname = "d"\n[broker]\nurl = "http://x"', "broker.url: 'http://x': each run has a broker of its own"),
         (
             OFFENDER + 'transport = "pty:/x"\n[devices.offender-2]\ntype = "ankle_tag"\ntransport = "pty:/x?flush=yes"',
             "devices.offender-2.transport: pty:/x is that of devices.offender",
