@@ -106,6 +106,7 @@ BROKER: Final[tuple[FaultEntry, ...]] = (
         id="broker.refuse",
         what="connections to the broker are taken and ended at once",
         outcome="attempts go on with backoff; alerts wait on disk and arrive in order",
+        paces=REAL_ONLY,
         expect=Expect(arrival=Arrival.LATE),
     ),
     FaultEntry(
@@ -119,6 +120,7 @@ BROKER: Final[tuple[FaultEntry, ...]] = (
         id="broker.duplicate_ack",
         what="acknowledgements of the broker come twice",
         outcome="the second one is ignored; nothing is skipped",
+        paces=REAL_ONLY,
         expect=Expect(),
     ),
 )

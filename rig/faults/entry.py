@@ -37,8 +37,8 @@ class Pace(StrEnum):
 
 BOTH_PACES = frozenset(Pace)
 REAL_ONLY = frozenset({Pace.REAL})
-"""Faults of processes, of the disk and of messages under way: on virtual time there is nothing to stop, or time would
-stand still until the fault ends."""
+"""Faults of processes, of the disk and of the way to the broker: on virtual time there is no process to stop, and time
+stands still while something is on its way to the broker."""
 
 
 @unique

@@ -24,7 +24,7 @@ class Chain:
         self.bytes_in = 0
         self.bytes_out = 0
         self.on_change: list[Callable[[], None]] = []
-        """Called after a fault began or ended: something may be due now."""
+        """Called after a fault began or ended, or began to hold bytes back: ``due_ns`` is to be asked anew."""
 
     @property
     def is_idle(self) -> bool:
@@ -41,9 +41,12 @@ class Chain:
     def take(self, data: bytes, t_ns: int) -> list[bytes]:
         """Take what came in (perhaps nothing) and give the pieces that go on now, in order, none empty."""
         self.bytes_in += len(data)
+        held = self.due_ns is not None
         out, self._released = self._released, []
         out += self._through(list(self._faults.values()), [data] if data else [], t_ns)
         self.bytes_out += sum(map(len, out))
+        if not held and self.due_ns is not None:
+            self._tell()
         return out
 
     def put(self, key: str, fault: ByteFault) -> None:

@@ -45,13 +45,15 @@ def test_every_entry_says_what_happens_and_what_is_owed_and_has_possible_default
     assert entry.expect.owed_after in {"at once", "silence", "cover"}
 
 
-def test_all_layers_are_there_and_only_faults_of_processes_disk_and_waits_need_real_time() -> None:
+def test_all_layers_are_there_and_only_faults_of_processes_disk_and_way_need_real_time() -> None:
     assert {entry.layer for entry in ENTRIES} == set(Layer)
     assert sum(len(of_layer(layer)) for layer in Layer) == len(ENTRIES)
     real_only = {entry.id for entry in ENTRIES if entry.paces == {Pace.REAL}}
     assert real_only == {
         "broker.slow",
+        "broker.refuse",
         "broker.no_ack",
+        "broker.duplicate_ack",
         "host.disk_full",
         "host.process_killed",
         "host.process_stopped",

@@ -89,12 +89,17 @@ def test_faults_of_a_line_work_one_behind_the_other_and_give_back_what_they_held
     chain.put("cut", Split(piece_bytes=1, pause_ms=0))
     assert chain.take(b"abc", 0) == []
     chain.remove("stall", 0)
-    assert len(told) == 3
+    assert len(told) == 3, "two began, one ended"
     assert chain.due_ns is not None and chain.take(b"d", 0) == [b"a", b"b", b"c", b"d"]
     chain.remove("cut", 0)
     assert chain.is_idle
     chain.remove("cut", 0)
     assert (chain.bytes_in, chain.bytes_out) == (5, 5)
+    chain.put("hold", Merge(hold_ms=5))
+    told.clear()
+    assert chain.take(b"e", 0) == chain.take(b"f", 1) == []
+    assert (len(told), chain.due_ns) == (1, 5_000_000), "told once that something waits for its time"
+    assert chain.take(b"", 5_000_000) == [b"ef"]
 
 
 # --- what a receiver says -------------------------------------------------------------------------------------------
