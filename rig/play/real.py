@@ -105,13 +105,18 @@ class RealRun(Stage):
             watching = asyncio.create_task(bridge.ended(), name="is the bridge there")
             try:
                 await _unless(watching, self._is_up())
-                await _unless(watching, self._story(self._now.mono_ns() + round(LEAD_S * NS_PER_S), stack))
+                await _unless(watching, self._story(self._next_second_mono_ns(), stack))
             finally:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
             await bridge.stop()
         assert self._file is not None
         return self._file
+
+    def _next_second_mono_ns(self) -> int:
+        """Return when the host's UTC comes to the next whole second that leaves time to begin."""
+        mono_ns, utc_ns = self._now.mono_ns(), self._now.utc_ns()
+        return mono_ns + -(-(utc_ns + round(LEAD_S * NS_PER_S)) // NS_PER_S) * NS_PER_S - utc_ns
 
     async def _prepare(self, stack: contextlib.AsyncExitStack) -> tuple[dict[str, str], Path]:
         """Put in place what the faults of the scenario need, and write the bridge's files."""
@@ -132,7 +137,7 @@ class RealRun(Stage):
         drivers = await self._relay(needs.lines, stack)
         config = self._write_files(
             broker_url=self.broker.url if self.broker.way is None else self.broker.way.url,
-            driver_of=lambda device: f"pty:{self._port(device)}",
+            driver_of=lambda device: f"pty:{self._port(device)}?flush=yes",
             relayed=drivers,
             silence_buffer_s=max(self._settings.silence_buffer_s / self._speed, SILENCE_BUFFER_S),
         )

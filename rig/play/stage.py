@@ -251,7 +251,8 @@ class Stage:
         scenario, folder, clock = self._scenario, self._settings.folder, self._now
         self._start_mono_ns = start_mono_ns
         await clock.sleep_until(start_mono_ns)
-        start_utc_ns = clock.utc_ns() - self._past_ns()
+        # receivers align their epochs to whole seconds
+        start_utc_ns = round((clock.utc_ns() - self._past_ns()) / NS_PER_S) * NS_PER_S
         self._file = file = self._run_file(start_mono_ns, start_utc_ns)
         write_run_file(folder, file)
         if self._radio is not None:

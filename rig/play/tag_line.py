@@ -18,8 +18,9 @@ from rig.faults.line import LineFaults
 from rig.truth.log import TruthLog
 from rig.truth.records import TruthEnd, TruthEvent
 
-PATIENCE_S: Final = 1.0
-"""How long bytes wait for a reader, seconds of the clock; a UART waits for nobody, but a busy reader is not absent."""
+PATIENCE_S: Final = 0.05
+"""How long bytes wait for a reader, seconds of the clock. A UART waits for nobody, and a tag that waited would fall
+behind its own time; but a reader that is busy for a moment is not absent."""
 
 
 def memory_ends(device: str) -> tuple[str, str]:
