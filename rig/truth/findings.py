@@ -221,9 +221,10 @@ def conclude(
     return RunVerdict(verdict=verdict, findings=ordered, measurements=measured, problems=tuple(problems))
 
 
-def _when(finding: Finding) -> float:
+def _when(finding: Finding) -> tuple[float, bool]:
+    """Order by time; of one alert the way from its report first: it is the sharper of the two questions."""
     known = (finding.received_s, finding.latest_s, finding.earliest_s)
-    return next((t_s for t_s in known if t_s is not None), 0.0)
+    return next((t_s for t_s in known if t_s is not None), 0.0), finding.check != "promptness"
 
 
 def _sentence(finding: Finding) -> str:

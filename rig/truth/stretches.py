@@ -83,4 +83,4 @@ def find_silence(
             if t_s - last_sure_s > limit_s - slack_s:
                 may.append((last_sure_s + limit_s - slack_s, t_s + slack_s))
             last_sure_s = t_s
-    return Owing(must=tuple(must), may=tuple(may))
+    return Owing(must=tuple(merged(must)), may=tuple(merged(may)))
