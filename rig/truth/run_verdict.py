@@ -20,6 +20,7 @@ from rig.truth.prompt import judge_promptness
 from rig.truth.silence import silence_lines
 from rig.truth.situation import Situation, make_situation
 from rig.truth.tag_findings import not_warned_lines, tag_findings
+from rig.truth.verdict import Verdict
 
 
 def judge_run(
@@ -44,7 +45,23 @@ def judge_run(
     if errors:
         return conclude((), errors=errors)
     promptness = judge_promptness(situation)
-    return conclude([*_findings(situation), *promptness.findings], promptness.measurements(situation))
+    found = [*_findings(situation), *promptness.findings, *_skipped(events)]
+    return conclude(found, promptness.measurements(situation))
+
+
+def _skipped(events: Sequence[BenchEvent]) -> Iterator[Finding]:
+    """Name the faults of the scenario that this bench could not bring about: what they ask was not tried."""
+    for event in events:
+        if event.what == "fault_skipped":
+            yield Finding(
+                what=f"fault {event.fault}",
+                check="bench",
+                side="bench",
+                subject=event.device or "bench",
+                received_s=event.t_s,
+                verdict=Verdict.SKIPPED,
+                reason=event.detail,
+            )
 
 
 def _why_not(situation: Situation) -> Iterator[str]:
