@@ -132,9 +132,11 @@ def pytest_runtest_makereport(
     runs = item.stash.get(_RUNS, None)
     if runs is None:
         return report
-    if report.failed:
+    if report.failed and not runs.failed:
         runs.failed = True
         report.sections.append(("tagrig", "\n".join(_bundle(folder) for folder in runs.folders)))
+        for folder in runs.folders:
+            item.user_properties += [("run", str(folder)), ("replay", f"tagrig replay {folder}")]
     if report.when == "teardown" and not runs.failed and not item.config.getoption("--keep-runs"):
         for folder in runs.folders:
             shutil.rmtree(folder, ignore_errors=True)
@@ -212,6 +214,7 @@ def _bundle(folder: Path) -> str:
 
         try:
             told += f"\nreport: {write_report(folder, read_verdict(folder / VERDICT_FILE))}"
-        except RigError as exc:
-            told += f"\nno report: {exc}"
+        except (RigError, OSError, ValueError, LookupError, ArithmeticError) as exc:
+            # a page that cannot be made must not hide why the test failed
+            told += f"\nno report: {type(exc).__name__}: {exc}"
     return told

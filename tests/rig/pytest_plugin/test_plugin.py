@@ -193,17 +193,27 @@ def test_a_run_that_has_not_what_the_bench_lacks_is_skipped_and_junit_has_the_me
             scenario.play("approach_on_foot")
 
         def test_measured(scenario):
-            scenario.play("into_a_zone").measure("speed", 3, unit="m/s", limit="< 4")
+            run = scenario.play("into_a_zone")
+            run.measure("speed", 3, unit="m/s", limit="< 4")
+            run.measure("speed", 5, unit="m/s", limit="< 4")
         """
     )
     pytester.path.joinpath("desk.toml").write_text(
         '[bench]\nname = "desk"\n[devices.offender]\ntype = "ankle_tag"\ntransport = "emulated:"\n'
     )
-    done = run_pytest(pytester, "--bench=desk.toml", "--junit-xml=junit.xml", "-rs", "--runs=kept", "--keep-runs")
-    done.assert_outcomes(passed=1, skipped=1)
+    done = run_pytest(pytester, "--bench=desk.toml", "--junit-xml=junit.xml", "-rs", "--runs=kept")
+    done.assert_outcomes(failed=1, skipped=1)
     done.stdout.fnmatch_lines(["SKIPPED*bench 'desk' has nothing for 'pp-1', the device of victim*"])
     properties = ElementTree.parse(pytester.path / "junit.xml").getroot().iter("property")
-    assert [(each.get("name"), each.get("value")) for each in properties] == [("speed", "3 m/s (< 4 m/s) PASS")]
+    assert [(each.get("name"), each.get("value")) for each in properties] == [
+        ("speed", "3 m/s (< 4 m/s) PASS"),
+        ("speed", "5 m/s (< 4 m/s) FAIL"),
+        ("run", "kept/test_measured-1"),
+        ("replay", "tagrig replay kept/test_measured-1"),
+    ]
+    done.stdout.fnmatch_lines(
+        ["*speed: 5 m/s is not < 4 m/s: 1 m/s beyond", "report: kept/test_measured-1/report.html"]
+    )
     assert [path.name for path in (pytester.path / "kept").iterdir()] == ["test_measured-1"]
 
 

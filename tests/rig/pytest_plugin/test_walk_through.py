@@ -69,4 +69,4 @@ def follow(pytester: pytest.Pytester) -> None:
                 printed = run_pytest(pytester, *args).outlines
             print("\n".join([f"$ {command}", *printed]))  # noqa: T201 - shown where a line is missing
             pytest.LineMatcher(printed).fnmatch_lines(shown)
-    assert n_commands == 7
+    assert n_commands == 6
