@@ -170,6 +170,7 @@ class _StartAgain:
             publish=self._take,
             on_alert=lambda _event: None,
             ask=lambda _ask: None,
+            steer=lambda _steer: None,
         )
         restore_intervals(pipeline.views, line.kept)
         self._judge = Judge(

@@ -169,7 +169,7 @@ def replay_run(
         lines=lines,
         verdict=verdict,
         verdict_then=verdict_then,
-        problems=tuple(_problems(again.result, wire, lines, verdict, verdict_then)),
+        problems=(*_differences(again.result, wire, lines), *_find_other_verdict(run, verdict, verdict_then)),
     )
     _write_summary(replayed, starts)
     return replayed
@@ -197,13 +197,7 @@ def _write_messages(folder: Path, received: list[Received]) -> None:
     (folder / MESSAGES_FILE).write_bytes(b"".join(encoder.encode(each) + b"\n" for each in received))
 
 
-def _problems(
-    judged: Judged,
-    wire: WireComparison,
-    lines: tuple[Redecoded, ...],
-    verdict: RunVerdict,
-    verdict_then: RunVerdict | None,
-) -> Iterator[str]:
+def _differences(judged: Judged, wire: WireComparison, lines: tuple[Redecoded, ...]) -> Iterator[str]:
     yield from (str(each) for each in judged.differences)
     if judged.n_differences > len(judged.differences):
         yield f"... and {judged.n_differences - len(judged.differences)} more turns that differ"
@@ -211,10 +205,18 @@ def _problems(
     yield from (f"arrived and was never made: {each}" for each in wire.unknown)
     for line in lines:
         yield from (f"{line.device}: {each}" for each in line.differing)
-    if verdict_then is not None and verdict != verdict_then:
-        yield f"the verdict was {verdict_then.verdict.value} and is {verdict.verdict.value}" + (
-            "" if verdict.verdict is not verdict_then.verdict else ", with other findings or figures"
-        )
+
+
+def _find_other_verdict(run: Path, verdict: RunVerdict, then: RunVerdict | None) -> Iterator[str]:
+    """Say so where the verdict is another one, and whether the judge is why."""
+    if then is None or verdict == then:
+        return
+    differs = f"the verdict was {then.verdict.value} and is {verdict.verdict.value}"
+    if verdict.verdict is then.verdict:
+        differs += ", with other findings or figures"
+    if judge_folder(run) == verdict:
+        differs += "; so it is of the run itself, judged anew: the judge has changed since, or the file was touched"
+    yield differs
 
 
 def _write_summary(replayed: ReplayedRun, starts: list[JournaledStart]) -> None:
