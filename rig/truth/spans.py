@@ -236,7 +236,10 @@ def _find_turn(
     if state is on:
         return last if last is not None and last.t_s >= earliest_s else None, 0.0
     if due_s >= until_s:
-        # shorter than the way to the subscriber: it may be over again by now
+        # shorter than the way to the subscriber: it may be over again by now, and may have been so from the start
+        before = [turn for turn in turns if turn.t_s < earliest_s]
+        if (before[-1].on if before else False) is on:
+            return None, 0.0
         brief = next((each for each in turns if each.on is on and earliest_s <= each.t_s <= due_s), None)
         if brief is not None:
             return brief, 0.0
