@@ -5,6 +5,7 @@ from typing import Final
 
 from rig.approach.draw import ApproachRun
 from rig.approach.result import ApproachResult
+from rig.bench.opening import bench_from
 from rig.errors import BenchBrokenError, RunFolderError
 from rig.play.run import JudgedRun, judge, play
 from rig.play.settings import PlaySettings
@@ -41,7 +42,9 @@ def play_and_judge(run: ApproachRun, options: SuiteOptions) -> ApproachResult:
         lean=True,
     )
     try:
-        play(run.scenario, settings, pace=options.pace)
+        with bench_from(options.bench) as bench:
+            play(run.scenario, settings, pace=options.pace, bench=bench)
+            bench.check()
         judged = judge(folder)
     except (BenchBrokenError, RunFolderError) as exc:
         return _broken(run, folder, str(exc))
