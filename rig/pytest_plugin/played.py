@@ -138,11 +138,11 @@ class PlayedRun:
         Raises
         ------
         ExpectationError
-            The truth owes no such alert.
+            The truth owes no such alert, or it may come or not.
         """
         __tracebackhide__ = True
         asked = self._asked(kind, zone=zone, band=band, of=of, side=side, cleared=cleared)
-        owed = self._owed(asked)
+        owed = [each for each in self._owed(asked) if each.earliest_s is not None or each.latest_s is not None]
         if len(owed) < nth:
             raise ExpectationError(
                 explain(
@@ -310,7 +310,7 @@ class PlayedRun:
             # what is told on both sides of the wall is one thing to a test that does not name a side
             owed = [each for each in owed if each.side == "tag"]
         owed = [each for each in owed if each.verdict is not Verdict.SKIPPED]
-        return sorted(owed, key=lambda each: _bounds(each)[0])
+        return sorted(owed, key=_when)
 
     def _within(self, asked: Asked, came: list[AlertSeen], nth: int, within: Window | tuple[float, float]) -> Arrived:
         __tracebackhide__ = True
@@ -340,6 +340,12 @@ class PlayedRun:
             reason=seen.reason,
             seen=seen,
         )
+
+
+def _when(finding: Finding) -> float:
+    """When it is due; of what may come or not, when it came."""
+    known = (finding.earliest_s, finding.received_s, finding.latest_s)
+    return next((t_s for t_s in known if t_s is not None), 0.0)
 
 
 def _bounds(finding: Finding) -> tuple[float, float]:
