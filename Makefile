@@ -41,9 +41,10 @@ contracts: $(STAMP)
 	@echo "==> import contracts"
 	@$(BIN)/lint-imports --no-cache
 
-# Three runs beside each other: the first is arithmetic, the others mostly wait for processes, brokers and links.
-CORE_TESTS     := tests/geofence_core tests/property tests/protocols tests/meta
-DELIVERY_TESTS := tests/bridge tests/delivery
+# Three runs beside each other, about equally long: the first is mostly arithmetic, the others wait for processes,
+# brokers and links.
+CORE_TESTS     := tests/geofence_core tests/property tests/protocols tests/meta tests/devices tests/conformance tests/rig/ble
+DELIVERY_TESTS := tests/bridge tests/delivery tests/integration
 
 tests: $(STAMP)
 	@echo "==> tests"
