@@ -112,11 +112,6 @@ class Expect:
     links: tuple[str, ...] = ()
     rejects: bool = False
 
-    @property
-    def is_unheard(self) -> bool:
-        """Whether nothing at all of the device may arrive; else it is heard, if only without a position."""
-        return self.fixes is Fixes.NONE and AlertKind.COMMS_LOST in (*self.owed, *self.allowed)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:

@@ -51,10 +51,12 @@ def silence_of(
     """Find when a device was silent, or told no position, for longer than its limit."""
     time = situation.time
     reports = log.fixes if positions else log.all
+    # a bridge that is gone raises nothing: only faults that owe it
+    kind = AlertKind.LOCATION_LOST if positions else AlertKind.COMMS_LOST
     blocked = [
         (each.from_s, each.until_s)
         for each in situation.excuses.disturbances
-        if each.concerns(device) and each.expect.fixes is Fixes.NONE and (positions or each.expect.is_unheard)
+        if each.concerns(device) and each.expect.fixes is Fixes.NONE and kind in each.expect.owed
     ]
     heard = []
     for report in reports:
@@ -62,9 +64,13 @@ def silence_of(
         # the first report may still be on the line when the fault begins
         if not any(from_s + AFTER_S / 10 < t_s < until_s for from_s, until_s in blocked):
             heard.append((t_s, report.sure))
+    usual_s = situation.policy.silence_s[device]
+    # a tag that is asked to report more often is silent sooner
+    sooner_s = situation.truth[device].person.interval_s - situation.policy.near_interval_s
     return find_silence(
         heard,
-        limit_s=situation.policy.silence_s[device] if limit_s is None else limit_s,
+        limit_s=usual_s if limit_s is None else limit_s,
+        may_limit_s=usual_s - max(0.0, sooner_s) if limit_s is None else limit_s,
         slack_s=slack_s(situation),
         duration_s=situation.scenario.duration_s,
     )
