@@ -27,6 +27,7 @@ from rig.runs.record import AlertSeen, RunRecord
 from rig.scenario import Scenario, load_scenario, resolve_text
 from rig.truth.expectation import ExpectedAlert
 from rig.truth.expected import expected_alerts
+from rig.truth.tag_findings import near_felt
 from rig.truth.verdict import Verdict, judge
 from rig.truth.warned import TagMoment, ToldStep, WarningMatch, judge_warnings, overall, owed_warnings
 
@@ -162,7 +163,7 @@ def _judge_warnings(scenario: Scenario, settings: DemoSettings, record: RunRecor
     for tag in dict.fromkeys(each.smart_tag for each in owed):
         matches += judge_warnings(
             [each for each in owed if each.smart_tag == tag],
-            [TagMoment(t_s=felt.t_s, level=felt.level) for felt in record.felt if felt.tag == tag],
+            [TagMoment(t_s=felt.t_s, level=felt.level) for felt in near_felt(record, tag)],
             [ToldStep(t_s=s.t_s, step=s.step, level=s.level) for s in record.steps if s.smart_tag == tag],
             allowance_s=settings.allowance_s * settings.speed,
         )

@@ -25,6 +25,9 @@ line flaps in and out."""
 SILENCE_BUFFER_S: Final = 1.5
 """Real seconds without a position before it is an alert. Less would take a stall of a busy machine for a lost tag."""
 
+COVER_SETTLE_S: Final = 30.0
+"""Real seconds that cover must hold before it is told as back: the bridge's default."""
+
 RECONNECT_S: Final = 8.0
 """Real seconds in which bridge and subscriber find a broker that is back: they try at last every five seconds."""
 
@@ -178,6 +181,7 @@ def judge_policy(scenario: Scenario, settings: DemoSettings) -> JudgePolicy:
         exit_margin_m=EXIT_MARGIN_M,
         silence_s={p.device: p.interval_s + SILENCE_BUFFER_S * settings.speed for p in scenario.person},
         reconnect_s=RECONNECT_S * settings.speed,
+        cover_settle_s=COVER_SETTLE_S * settings.speed,
     )
 
 

@@ -25,6 +25,7 @@ _WARNING: Final = {
 }
 _BEACON_WITHIN_M: Final = 30.0
 _MAX_POSITION_AGE_S: Final = 120.0
+_NEAR_INTERVAL_S: Final = 5.0
 """Defaults likewise; these are times of the bridge's own clock."""
 
 
@@ -56,6 +57,7 @@ def read_policy(folder: Path, file: RunFile) -> JudgePolicy:
         reconnect_s=RECONNECT_S * file.speed,
         speed=file.speed,
         allowance_s=file.allowance_s,
+        near_interval_s=float(policy.get("near_interval_s", _NEAR_INTERVAL_S)) * file.speed,
         max_position_age_s=float(policy.get("max_position_age_s", _MAX_POSITION_AGE_S)) * file.speed,
         beacon_within_m=float(warning.get("beacon_within_m", _BEACON_WITHIN_M)),
         cover_settle_s=_seconds(warning, "cover_settle_s", file),

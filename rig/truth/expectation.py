@@ -76,6 +76,8 @@ class JudgePolicy:
         Tag seconds that the way to the subscriber may take beyond a window.
     latency_limit_ms, tag_limit_s : float
         Promptness, on the clock: from the report that shows it to the subscriber, and to her tag.
+    near_interval_s : float
+        How often a tag is asked to report while the other one of its pair may be near.
     max_position_age_s : float
         An older position says nothing about who is near.
     cover_settle_s, start_grace_s, confirm_limit_s : float
@@ -95,6 +97,7 @@ class JudgePolicy:
     allowance_s: float = 1.5
     latency_limit_ms: float = 250.0
     tag_limit_s: float = 2.0
+    near_interval_s: float = 5.0
     max_position_age_s: float = 120.0
     cover_settle_s: float = 30.0
     start_grace_s: float = 120.0

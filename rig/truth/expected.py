@@ -48,6 +48,7 @@ def expected_alerts(scenario: Scenario, policy: JudgePolicy) -> list[ExpectedAle
                 found += _zone_alerts(zone, wearer, scenario.duration_s, policy)
         for ring in order.protected:
             found += proximity_alerts(order, ring, wearer, devices[ring.device], scenario.duration_s, policy)
+            found += _cover_alerts(wearer, devices[ring.device], scenario.duration_s, policy)
     for device in devices.values():
         found += device_alerts(device, scenario.duration_s, policy)
     found = [_past_outages(each, scenario, policy) for each in found]
@@ -310,6 +311,28 @@ def _apply_to_battery(battery: Battery, action: DeviceAction) -> None:
             battery.charging = action.kind is EventKind.CHARGE_ON
         case _:
             pass
+
+
+def _cover_alerts(
+    wearer: DeviceTruth, protected: DeviceTruth, duration_s: float, policy: JudgePolicy
+) -> Iterator[ExpectedAlert]:
+    """Find when it may be said that she is not covered: while one of the two is not located, if he could reach her."""
+    tag = protected.person.smart_tag
+    if tag is None or not tag.issued:
+        return
+    for device in (wearer, protected):
+        for lost in silence_alerts(device, duration_s, policy):
+            if lost.kind is AlertKind.LOCATION_LOST:
+                settle_s = policy.cover_settle_s if lost.cleared else 0.0
+                yield replace(
+                    lost,
+                    kind=AlertKind.COVER_LOST,
+                    side="protected",
+                    subject=protected.person.device,
+                    latest_s=lost.latest_s + settle_s,
+                    required=False,
+                    reason="she is covered again" if lost.cleared else "nobody can say who is near her",
+                )
 
 
 def silence_alerts(device: DeviceTruth, duration_s: float, policy: JudgePolicy) -> Iterator[ExpectedAlert]:

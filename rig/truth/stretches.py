@@ -56,7 +56,12 @@ def _span(side: Side, from_s: float, until_s: float) -> Span:
 
 
 def find_silence(
-    heard: Sequence[tuple[float, bool]], *, limit_s: float, slack_s: float, duration_s: float, until_s: float = 0.0
+    heard: Sequence[tuple[float, bool]],
+    *,
+    limit_s: float,
+    slack_s: float,
+    duration_s: float,
+    may_limit_s: float | None = None,
 ) -> Owing:
     """Find when a device was not heard for too long.
 
@@ -69,10 +74,10 @@ def find_silence(
     slack_s : float
         Rounding of all times concerned.
     duration_s : float
-    until_s : float
-        Age limits that end with the run itself count no further than this; 0: the run's end.
+    may_limit_s : float, optional
+        Unheard for so long it may be called silent already; absent: not before ``limit_s``.
     """
-    end_s = until_s or duration_s
+    end_s, may_s = duration_s, limit_s if may_limit_s is None else may_limit_s
     must, may = [], []
     last_possible_s = last_sure_s = 0.0
     for t_s, sure in [*heard, (end_s + limit_s + 2 * slack_s, True)]:
@@ -80,7 +85,7 @@ def find_silence(
             must.append((last_possible_s + limit_s + slack_s, min(t_s, end_s)))
         last_possible_s = t_s
         if sure:
-            if t_s - last_sure_s > limit_s - slack_s:
-                may.append((last_sure_s + limit_s - slack_s, t_s + slack_s))
+            if t_s - last_sure_s > may_s - slack_s:
+                may.append((last_sure_s + may_s - slack_s, t_s + slack_s))
             last_sure_s = t_s
     return Owing(must=tuple(merged(must)), may=tuple(merged(may)))

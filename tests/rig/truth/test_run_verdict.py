@@ -190,9 +190,9 @@ def test_a_fault_on_the_line_excuses_what_cannot_be_known(tmp_path: Path) -> Non
     scenario = make(tmp_path, walk_text(THROUGH))
     scene = played(scenario, 1)
     events = [
-        BenchEvent(t_s=t, t_mono_ns=0, what=what, fault="serial.stall", device="tag-1")
-        for t, what in ((40, "fault_applied"), (100, "fault_ended"))
-    ]  # type: ignore[arg-type]  # literals
+        BenchEvent(t_s=40, t_mono_ns=0, what="fault_applied", fault="serial.stall", device="tag-1"),
+        BenchEvent(t_s=100, t_mono_ns=0, what="fault_ended", fault="serial.stall", device="tag-1"),
+    ]
     entered, left = scene.record.alerts
     assert judged(scenario, scene.record).verdict is Verdict.PASS
     # entered and left are told when the line is back; silence was owed meanwhile

@@ -109,7 +109,7 @@ def test_whoever_reads_reports_within_their_error_keeps_to_it(
 
 
 def test_silence_is_counted_from_what_was_surely_and_what_was_perhaps_heard() -> None:
-    heard = [(float(t), True) for t in range(41)] + [(60.0, False)] + [(float(t), True) for t in range(80, 101)]
+    heard = [(float(t), True) for t in range(41)] + [(60.0, False)] + [(float(t), True) for t in range(80, 121)]
     owing = find_silence(heard, limit_s=10, slack_s=0.5, duration_s=100)
     assert owing.must == ((50.5, 60.0), (70.5, 80.0))
     assert owing.may == ((49.5, 80.5),)
