@@ -150,7 +150,8 @@ class Air(LocalLink):
         self.rng = random.Random(seed)
         self._named: dict[str, AirController] = {}
         self._owner: dict[hci.Address, AirController] = {}
-        self._listeners: set[AirController] = set()
+        # in the order they began to listen: a set's order, and with it every draw, would differ from run to run
+        self._listeners: dict[AirController, None] = {}
         self._between: dict[frozenset[str], Radio] = {}
         self._ways: dict[tuple[hci.Address, hci.Address], _Way] = {}
         self._silences: dict[int, asyncio.TimerHandle] = {}
@@ -171,7 +172,7 @@ class Air(LocalLink):
         ours = cast("AirController", controller)
         self.cut(ours.name)
         super().remove_controller(controller)
-        self._listeners.discard(ours)
+        self._listeners.pop(ours, None)
         del self._named[ours.name]
         self._owner = {address: owner for address, owner in self._owner.items() if owner is not ours}
 
@@ -225,7 +226,10 @@ class Air(LocalLink):
 
     def listen(self, controller: "AirController", on: bool) -> None:
         """Say whether a controller listens for adverts."""
-        (self._listeners.add if on else self._listeners.discard)(controller)
+        if on:
+            self._listeners[controller] = None
+        else:
+            self._listeners.pop(controller, None)
 
     def heard(self, sender: "AirController", receiver: "AirController") -> int | None:
         """Draw what one listener measures of one packet, dBm; None where it is lost."""
@@ -243,7 +247,7 @@ class Air(LocalLink):
     def advertise(self, sender: "AirController", advertiser: "TimedAdvertiser") -> None:
         """Carry one advertising event to everybody who listens and hears it."""
         loop = asyncio.get_running_loop()
-        for receiver in self._listeners:
+        for receiver in list(self._listeners):
             if receiver is not sender and (rssi_dbm := self.heard(sender, receiver)) is not None:
                 for _ in range(sender.radio.copies):
                     loop.call_soon(receiver.on_air_advert, sender, advertiser.snapshot(), rssi_dbm)

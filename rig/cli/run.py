@@ -58,9 +58,11 @@ def command(
 
     Exit codes: 0 PASS, 1 FAIL, 2 usage, 3 the bench could not play or judge, 130 interrupted.
     """
-    # a terminal's end must clean up as Ctrl-C does
+    # a terminal's end must clean up as Ctrl-C does, and an event loop ends in order by Ctrl-C only
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in STOP_SIGNALS:
-        signal.signal(number, _interrupt)
+        if number is not signal.SIGINT:
+            signal.signal(number, _interrupt)
     try:
         speed_of(pace)
         pairs = tuple(_pair(text, "--set") for text in sets)
@@ -203,8 +205,8 @@ def _pair(text: str, option: str) -> tuple[str, str]:
     return name, value
 
 
-def _interrupt(_signal: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
+def _interrupt(_signal: int, _frame: object) -> None:
+    signal.raise_signal(signal.SIGINT)
 
 
 def _end(exc: Exception, code: ExitCode) -> NoReturn:
