@@ -41,7 +41,7 @@ def gather(run: LoadedRun, verdict: RunVerdict) -> Report:
     persons, zones, couples = people(scenario, fixes), zone_shapes(scenario, run.policy.exit_margin_m), pairs(scenario)
     kept = kept_alerts(run)
     several = sum(p.role == "wearer" for p in scenario.person) > 1 or len(scenario.person) > 2
-    by_index = {f.index: f for f in verdict.findings if f.index is not None and f.check in {"window", "silence"}}
+    by_index = by_alert(verdict)
     marks = [
         alert_mark(scenario, record, seen, by_index.get(seen.index), names, kept=kept[seen.index], several=several)
         for seen in record.alerts
@@ -86,6 +86,15 @@ def gather(run: LoadedRun, verdict: RunVerdict) -> Report:
         coverage=coverage_rows(run.events),
         notes=notes,
     )
+
+
+def by_alert(verdict: RunVerdict) -> dict[int, Finding]:
+    """Find what is said of each alert; of several findings one that fails, else the one about its window."""
+    found: dict[int, Finding] = {}
+    for finding in sorted(verdict.findings, key=lambda f: (f.verdict is Verdict.PASS, f.check != "window")):
+        if finding.index is not None:
+            found.setdefault(finding.index, finding)
+    return found
 
 
 def zone_names(scenario: Scenario) -> dict[str, str]:

@@ -120,13 +120,14 @@ def _draw_zones(plot: Any, report: Report) -> None:
         named = [(z, outer) for z, outer, _ in shapes]
         plot.text(
             name="zones",
-            x=[min(x for x, _ in outer) for _, outer in named],
+            x=[(min(x for x, _ in outer) + max(x for x, _ in outer)) / 2 for _, outer in named],
             y=[(max if exclusion else min)(y for _, y in outer) for _, outer in named],
             y_offset=-3 if exclusion else 16,
             text=[z.name for z, _ in named],
             text_color=color,
             text_font_size="13px",
             text_font_style="bold",
+            text_align="center",
             text_baseline="bottom",
         )
 

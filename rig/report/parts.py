@@ -41,14 +41,21 @@ def tile_row(tiles: Sequence[tuple[str, str, str]]) -> str:
 
 def finding_table(rows: Sequence[FindingRow]) -> str:
     """Write the verdicts; silences that were kept, and what might have come and did not, are folded away."""
-    optional = [row for row in rows if row.verdict in _OPTIONAL]
     kept = [row for row in rows if row.is_silence and row.verdict is Verdict.PASS]
+    optional = [row for row in rows if row not in kept and _might_have_come(row)]
     shown = [row for row in rows if row not in optional and row not in kept]
     out = _findings(shown) if shown else "<p>Nothing was demanded and nothing came.</p>"
-    for some, what in ((kept, "silences owed and kept"), (optional, "that might have come, or could not be judged")):
+    for some, what in (
+        (kept, "silences owed and kept"),
+        (optional, "that might have come and did not, or could not be judged"),
+    ):
         if some:
             out += f"<details><summary>{len(some)} {what}</summary>{_findings(some)}</details>"
     return out
+
+
+def _might_have_come(row: FindingRow) -> bool:
+    return row.verdict in _OPTIONAL or (row.verdict is Verdict.PASS and not math.isfinite(row.received_s))
 
 
 def _findings(rows: Sequence[FindingRow]) -> str:

@@ -154,7 +154,7 @@
     for (const { person, at, fix } of cards) {
       const card = element("div", "card who");
       card.style.borderLeftColor = person.color;
-      card.append(element("b", "", person.name), element("span", "quiet", person.device));
+      card.append(element("b", "", person.name), element("span", "quiet", person.name === person.device ? "" : person.device));
       const moving = at.mps >= 0.2 ? `${at.mps.toFixed(1)} m/s` : "standing";
       const parts = [moving];
       if (!fix) parts.push("no fix yet");

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rig.demo.latency import HOPS, HopTimes
-from rig.report.gather import PHASES, kept_alerts, zone_names
+from rig.report.gather import PHASES, by_alert, kept_alerts, zone_names
 from rig.report.lanes import bench_states, felt_states
 from rig.report.words import alert_name
 from rig.runs.load import LoadedRun
@@ -116,7 +116,7 @@ def _bench(run: LoadedRun, writer: _Writer) -> None:
 
 def _alerts(run: LoadedRun, verdict: RunVerdict, writer: _Writer) -> None:
     names, kept = zone_names(run.scenario), kept_alerts(run)
-    by_index = {f.index: f for f in verdict.findings if f.index is not None}
+    by_index = by_alert(verdict)
     for seen, is_kept in zip(run.record.alerts, kept, strict=True):
         finding = by_index.get(seen.index)
         name = f"{seen.index + 1} {alert_name(seen.alert, names.get(seen.alert.zone_id or ''))}"

@@ -35,11 +35,11 @@ def story() -> tuple[Scenario, tuple[ExpectedAlert, ...]]:
 
 @lru_cache(maxsize=1)
 def _lines() -> dict[str, tuple[tuple[float, bytes], ...]]:
-    """What the story's tags write in 600 s, one report every 5 s."""
+    """What the story's tags write in 600 s, one report every 10 s."""
     scenario, _ = story()
     lines = {}
     for i, person in enumerate(scenario.person):
-        config = TagConfig(seed=i + 1, start_utc_ns=SEEDED_START_UTC_NS, interval_s=5.0)
+        config = TagConfig(seed=i + 1, start_utc_ns=SEEDED_START_UTC_NS, interval_s=10.0)
         tag = AnkleTagFirmware(config, scenario.track(person), scenario.actions(person))
         sent = run_tag(tag, scenario.duration_s)
         lines[person.device] = tuple((item.epoch.t_ns / NS_PER_S, wire([item])) for item in sent)

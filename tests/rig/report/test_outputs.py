@@ -66,7 +66,7 @@ def test_the_exported_text_is_what_the_line_carried(folder: Path, tmp_path: Path
     assert names == ["pp-17.nmea", "tag-4711.nmea", "hci0.btsnoop", "trace.json"]
     reports = NmeaDecoder().feed((tmp_path / "out" / "tag-4711.nmea").read_bytes())
     assert not [r for r in reports if isinstance(r, Reject)]
-    assert len([r for r in reports if isinstance(r, Fix) and r.state is FixState.POSITION]) > 90
+    assert len([r for r in reports if isinstance(r, Fix) and r.state is FixState.POSITION]) > 45
     assert (tmp_path / "out" / "hci0.btsnoop").read_bytes().startswith(b"btsnoop")
 
 
@@ -100,7 +100,7 @@ def suite_report(folder: Path) -> SuiteReport:
             family="on_foot", run="1", outcome="alerted", verdict=Verdict.PASS, cells=("12 ms",), folder=folder / "a"
         ),
         SuiteRun(
-            family="by_car", run="1", outcome="silent", verdict=Verdict.FAIL, reason="late by <340 ms>", cells=("–",)
+            family="on_foot", run="2", outcome="silent", verdict=Verdict.FAIL, reason="late by <340 ms>", cells=("–",)
         ),
     ]
     return SuiteReport(
