@@ -37,7 +37,6 @@ from bridge.supervisor import beat_in_loop
 from bridge.telling import tell_link, tell_published
 from bridge.warning.lane import WarningLane
 from bridge.warning.records import Ask, Delivered
-from devices.ankle_tag import AnkleTag
 from devices.clock import Clock
 from devices.events import DeviceEvent
 from protocols.mqtt.messages import CountedEvent
@@ -216,7 +215,7 @@ class BridgeApp:
             composer=self._composer,
             clock=self._clock,
             pipeline=self._pipeline,
-            tags=_ankle_tags(drivers),
+            tags=drivers.ankle_tags,
             submit=self._submit,
             replay=self._publisher.replay,
             find_cap=lambda id_: find_cap(self._pipeline.incidents, id_, self._composer.identity),
@@ -228,7 +227,7 @@ class BridgeApp:
             if drivers.radio is not None:
                 await stack.enter_async_context(drivers.radio)
             self._lane = WarningLane(drivers.smart_tags, self._take_delivered, self._fail)
-            self._steering = SteeringLane(_ankle_tags(drivers), self._take_steered, self._fail)
+            self._steering = SteeringLane(drivers.ankle_tags, self._take_steered, self._fail)
             return await self._run_devices(drivers, embedded, url, orders.plan)
 
     async def _run_devices(self, drivers: Drivers, embedded: EmbeddedBroker | None, url: str, plan: Plan) -> Outcome:
@@ -441,8 +440,3 @@ class BridgeApp:
     def _warn(self, detail: str) -> None:
         _log.warning("%s", detail)
         self._observe(life.Warned(detail=detail))
-
-
-def _ankle_tags(drivers: Drivers) -> dict[str, AnkleTag]:
-    """Drivers that take commands, by the id of their device."""
-    return {driver.device_id: driver for driver in drivers.all if isinstance(driver, AnkleTag)}

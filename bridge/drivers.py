@@ -88,6 +88,11 @@ class Drivers:
             else:
                 self.all.append(self._make_line(device))
 
+    @property
+    def ankle_tags(self) -> dict[str, AnkleTag]:
+        """Drivers that take commands, by the id of their device."""
+        return {driver.device_id: driver for driver in self.all if isinstance(driver, AnkleTag)}
+
     def close_captures(self) -> None:
         """End the raw captures."""
         for capture in self._captures:

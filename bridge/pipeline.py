@@ -189,8 +189,8 @@ class Pipeline:
             with turn.failures:
                 match deadline.due:
                     case Due.COMMS | Due.LOCATION:
-                        in_reach = self._pairs.find_reachable(view)
-                        self._alert(fall_silent(view, deadline.due, stamps, turn, self._warning, in_reach=in_reach))
+                        near = self._pairs.find_reachable(view)
+                        self._alert(fall_silent(view, deadline.due, stamps, turn, self._warning, in_reach=near))
                         turn.touch(view, stamps)
                     case Due.PAIR_AGE:
                         self._pairs.judge(view, stamps, turn)
