@@ -127,14 +127,16 @@ def felt_states(log: Sequence[Felt], duration_s: float) -> Iterator[State]:
     for tag in dict.fromkeys(felt.tag for felt in log):
         moments = [felt for felt in log if felt.tag == tag]
         ends_s = [felt.t_s for felt in moments[1:]] + [duration_s]
-        for felt, end_s in zip(moments, ends_s, strict=True):
+        for felt, next_s in zip(moments, ends_s, strict=True):
+            # a run goes on for a while behind the end of its story
+            end_s = min(next_s, duration_s)
             if felt.level and end_s > felt.t_s:
                 text = f"{WarnLevel(felt.level).name.lower()}, {felt.mode}"
                 yield State(
                     lane=f"{tag} warns her",
                     text=text,
                     from_s=felt.t_s,
-                    to_s=min(end_s, duration_s),
+                    to_s=end_s,
                     grade=min(3, felt.level),
                 )
 

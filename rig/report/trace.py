@@ -26,6 +26,7 @@ Json = dict[str, Any]
 
 _BENCH: Final = "bench"
 _FELT: Final = "protected person"
+_FIRST_TID: Final = 1001
 _COUNTER_STEPS: Final = 600
 """Values of a counter over the whole story."""
 
@@ -42,14 +43,15 @@ class _Writer:
     def pid(self, process: str) -> int:
         if process not in self._pids:
             pid = self._pids[process] = len(self._pids) + 1
-            self._meta(pid, 0, "process_name", name=process)
-            self._meta(pid, 0, "process_sort_index", sort_index=pid)
+            self._meta(pid, pid, "process_name", name=process)
+            self._meta(pid, pid, "process_sort_index", sort_index=pid)
         return self._pids[process]
 
     def _tid(self, process: str, thread: str, lane: int) -> int:
         key = (process, thread, lane)
         if key not in self._threads:
-            tid = self._threads[key] = len(self._threads) + 1
+            # readers take a thread whose number is that of a process for its main thread
+            tid = self._threads[key] = _FIRST_TID + len(self._threads)
             name = thread if not lane else f"{thread} ({lane + 1})"
             self._meta(self.pid(process), tid, "thread_name", name=name)
             self._meta(self.pid(process), tid, "thread_sort_index", sort_index=tid)
@@ -60,6 +62,8 @@ class _Writer:
 
     def slice(self, process: str, thread: str, name: str, from_us: float, to_us: float, args: Json) -> None:
         """Add a slice; on the first lane of the thread that is free by then."""
+        # to the nanosecond, as readers count: what ends where the next begins must not reach into it
+        from_us, to_us = round(from_us, 3), round(to_us, 3)
         ends = self._ends_us.setdefault((process, thread), [])
         lane = next((i for i, end_us in enumerate(ends) if end_us <= from_us), len(ends))
         ends[lane : lane + 1] = [max(to_us, from_us)]
@@ -71,7 +75,7 @@ class _Writer:
 
     def counter(self, process: str, name: str, at_us: float, value: float) -> None:
         """Add a value of a counter."""
-        self._add("C", process, 0, name, at_us, {"value": value})
+        self._add("C", process, self.pid(process), name, at_us, {"value": value})
 
     def _add(self, kind: str, process: str, tid: int, name: str, at_us: float, args: Json, **more: float | str) -> None:
         event: Json = {"ph": kind, "pid": self.pid(process), "tid": tid, "ts": round(at_us, 3), "name": name}

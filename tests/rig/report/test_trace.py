@@ -23,19 +23,20 @@ REQUIRED = {
 
 def nested(events: list[dict[str, Any]]) -> bool:
     """Whether slices of each thread nest or do not touch: others are drawn wrongly or dropped."""
-    by_thread: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    by_thread: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for event in events:
         if event["ph"] == "X":
-            span = (event["ts"], event["ts"] + event["dur"])
+            from_ns = round(event["ts"] * 1000)
+            span = (from_ns, from_ns + round(event["dur"] * 1000))
             by_thread.setdefault((event["pid"], event["tid"]), []).append(span)
     for spans in by_thread.values():
-        open_until: list[float] = []
-        for from_us, to_us in sorted(spans, key=lambda span: (span[0], -span[1])):
-            while open_until and open_until[-1] <= from_us:
+        open_until: list[int] = []
+        for from_ns, to_ns in sorted(spans, key=lambda span: (span[0], -span[1])):
+            while open_until and open_until[-1] <= from_ns:
                 open_until.pop()
-            if open_until and to_us > open_until[-1]:
+            if open_until and to_ns > open_until[-1]:
                 return False
-            open_until.append(to_us)
+            open_until.append(to_ns)
     return True
 
 
@@ -45,6 +46,7 @@ def check(data: dict[str, Any]) -> list[dict[str, Any]]:
     assert all(isinstance(value, str) for value in data["otherData"].values())
     threads = {(e["pid"], e["tid"]) for e in events if e["name"] == "thread_name"}
     processes = {e["pid"] for e in events if e["name"] == "process_name"}
+    assert not processes & {tid for _, tid in threads}
     for event in events:
         assert set(event) >= REQUIRED[event["ph"]]
         assert isinstance(event["pid"], int)
