@@ -205,7 +205,7 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, arguments: tuple[str, .
 def test_the_real_drive_past_a_person_who_stands_there(corpus: Path, tmp_path: Path) -> None:
     drive, truth = corpus / "nmea/long/mtv-ublox-f9k.part1.nmea.gz", corpus / "nmea/long/mtv-span-truth.part1.gga.gz"
     asked = Asked(
-        wearers=(drive,), protected_at=(37.42, -122.08), truth=truth, rings_m=(100, 300, 800), from_s=450, until_s=600
+        wearers=(drive,), protected_at=(37.42, -122.08), truth=truth, rings_m=(100, 300, 800), from_s=500, until_s=580
     )
     _, verdict, (judged,) = play_recordings(asked, tmp_path)
     assert verdict.verdict is Verdict.PASS, verdict.problems
@@ -216,7 +216,7 @@ def test_the_real_drive_past_a_person_who_stands_there(corpus: Path, tmp_path: P
 def test_two_receivers_of_one_bicycle_are_in_one_place(corpus: Path, tmp_path: Path) -> None:
     ride = corpus / "tracks/whitchurch-routeA"
     best, other = ride / "Garmin-Edge-605.gpx.gz", ride / "openlog.gpx.gz"
-    asked = Asked(wearers=(best,), protected=(other,), truth=best, until_s=150)
+    asked = Asked(wearers=(best,), protected=(other,), truth=best, until_s=60)
     _, verdict, (judged,) = play_recordings(asked, tmp_path)
     assert verdict.verdict is Verdict.PASS, verdict.problems
     assert judged.nearest_m == 0
