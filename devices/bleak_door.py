@@ -5,12 +5,13 @@ Every call that waits for the Bluetooth service has a deadline, and what bleak r
 
 import asyncio
 import contextlib
+import logging
 import os
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from bleak import BleakClient, BleakScanner
+from bleak import BleakAdapter, BleakClient, BleakScanner
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData as BleakAdvertisementData
 from bleak.exc import (
@@ -36,7 +37,10 @@ from devices.errors import (
     RadioAbsentError,
     RadioError,
 )
+from protocols.ble import uuids
 from protocols.ble.ad import AdvertisementData
+
+_log = logging.getLogger(__name__)
 
 CALL_S = 5.0
 """s. Deadline of a call to the Bluetooth service that no tag takes part in: it answers in milliseconds; one that hangs
@@ -122,6 +126,7 @@ class BleakDoor:
         self._pairing = pairing
         self._adapter = adapter
         self._clock = clock
+        self._is_new = True
 
     async def start_scan(self, on_advert: Callable[[Advert], None]) -> Scan:
         """Listen for advertisements. See ``RadioDoor``."""
@@ -156,7 +161,24 @@ class BleakDoor:
             await _bounded(scanner.start(), CALL_S)
         except _BLEAK_FAILURES as exc:
             raise RadioAbsentError(f"{receiver}: {_radio_detail(exc)}") from exc
+        if self._is_new:
+            self._is_new = False
+            with contextlib.suppress(*_BLEAK_FAILURES):
+                await _bounded(self._free_links(), CALL_S)
         return _BleakScan(scanner)
+
+    async def _free_links(self) -> None:
+        """End links to smart tags that a process before us left: BlueZ keeps them, and such a tag does not advertise.
+
+        Once, before there is any link of ours; a tag of another bridge on this adapter is connected again by it.
+        """
+        options: Any = {} if self._adapter is None else {"adapter": self._adapter}  # as above
+        adapter = await BleakAdapter.get(bluez=options)
+        for device in await adapter.get_connected_devices([uuids.SMART_TAG_SERVICE]):
+            _log.info("%s: is connected since before our start; its link is ended, so that it is heard", device.address)
+            client = BleakClient(device)
+            await client.connect()
+            await client.disconnect()
 
     async def connect(self, advert: Advert, *, within_s: float) -> Link:
         """Connect and find the services. See ``RadioDoor``."""
