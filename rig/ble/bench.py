@@ -17,6 +17,8 @@ where time is asserted, `rig.ble.bench_process.BleBenchProcess` holds the same i
 import asyncio
 import shutil
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -72,6 +74,8 @@ class BleBench:
         Sit on a dbus-daemon process of its own instead of the bench's own bus; slower, and needs one on PATH.
     capture_tags : bool
         Whether each tag's HCI is captured too, as ``NAME.btsnoop``.
+    utc_ns : callable
+        Stamps the captures.
 
     Attributes
     ----------
@@ -94,6 +98,7 @@ class BleBench:
         hci: str | None = None,
         daemon: bool = False,
         capture_tags: bool = False,
+        utc_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.folder = folder
         self.options = options or FrontOptions()
@@ -102,6 +107,7 @@ class BleBench:
         self._hci = hci
         self._port: HciPort | None = None
         self._capture_tags = capture_tags
+        self._utc_ns = utc_ns
         self._socket_folder: str | None = None
         self._front: BluezFront | None = None
         self._daemon = daemon
@@ -123,7 +129,7 @@ class BleBench:
             radio = CentralRadio(self._port or self.air, name=self.options.adapter, address=self.options.address)
             if self.folder is not None:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                radio.capture(SnoopFile(self.folder / f"{self.options.adapter}.btsnoop"))
+                radio.capture(SnoopFile(self.folder / f"{self.options.adapter}.btsnoop", utc_ns=self._utc_ns))
             self._front = BluezFront(self._bus, radio, self.options)
             self._bus.on_call.append(self._front.on_call)
             self._bus.on_peer_gone.append(self._front.on_peer_gone)
@@ -184,7 +190,7 @@ class BleBench:
             raise FrontMisuseError(f"two tags are named {tag.name!r}. Next: give each tag its own name")
         self.tags[tag.name] = tag
         if self.folder is not None and self._capture_tags:
-            tag.peripheral.capture(SnoopFile(self.folder / f"{tag.name}.btsnoop"))
+            tag.peripheral.capture(SnoopFile(self.folder / f"{tag.name}.btsnoop", utc_ns=self._utc_ns))
         await tag.start()
         return tag
 

@@ -12,7 +12,7 @@ Source: RFC 1761 and the Bluetooth extension that Frontline published; the same 
 
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -51,13 +51,18 @@ class SnoopFile(Snooper):
         The file, written anew.
     limit_bytes : int
         Size at which the capture ends; packets after it are counted, not written.
+    utc_ns : callable
+        Stamps the packets.
     """
 
-    def __init__(self, path: Path, *, limit_bytes: int = 256 * 1024 * 1024) -> None:
+    def __init__(
+        self, path: Path, *, limit_bytes: int = 256 * 1024 * 1024, utc_ns: Callable[[], int] = time.time_ns
+    ) -> None:
         self.path = path
         self.packets = 0
         self.dropped = 0
         self._left = limit_bytes
+        self._utc_ns = utc_ns
         self._file = path.open("wb")
         self._file.write(_HEADER.pack(_MAGIC, 1, _H4))
 
@@ -69,7 +74,7 @@ class SnoopFile(Snooper):
             return
         self._left -= size
         flags = int(direction) | (2 if hci_packet[0] in {_COMMAND, _EVENT} else 0)
-        stamp = time.time_ns() // 1000 + _EPOCH_US
+        stamp = self._utc_ns() // 1000 + _EPOCH_US
         self._file.write(_RECORD.pack(len(hci_packet), len(hci_packet), flags, self.dropped, stamp) + hci_packet)
         self.packets += 1
 

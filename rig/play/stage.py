@@ -161,7 +161,8 @@ class Stage:
         felt = stack.enter_context((folder / FELT_FILE).open("wb", buffering=0))
         if not any(self._is_on_air(person) for person in self._scenario.person):
             return None
-        bench = BleBench(None if settings.lean else folder / RADIO_FOLDER, seed=self._seed)
+        captures = None if settings.lean else folder / RADIO_FOLDER
+        bench = BleBench(captures, seed=self._seed, utc_ns=self._now.utc_ns)
         await stack.enter_async_context(bench)
         self._radio = RunRadio(
             bench,

@@ -1,0 +1,78 @@
+"""``tagrig run`` as a person and a CI job use it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from rig.cli.run import command
+from tests.rig.play.scenes import ZONE
+
+PARAMETERS = "[parameters]\nspeed_mps = 3.0\n"
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    path = tmp_path / "park.toml"
+    path.write_text(ZONE.replace("speed_mps = 3,", 'speed_mps = "${speed_mps}",') + PARAMETERS)
+    return path
+
+
+def tagrig_run(*args: object) -> Result:
+    return CliRunner().invoke(command, [str(arg) for arg in args])
+
+
+@pytest.mark.needs("mosquitto")
+def test_a_run_is_played_judged_and_kept(scenario: Path, tmp_path: Path) -> None:
+    junit = tmp_path / "junit.xml"
+    out = tmp_path / "runs"
+    result = tagrig_run(scenario, "--out", out, "--set", "speed_mps=4", "--seed", 9, "--json", "--junit", junit)
+    assert result.exit_code == 0, result.output
+    data = json.loads(result.stdout)
+    assert (data["verdict"], data["seed"], data["parameters"]) == ("PASS", 9, {"speed_mps": 4.0})
+    assert data["folder"] == str(out / "park-1")
+    assert b"alert_latency" in junit.read_bytes()
+    assert {"report.html", "junit.xml", "summary.json", "trace.json"} <= {p.name for p in (out / "park-1").iterdir()}
+
+
+@pytest.mark.needs("mosquitto")
+def test_a_planted_mistake_ends_with_code_1_and_says_how_to_see_it_again(scenario: Path, tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    result = tagrig_run(scenario, "--out", out, "--plant", "delay_alerts_s=1", "--no-report")
+    assert result.exit_code == 1, result.output
+    assert "late by 750 ms" in result.stdout
+    assert f"Again: tagrig replay {out / 'park-1'}" in result.stdout
+    assert not (out / "park-1" / "report.html").exists()
+
+
+def refused(result: Result) -> str:
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    return result.output
+
+
+def test_what_cannot_be_run_is_refused_with_what_was_expected(scenario: Path, tmp_path: Path) -> None:
+    out = ("--out", tmp_path / "runs")
+    assert "Did you mean 'into_a_zone'?" in refused(tagrig_run("into_a_zon", *out))
+    assert "there is no such file" in refused(tagrig_run("absent.toml", *out))
+    assert "expected virtual, real, or x0.1 to x100" in refused(tagrig_run(scenario, "--pace", "fast", *out))
+    assert "expected NAME=VALUE" in refused(tagrig_run(scenario, "--set", "speed", *out))
+    assert "speeed" in refused(tagrig_run(scenario, "--set", "speeed=1", *out))
+    assert "cannot be planted" in refused(tagrig_run(scenario, "--plant", "gremlin=1", *out))
+    assert "for suites" in refused(tagrig_run(scenario, "--family", "foot", *out))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_bench_file_that_is_missing_is_refused(scenario: Path, tmp_path: Path) -> None:
+    result = tagrig_run(scenario, "--bench", tmp_path / "absent.toml", "--out", tmp_path / "runs")
+    assert result.exit_code in (2, 3)
+    assert "absent.toml" in result.output
+
+
+def test_every_scenario_that_comes_with_the_project_has_a_name() -> None:
+    from rig.play.library import find_scenario, scenario_names
+
+    names = scenario_names()
+    assert {"demo", "into_a_zone"} <= set(names)
+    assert find_scenario("demo").name == "story.toml"
