@@ -63,7 +63,8 @@ def test_the_whole_story_passes_and_leaves_its_report(tmp_path: Path) -> None:
     page = (folder / "report.html").read_text()
     assert '<span class="verdict PASS">' in page
     summary = json.loads((folder / "summary.json").read_text())
-    assert summary["expected"] == summary["received"] == 22
+    # while he is in the cellar she may also be told that nobody can say whether he is near
+    assert (summary["expected"], summary["received"]) == (22, 23)
     # the second approach: she is warned while the broker is gone, the provider learns of it later
     second = [w for w in summary["warnings"] if w["what"] == "alarm"][1]
     assert seconds(second["done"]) < 372 + 152 <= seconds(second["provider told"])
