@@ -14,8 +14,9 @@ from bridge.publisher import Lane, Message
 from devices.clock import SystemClock
 from rig.cli.exit_codes import ExitCode
 from rig.errors import BenchBrokenError, RigError
+from rig.replay.cast import Asked
 from rig.replay.from_captures import UNJUDGED, replay_captures
-from rig.replay.recordings import Asked, play_recordings
+from rig.replay.recordings import play_recordings
 from rig.replay.run_again import REPLAY_FILE, ReplayedRun, replay_run
 from rig.runs.folder import JOURNAL_FILE, RUN_FILE
 from rig.truth.findings import RunVerdict

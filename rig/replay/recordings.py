@@ -1,4 +1,4 @@
-"""Recordings in the place of devices: who is who, which rings are round whom, and what the truth of it is.
+"""Recordings in the place of devices: made into a run, played, and judged by their own truth.
 
 A run of recordings is a run folder like any other, with ``recordings.json`` and the recordings themselves beside it,
 so that it can be judged and replayed from the folder alone.
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
@@ -19,16 +19,15 @@ from rig.bench.roles import person_roles
 from rig.bench.schema import BenchFile, BenchTable, DeviceTable
 from rig.errors import RigError
 from rig.local_frame import LocalFrame
+from rig.replay.cast import STANDING, Asked, Role, cast, orders_of, pairs_of, stem, title_of
 from rig.replay.errors import ReplayError
 from rig.replay.proximity import PairJudgement, Rings, Told, judge_pair, measurements
 from rig.replay.recorded import Line, read_line, standing_line, write_capture
 from rig.runs.folder import BENCH_FILE, VERDICT_FILE, new_folder
 from rig.runs.load import LoadedRun, load_run
 from rig.scenario import (
-    OrderTable,
     OriginTable,
     PersonTable,
-    ProtectedTable,
     Scenario,
     WaypointTable,
     check_scenario,
@@ -48,11 +47,6 @@ UNASKED_S: Final = 3600.0
 
 MAX_AGE_S: Final = 120.0
 """``policy.max_position_age_s``, as bridges have it by default."""
-
-STANDING: Final = Path("standing")
-"""Stands for the file of a person who stays where she is."""
-
-Role = Literal["wearer", "protected"]
 
 
 class RecordedDevice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -91,39 +85,6 @@ class RecordingsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What is to be replayed.
-
-    Attributes
-    ----------
-    wearers, protected : tuple of Path
-        Recordings; each wearer is kept away from each protected person.
-    each_with_each : tuple of Path
-        Recordings that are all of them both.
-    protected_at : (float, float) or None
-        A protected person who stays at this latitude and longitude, and whose receiver is right.
-    truth : Path or None
-        Where all of them truly were: one reference, where all were in one place. None: each was where it says.
-    rings_m : tuple of float
-        Contact, alarm, pre-alert.
-    from_s, until_s : float, float or None
-        The part of the time that all recordings share.
-    delay_s : float
-        The protected persons are so much behind: the same places later.
-    """
-
-    wearers: tuple[Path, ...] = ()
-    protected: tuple[Path, ...] = ()
-    each_with_each: tuple[Path, ...] = ()
-    protected_at: tuple[float, float] | None = None
-    truth: Path | None = None
-    rings_m: tuple[float, float, float] = (50.0, 500.0, 1000.0)
-    from_s: float = 0.0
-    until_s: float | None = None
-    delay_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
     """A run of recordings, ready to be played; ``chunks`` by device: seconds of the run, and bytes that come then."""
 
@@ -140,8 +101,8 @@ def prepare(asked: Asked, folder: Path) -> Prepared:
     ReplayError
         A recording cannot be used, or they share no time.
     """
-    files = _cast(asked)
-    pairs = _pairs(asked, files)
+    files = cast(asked)
+    pairs = pairs_of(asked, files)
     files = [each for each in files if each[0] in {name for pair in pairs for name in pair}]
     lines = _read_all({path for _, _, path in files} | ({asked.truth} if asked.truth is not None else set()), asked)
     delay_ns = round(asked.delay_s * 1e9)
@@ -158,7 +119,7 @@ def prepare(asked: Asked, folder: Path) -> Prepared:
         truth_path = path if asked.truth is None or path == STANDING else asked.truth
         chunks[device] = [((burst.t_utc_ns - zero_ns) / 1e9, burst.data) for burst in line.bursts]
         kept = write_capture(line, recordings, device, zero_utc_ns=zero_ns, version=version("tagrig"))
-        name = f"truth-{_stem(truth_path)}{'-later' if delay_ns and role == 'protected' else ''}"
+        name = f"truth-{stem(truth_path)}{'-later' if delay_ns and role == 'protected' else ''}"
         if name not in truths:
             where = _as_played(lines[truth_path], role, delay_ns).cut(zero_ns, end_ns)
             truths[name] = where, write_capture(where, recordings, name, zero_utc_ns=zero_ns, version=version("tagrig"))
@@ -186,12 +147,12 @@ def prepare(asked: Asked, folder: Path) -> Prepared:
         )
     assert frame is not None
     scenario = Scenario(
-        title=_title(asked),
+        title=title_of(asked),
         about="Recordings in the place of devices; nothing of their positions is simulated.",
         duration_s=round((end_ns - zero_ns) / 1e9, 3),
         origin=OriginTable(lat_deg=frame.lat_deg, lon_deg=frame.lon_deg),
         person=people,
-        order=_orders(asked, pairs),
+        order=orders_of(asked, pairs),
     )
     try:
         check_scenario(scenario)
@@ -301,29 +262,6 @@ def _errors(run: LoadedRun) -> list[str]:
     return [] if run.record.messages else ["no message arrived at all. Next: read bench.log in the run folder"]
 
 
-def _cast(asked: Asked) -> list[tuple[str, Role, Path]]:
-    """Give every recording its role and a name."""
-    wearers = [*asked.wearers, *asked.each_with_each]
-    protected = [*asked.protected, *asked.each_with_each]
-    if not wearers or not (protected or asked.protected_at):
-        raise ReplayError("expected at least one recording of a wearer and one of a protected person")
-    if asked.each_with_each and len(wearers) < 2:
-        raise ReplayError("expected at least two recordings to hold each against each")
-    found: list[tuple[str, Role, Path]] = [("wearer", "wearer", path) for path in wearers]
-    found += [("protected", "protected", path) for path in protected]
-    found += [("protected", "protected", STANDING)] if asked.protected_at is not None else []
-    names = [f"{role}-{_stem(path)}" for _, role, path in found]
-    for name in names:
-        if names.count(name) > 1:
-            raise ReplayError(f"two recordings make the name {name!r}. Next: rename one of the files")
-    return [(name, role, path) for name, (_, role, path) in zip(names, found, strict=True)]
-
-
-def _stem(path: Path) -> str:
-    stem = path.name.split(".", 1)[0]
-    return "".join(c if c.isascii() and (c.isalnum() or c == "-") else "-" for c in stem).strip("-").lower() or "it"
-
-
 def _read_all(paths: set[Path], asked: Asked) -> dict[Path, Line]:
     """Read recordings, those that tell no date last, beside one that does; who stands still does so all the time."""
     found: dict[Path, Line] = {}
@@ -376,34 +314,3 @@ def _waypoints(truth: Line, frame: LocalFrame, zero_ns: int) -> list[WaypointTab
             out.append(WaypointTable(at_m=(round(east, 3), round(north, 3)), t_s=max(0.0, t_s)))
             last_s = t_s
     return out
-
-
-def _pairs(asked: Asked, files: Sequence[tuple[str, Role, Path]]) -> list[tuple[str, str]]:
-    """Tie wearers to protected persons; of two recordings that are both, once, and none to itself."""
-    both = set(asked.each_with_each)
-    return [
-        (his, hers)
-        for his, his_role, his_path in files
-        for hers, her_role, her_path in files
-        if (his_role, her_role) == ("wearer", "protected")
-        and not (his_path in both and her_path in both and str(his_path) >= str(her_path))
-    ]
-
-
-def _orders(asked: Asked, pairs: Sequence[tuple[str, str]]) -> list[OrderTable]:
-    contact_m, alarm_m, pre_alert_m = asked.rings_m
-    rings: dict[str, list[ProtectedTable]] = {}
-    for wearer, person in pairs:
-        table = ProtectedTable(device=person, contact_m=contact_m, alarm_m=alarm_m, pre_alert_m=pre_alert_m)
-        rings.setdefault(wearer, []).append(table)
-    return [
-        OrderTable(id=f"order-{wearer}", wearer=wearer, zones=[], protected=protected)
-        for wearer, protected in rings.items()
-    ]
-
-
-def _title(asked: Asked) -> str:
-    names = [path.name for path in (*asked.wearers, *asked.protected, *asked.each_with_each)]
-    if asked.protected_at is not None:
-        names.append("a person who stands at {:.5f}, {:.5f}".format(*asked.protected_at))
-    return f"Recordings: {', '.join(names)}"

@@ -14,9 +14,10 @@ from rig.cli.replay import command
 from rig.local_frame import LocalFrame
 from rig.play import run
 from rig.play.settings import Planted, PlaySettings
+from rig.replay.cast import Asked
 from rig.replay.errors import ReplayError
 from rig.replay.recorded import DAY_NS, Line, read_line, write_capture
-from rig.replay.recordings import Asked, play_recordings, prepare
+from rig.replay.recordings import play_recordings, prepare
 from rig.replay.run_again import replay_run
 from rig.runs.folder import RunFile
 from rig.scenario import Scenario
