@@ -1,1 +1,1 @@
-"""What a run leaves for people: one self-contained HTML page, no network."""
+"""What a run leaves, made from its folder and its verdict: a page, files for programs, exports."""
