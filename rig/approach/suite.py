@@ -1,19 +1,18 @@
 """``tagrig run approach``: plays all runs of a draw, judges each by the truth, prints the trial's table."""
 
-import multiprocessing
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from typing import Final
 
 import msgspec
 from rich.console import Console
 
-from rig.approach.draw import DEFAULT_SEED, ApproachRun, draw_runs
+from rig.approach.draw import DEFAULT_SEED, draw_runs
 from rig.approach.judging import SUITE, play_and_judge
 from rig.approach.pages import write_page, write_suite_junit
 from rig.approach.result import ApproachResult, SuiteResult, summarise
 from rig.approach.table import print_suite
+from rig.approach.workers import each_done
 from rig.cli.exit_codes import ExitCode
 from rig.suites import PIPED_WIDTH, SuiteOptions
 
@@ -48,20 +47,8 @@ def play_draw(seed: int, options: SuiteOptions, *, progress: bool = False) -> Su
     runs = draw_runs(seed, options.family)
     found: dict[str, ApproachResult] = {}
     console = Console(stderr=True)
-    for result in _results(runs, options):
+    for result in each_done(partial(play_and_judge, options=options), runs, options.jobs):
         found[f"{result.family}-{result.run}"] = result
         if progress:
             console.print(f"{len(found)} of {len(runs)}: {result.family}-{result.run} {result.outcome}", style="dim")
     return summarise([found[run.name] for run in runs])
-
-
-def _results(runs: Sequence[ApproachRun], options: SuiteOptions) -> Iterator[ApproachResult]:
-    if options.jobs <= 1:
-        for run in runs:
-            yield play_and_judge(run, options)
-        return
-    # spawned: a fork would take the threads of whoever called along, as locks that nobody opens
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
-        for done in as_completed([pool.submit(play_and_judge, run, options) for run in runs]):
-            yield done.result()
