@@ -246,8 +246,11 @@ class _Approach:
             due_s = until_s if from_s <= due_s <= until_s else due_s
         due_s += limit_s
         late: Felt | None = None
+        # a notice is for the outer ring; where his place is lost, hearing his tag is all that her own tag can tell
+        lost_s = self._lost_start_s()
+        notice_s = max(lost_s, window.by_radio_s) if math.isfinite(lost_s) else math.inf
         for felt in near_felt(self._s.record, self._tag):
-            enough = 1 if felt.t_s >= window.by_radio_s else LEVEL[BandName.ALARM]
+            enough = 1 if felt.t_s >= notice_s else LEVEL[BandName.ALARM]
             early = felt.t_s < window.earliest_s - slack_s(self._s)
             if felt.level < enough or early or felt.t_s in self._wrong_felt:
                 continue
