@@ -251,8 +251,9 @@ def _tiles(
 ) -> list[tuple[str, str, str]]:
     passed = sum(f.verdict is Verdict.PASS for f in verdict.findings)
     failed = sum(f.verdict in {Verdict.FAIL, Verdict.ERROR} for f in verdict.findings)
+    how = f"{failed} not as they must be" if failed else "all as they must be" if passed else "nothing was judged"
     tiles = [
-        ("judged", str(passed + failed), f"{failed} not as they must be" if failed else "all as they must be"),
+        ("judged", str(passed + failed), how),
         ("alerts received", str(len(run.record.alerts)), f"of {run.record.messages} messages"),
     ]
     margins = [(row.margin_s, row.what) for row in rows if math.isfinite(row.margin_s)]

@@ -100,6 +100,7 @@ def test_measurements_are_told_with_their_outcome(tmp_path: Path) -> None:
 
 def test_nothing_at_all_still_makes_a_page(tmp_path: Path) -> None:
     report = gather(empty_run(tmp_path), RunVerdict(verdict=Verdict.UNSET))
+    assert report.tiles[0] == ("judged", "0", "nothing was judged")
     text = render(report)
     assert "Nothing was demanded, so nothing is proved." in text
     assert "No alert was received." in text
