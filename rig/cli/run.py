@@ -123,7 +123,6 @@ def _run(
         folder=folder, run=path.stem, planted=planted, parameters=merge_parameters(read_parameters(path), given)
     )
     with bench_from(bench_file) as bench, ProgressLine(quiet=as_json) as line:
-        bench.open()
         play(scenario, settings, pace=pace, bench=bench, on_progress=line.show)
         bench.check()
         line.say("judging")
