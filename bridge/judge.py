@@ -273,7 +273,9 @@ class PairJudge:
         now, _ = evaluate_pairs(
             own, before, tracks, now_mono_ns, max_age_ns=self._max_age_ns, exit_margin_m=self._exit_margin_m
         )
-        after = self._bands[own_idx] = self._passes.raise_bands(mover.device_idx, own, before, now)
+        after = self._bands[own_idx] = self._passes.raise_bands(
+            mover.device_idx, self._index.rows(mover.device_idx), before, now
+        )
         transitions = []
         for row in np.flatnonzero(after != before).tolist():
             band = Band(after[row])

@@ -1,9 +1,19 @@
 """Pairs by the devices that are in them."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from geofence_core.arrays import I64
 from geofence_core.pairs import PairTable
+
+
+class PairRow(NamedTuple):
+    """A pair of a device in plain Python: who, the other of the two, and the rings from the inside out, metres."""
+
+    name: tuple[int, int]
+    other_idx: int
+    rings_m: tuple[float, float, float]
 
 
 class PairIndex:
@@ -22,6 +32,7 @@ class PairIndex:
             for device_idx in dict.fromkeys(pair):
                 self.of_device.setdefault(device_idx, []).append(row)
         self._parts: dict[int, tuple[I64, PairTable]] = {}
+        self._rows: dict[int, tuple[PairRow, ...]] = {}
 
     def part(self, device_idx: int) -> tuple[I64, PairTable]:
         """Rows of a device's pairs, and a table of these alone; made when it first moves."""
@@ -40,3 +51,16 @@ class PairIndex:
                 ),
             )
         return part
+
+    def rows(self, device_idx: int) -> tuple[PairRow, ...]:
+        """Return a device's pairs in the order of its part; made when it first moves."""
+        rows = self._rows.get(device_idx)
+        if rows is None:
+            _, table = self.part(device_idx)
+            names = zip(table.wearer_idx.tolist(), table.protected_idx.tolist(), strict=True)
+            rings = zip(table.contact_m.tolist(), table.alarm_m.tolist(), table.pre_alert_m.tolist(), strict=True)
+            rows = self._rows[device_idx] = tuple(
+                PairRow(name, name[1] if name[0] == device_idx else name[0], ring)
+                for name, ring in zip(names, rings, strict=True)
+            )
+        return rows

@@ -5,11 +5,16 @@ At 60 s between fixes a car goes 1.8 km, through all rings of an order; both end
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
 
+import numpy as np
+
+from bridge.pair_index import PairRow
 from geofence_core.arrays import I8
 from geofence_core.evaluate import NEVER_NS
-from geofence_core.pairs import Band, PairTable
+from geofence_core.pairs import Band
 from geofence_core.passing import Placed, closest_m, place
 
 THIN_NS = 500_000_000
@@ -23,6 +28,8 @@ old by default. 50 kB; of a way that is longer only the newest part is judged.""
 MAX_MPS = 100.0
 """Metres per second. What moves faster did not go there: it is a receiver's jump, or a position that was made up. Above
 any road; more would draw ways of jumps through rings far off."""
+
+_NOTHING: Final[Mapping[int, int]] = MappingProxyType({})
 
 
 class Passes:
@@ -69,14 +76,14 @@ class Passes:
             return False
         return math.dist(before[1:], now[1:]) <= MAX_MPS * took_ns / 1e9
 
-    def raise_bands(self, mover_idx: int, pairs: PairTable, before: I8, after: I8) -> I8:
+    def raise_bands(self, mover_idx: int, rows: Sequence[PairRow], before: I8, after: I8) -> I8:
         """Bring the bands of a device's pairs up to what its way showed.
 
         Parameters
         ----------
         mover_idx
             Whose pairs they are.
-        pairs
+        rows
             P pairs.
         before, after
             int8 (P,): before its newest position, and by where both are now.
@@ -87,31 +94,36 @@ class Passes:
             Unknown bands stay so; a way that leaves a ring shows nothing that was not told.
         """
         step = self._step.pop(mover_idx, None)
-        if step is None and not self._held and (before <= after).all():
+        was, now = before.tolist(), after.tolist()
+        if step is None and not self._held and was == now:
             return after
-        names = list(zip(pairs.wearer_idx.tolist(), pairs.protected_idx.tolist(), strict=True))
-        raised: I8 | None = None
-        for row, name in enumerate(names):
-            if step is not None and name in self._held and self._held[name][1] == mover_idx:
-                del self._held[name]
-            if after[row] == Band.UNKNOWN:
-                self._held.pop(name, None)
-                continue
-            known = max(int(before[row]), int(after[row]))
-            if step is not None and known < Band.CONTACT:
-                passed = self._passed(step, name[1] if mover_idx == name[0] else name[0], pairs, row)
-                is_news = self._left_ns.get(name, {}).get(passed, NEVER_NS) < step[0].t_ns
-                if is_news and passed > max(known, self._held.get(name, (Band.CLEAR,))[0]):
-                    self._held[name] = (passed, mover_idx)
-            band = max(int(after[row]), self._held.get(name, (Band.CLEAR,))[0])
-            if band > after[row]:
-                raised = after.copy() if raised is None else raised
-                raised[row] = band
-            self._note_left(name, int(before[row]), band, mover_idx)
-        if raised is None:
+        bands = [
+            self._band(mover_idx, row, step, known, shown) for row, known, shown in zip(rows, was, now, strict=True)
+        ]
+        if bands == now:
             return after
+        raised = np.array(bands, dtype=np.int8)
         raised.flags.writeable = False
         return raised
+
+    def _band(self, mover_idx: int, row: PairRow, step: tuple[Placed, Placed] | None, before: int, after: int) -> int:
+        name, held = row.name, self._held.get(row.name)
+        if held is not None and (after == Band.UNKNOWN or (step is not None and held[1] == mover_idx)):
+            del self._held[name]
+            held = None
+        if after == Band.UNKNOWN:
+            return after
+        known = max(before, after, Band.CLEAR if held is None else held[0])
+        if step is not None and known < Band.CONTACT:
+            passed = self._passed(step, row)
+            if passed > known and self._left_ns.get(name, _NOTHING).get(passed, NEVER_NS) < step[0].t_ns:
+                held = self._held[name] = (passed, mover_idx)
+        band = after if held is None else max(after, held[0])
+        if band < before:
+            # The other's next fix shows the same way once more.
+            left = self._left_ns.setdefault(name, {})
+            left.update(dict.fromkeys(range(band + 1, before + 1), self._newest[mover_idx].t_ns))
+        return band
 
     def forget(self, pairs: Sequence[tuple[int, int]]) -> None:
         """Keep only what concerns these pairs."""
@@ -119,27 +131,22 @@ class Passes:
         self._held = {name: held for name, held in self._held.items() if name in keep}
         self._left_ns = {name: left for name, left in self._left_ns.items() if name in keep}
 
-    def _note_left(self, name: tuple[int, int], before: int, band: int, mover_idx: int) -> None:
-        """Note which bands a pair leaves now: the other's next fix shows the same way once more."""
-        if band < before:
-            left = self._left_ns.setdefault(name, {})
-            left.update(dict.fromkeys(range(band + 1, before + 1), self._newest[mover_idx].t_ns))
-
-    def _passed(self, step: tuple[Placed, Placed], other_idx: int, pairs: PairTable, row: int) -> int:
-        way = self._ways.get(other_idx)
+    def _passed(self, step: tuple[Placed, Placed], row: PairRow) -> int:
+        way = self._ways.get(row.other_idx)
         if not way or step[0].t_ns - way[-1].t_ns > self._max_age_ns:
             return Band.CLEAR
-        nearest_m = closest_m(*step, self._since(way, step[0].t_ns))
-        rings = (pairs.contact_m[row], pairs.alarm_m[row], pairs.pre_alert_m[row])
-        return sum(nearest_m <= ring for ring in rings)
+        nearest_m = closest_m(*step, _since(way, step[0].t_ns))
+        return sum(nearest_m <= ring_m for ring_m in row.rings_m)
 
-    @staticmethod
-    def _since(way: deque[Placed], t_ns: int) -> Sequence[Placed]:
-        """Positions from the last one that is not later than a time."""
-        part: list[Placed] = []
-        for point in reversed(way):
-            part.append(point)
-            if point.t_ns <= t_ns:
-                break
-        part.reverse()
-        return part
+
+def _since(way: deque[Placed], t_ns: int) -> Sequence[Placed]:
+    """Positions from the last one that is not later than a time."""
+    if way[-1].t_ns <= t_ns:
+        return (way[-1],)
+    part: list[Placed] = []
+    for point in reversed(way):
+        part.append(point)
+        if point.t_ns <= t_ns:
+            break
+    part.reverse()
+    return part
