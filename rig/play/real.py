@@ -20,9 +20,10 @@ from rig.faults.mqtt_way import MqttWay
 from rig.faults.port import needs_of
 from rig.faults.proxy import FaultProxy
 from rig.play.bridge_process import BridgeProcess
+from rig.play.keeping import log_to
 from rig.play.script import plan_faults
 from rig.play.settings import PlaySettings
-from rig.play.stage import BUS_VARIABLE, Progress, Stage, log_to
+from rig.play.stage import BUS_VARIABLE, Progress, Stage
 from rig.provider.loop_subscriber import LoopSubscriber
 from rig.runs.folder import LOG_FILE, OUTBOX_FOLDER, RunFile
 from rig.scenario import Scenario

@@ -5,19 +5,16 @@ It is also the bench that faults act on.
 
 import asyncio
 import contextlib
-import logging
-import os
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import msgspec
 
 from devices.clock import Clock
 from devices.events import LinkState
 from rig.ble.bench import BleBench
-from rig.demo.tag_words import TagWord
 from rig.emulator.clock import NS_PER_S
 from rig.emulator.events import DeviceAction, EventKind
 from rig.emulator.firmware import FIRMWARE_VERSION, AnkleTagFirmware, Outgoing, TagConfig
@@ -27,11 +24,12 @@ from rig.faults.line import LineFaults
 from rig.faults.port import FaultBridge, FaultClock, FaultDisk
 from rig.play.bridge_files import BridgeSetup, write_bridge_files
 from rig.play.broker import RunBroker
+from rig.play.keeping import write_message, write_word
 from rig.play.radio import RunRadio
 from rig.play.script import EventLog, Script
 from rig.play.settings import TOPIC_FILTER, PlaySettings
 from rig.play.tag_line import TagLine
-from rig.provider.loop_subscriber import Came, LoopSubscriber
+from rig.provider.loop_subscriber import LoopSubscriber
 from rig.runs.folder import (
     FELT_FILE,
     MESSAGES_FILE,
@@ -41,7 +39,6 @@ from rig.runs.folder import (
     truth_path,
     write_run_file,
 )
-from rig.runs.received import Received
 from rig.scenario import PersonTable, Scenario
 from rig.truth.log import TruthLog
 from rig.truth.records import TruthHeader
@@ -152,7 +149,7 @@ class Stage:
             clock=self._now,
             client_id="bench-subscriber",
             version=self.broker.version,
-            take=lambda came: _write_message(messages, came),
+            take=lambda came: write_message(messages, came),
         )
 
     async def _switch_on_radio(self, stack: contextlib.AsyncExitStack) -> str | None:
@@ -171,7 +168,7 @@ class Stage:
             folder=folder,
             clock=self._now,
             speed=self._speed,
-            say=lambda word: _write_word(felt, word),
+            say=lambda word: write_word(felt, word),
         )
         await self._radio.switch_on_tags([person for person in self._scenario.person if self._is_on_air(person)])
         return bench.bus_address
@@ -372,55 +369,3 @@ class Stage:
                 yield RoleEntry(
                     role=tag.role or "smart_tag", device=person.smart_tag.id, kind=tag.kind, firmware=tag.firmware
                 )
-
-
-def _write_message(file: IO[bytes], came: Came) -> None:
-    received = Received(
-        topic=came.topic,
-        t_sub_mono_ns=came.t_mono_ns,
-        retain=came.retain,
-        payload=msgspec.Raw(came.body or b"null"),
-        qos=came.qos,
-        properties=came.properties,
-    )
-    file.write(msgspec.json.encode(received) + b"\n")
-
-
-def _write_word(file: IO[bytes], word: TagWord) -> None:
-    file.write(msgspec.json.encode(word) + b"\n")
-
-
-@contextlib.contextmanager
-def environment(values: dict[str, str]) -> Iterator[None]:
-    """Have variables of the environment for a while."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextlib.contextmanager
-def log_to(path: Path) -> Iterator[None]:
-    """Have what the product and the bench log written to a file, and not to the person's terminal."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(levelname)-7s %(name)s: %(message)s"))
-    loggers = [logging.getLogger(name) for name in ("bridge", "devices", "rig", "asyncio", "bleak", "bumble")]
-    before = [(each.propagate, each.level) for each in loggers]
-    for each in loggers:
-        each.addHandler(handler)
-        each.propagate = False
-        each.setLevel(logging.WARNING if each.name == "bumble" else logging.INFO)
-    try:
-        yield
-    finally:
-        for each, (propagate, level) in zip(loggers, before, strict=True):
-            each.removeHandler(handler)
-            each.propagate = propagate
-            each.setLevel(level)
-        handler.close()

@@ -17,9 +17,10 @@ from protocols.mqtt.ids import epoch_id
 from rig.emulator.clock import NS_PER_S
 from rig.errors import BenchBrokenError
 from rig.play.delivering import Delivering
+from rig.play.keeping import environment, log_to
 from rig.play.played_bridge import PlayedBridge
 from rig.play.settings import PlaySettings
-from rig.play.stage import BUS_VARIABLE, Progress, Stage, environment, log_to
+from rig.play.stage import BUS_VARIABLE, Progress, Stage
 from rig.play.tag_line import memory_ends
 from rig.runs.folder import LOG_FILE, RunFile
 from rig.scenario import Scenario
