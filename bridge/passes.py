@@ -7,7 +7,7 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -32,6 +32,14 @@ any road; more would draw ways of jumps through rings far off."""
 _NOTHING: Final[Mapping[int, int]] = MappingProxyType({})
 
 
+class _Held(NamedTuple):
+    """A band that a way showed, whose next fix ends it, and the band of where both were last."""
+
+    band: int
+    mover_idx: int
+    shown: int
+
+
 class Passes:
     """Bands that only the way between two fixes of a device shows.
 
@@ -47,22 +55,24 @@ class Passes:
         self._max_age_ns = max_age_ns
         self._newest: dict[int, Placed] = {}
         self._judged_ns: dict[int, int] = {}
-        self._step: dict[int, tuple[Placed, Placed]] = {}
+        self._step: dict[int, tuple[Placed, Placed] | None] = {}
         self._ways: dict[int, deque[Placed]] = {}
-        self._held: dict[tuple[int, int], tuple[int, int]] = {}
+        self._held: dict[tuple[int, int], _Held] = {}
         self._left_ns: dict[tuple[int, int], dict[int, int]] = {}
 
     def move(self, device_idx: int, t_ns: int, t_judge_ns: int, lat_deg: float, lon_deg: float) -> None:
         """Take a device's newest position; ``t_ns`` by our clock, ``t_judge_ns`` by the receiver's."""
-        now = place(t_ns, lat_deg, lon_deg)
-        before, self._newest[device_idx] = self._newest.get(device_idx), now
+        before = self._newest.get(device_idx)
+        # Fixes of one batch are taken in the receiver's order, which need not be the order in which they were decoded.
+        t_ns = t_ns if before is None else max(t_ns, before.t_ns)
+        now = self._newest[device_idx] = place(t_ns, lat_deg, lon_deg)
         # Fixes that a line held up arrive at once, and are as far apart as the receiver says.
         told_ns = t_judge_ns - self._judged_ns.get(device_idx, t_judge_ns)
         self._judged_ns[device_idx] = t_judge_ns
         way = self._ways.setdefault(device_idx, deque(maxlen=MAX_KEPT))
         if before is None or not self._is_way(before, now, told_ns):
             way.clear()
-            self._step.pop(device_idx, None)
+            self._step[device_idx] = None
         else:
             self._step[device_idx] = (before, now)
             if len(way) > 1 and t_ns - way[-2].t_ns < THIN_NS:
@@ -93,12 +103,15 @@ class Passes:
         int8 (P,)
             Unknown bands stay so; a way that leaves a ring shows nothing that was not told.
         """
+        # A fix that no way led to ends what was held, too.
+        moved = mover_idx in self._step
         step = self._step.pop(mover_idx, None)
         was, now = before.tolist(), after.tolist()
         if step is None and not self._held and was == now:
             return after
         bands = [
-            self._band(mover_idx, row, step, known, shown) for row, known, shown in zip(rows, was, now, strict=True)
+            self._band(mover_idx, row, step, known, shown, moved=moved)
+            for row, known, shown in zip(rows, was, now, strict=True)
         ]
         if bands == now:
             return after
@@ -106,19 +119,33 @@ class Passes:
         raised.flags.writeable = False
         return raised
 
-    def _band(self, mover_idx: int, row: PairRow, step: tuple[Placed, Placed] | None, before: int, after: int) -> int:
+    def _band(
+        self,
+        mover_idx: int,
+        row: PairRow,
+        step: tuple[Placed, Placed] | None,
+        before: int,
+        after: int,
+        *,
+        moved: bool,
+    ) -> int:
         name, held = row.name, self._held.get(row.name)
-        if held is not None and (after == Band.UNKNOWN or (step is not None and held[1] == mover_idx)):
+        known = before
+        if held is not None and (after == Band.UNKNOWN or (moved and held.mover_idx == mover_idx)):
+            # A way back through the ring is another approach: what was held says nothing against it.
+            known = held.shown
             del self._held[name]
             held = None
         if after == Band.UNKNOWN:
             return after
-        known = max(before, after, Band.CLEAR if held is None else held[0])
+        known = max(known, after, Band.CLEAR if held is None else held.band)
         if step is not None and known < Band.CONTACT:
             passed = self._passed(step, row)
-            if passed > known and self._left_ns.get(name, _NOTHING).get(passed, NEVER_NS) < step[0].t_ns:
-                held = self._held[name] = (passed, mover_idx)
-        band = after if held is None else max(after, held[0])
+            if passed > known and self._left_ns.get(name, _NOTHING).get(passed, NEVER_NS) <= step[0].t_ns:
+                held = _Held(passed, mover_idx, after)
+        if held is not None:
+            self._held[name] = held._replace(shown=after)
+        band = after if held is None else max(after, held.band)
         if band < before:
             # The other's next fix shows the same way once more.
             left = self._left_ns.setdefault(name, {})

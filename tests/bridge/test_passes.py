@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from bridge.pair_index import PairIndex
+from bridge.passes import Passes
+from geofence_core.pairs import PairTable
 from tests.bridge.bench import CONFIG, Bench, S
 
 BREACH = "proximity_breach"
@@ -134,3 +138,54 @@ def test_a_way_that_was_told_is_not_told_again_by_her_next_fix(bench: Bench) -> 
     bench.wait(60)
     bench.fix("her", 0)
     assert len(bands(bench)) == told
+
+
+def test_he_who_passes_again_at_once_is_not_cleared(bench: Bench) -> None:
+    bench.fix("her", 0)
+    for north_m in (-1400, 1400, -1400, 1400):
+        bench.fix("tag", north_m)
+        bench.wait(60)
+        bench.fix("her", 0)
+    assert bands(bench) == [("Alert", "contact")]
+    bench.fix("tag", 2400)
+    assert bands(bench) == [("Alert", "contact"), ("Cancel", "clear")]
+
+
+def test_a_pass_that_begins_when_the_last_was_cleared_is_told(bench: Bench) -> None:
+    for north_m in (-1400, 1400, 2400, -1400):
+        bench.fix("her", 0)
+        bench.fix("tag", north_m)
+        bench.wait(60)
+    assert bands(bench) == [("Alert", "contact"), ("Cancel", "clear"), ("Alert", "contact")]
+
+
+def test_a_way_that_only_leaves_the_outer_ring_holds_nothing_longer(bench: Bench) -> None:
+    bench.fix("her", 0)
+    for north_m in (-1400, 400, 1900):
+        bench.fix("tag", north_m)
+        bench.wait(60)
+    assert bands(bench) == [("Alert", "contact"), ("Cancel", "clear")]
+
+
+def test_a_jump_ends_what_was_passed(bench: Bench) -> None:
+    bench.fix("her", 0)
+    bench.fix("tag", -1400)
+    bench.wait(60)
+    bench.fix("tag", 1400)
+    bench.wait(60)
+    bench.fix("her", 0)
+    bench.fix("tag", 60_000)
+    assert bands(bench) == [("Alert", "contact"), ("Cancel", "clear")]
+
+
+def test_a_fix_that_was_decoded_before_the_one_it_follows_draws_no_way_back_in_time() -> None:
+    passes = Passes(120 * S)
+    table = PairIndex(PairTable.of([0], [1], [100.0], [300.0], [600.0]))
+    clear = np.zeros(1, dtype=np.int8)
+    for t_ns, lat_deg in ((0, 0.1), (10 * S, 0.05)):
+        passes.move(1, t_ns, t_ns, lat_deg, 0.0)
+    passes.raise_bands(1, table.rows(1), clear, clear)
+    passes.move(0, 9 * S, 8 * S, 0.2, 0.0)
+    passes.move(0, 1 * S, 9 * S, 0.2, 0.0)
+    assert passes._newest[0].t_ns == 9 * S
+    assert passes.raise_bands(0, table.rows(0), clear, clear).tolist() == [0]
