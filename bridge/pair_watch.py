@@ -132,6 +132,11 @@ class PairWatch:
         else:
             self._sampling.follow(view, interval_s)
 
+    def doubt_interval(self, view: DeviceView) -> None:
+        """Take that a device fell silent by the interval that it was asked for."""
+        if self._sampling is not None:
+            self._sampling.doubt(view)
+
     def judge(self, view: DeviceView, stamps: Stamps, turn: Turn) -> None:
         """Judge the pairs that a device is in. No others: their alerts would name a person of another case."""
         for transition in self._judge.judge(view, self._clock.mono_ns(), stamps=stamps):

@@ -189,6 +189,7 @@ class Pipeline:
             with turn.failures:
                 match deadline.due:
                     case Due.COMMS | Due.LOCATION:
+                        self._pairs.doubt_interval(view)
                         near = self._pairs.find_reachable(view)
                         self._alert(fall_silent(view, deadline.due, stamps, turn, self._warning, in_reach=near))
                         turn.touch(view, stamps)

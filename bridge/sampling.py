@@ -42,11 +42,15 @@ class Steer:
 
 @dataclass(slots=True)
 class _Tag:
-    """One tag: as it is meant to report, as it said that it does (None: not known yet), and what it is asked."""
+    """One tag: as it is meant to report, as it said that it does (None: not known), and what it is asked.
+
+    ``is_astray``: it was asked for another interval than the usual one, and has not said that it is back at it.
+    """
 
     base_s: float
     told_s: float | None = None
     asked_s: float | None = None
+    is_astray: bool = False
     retry_ns: int = RETRY_FIRST_NS
     not_before_mono_ns: int = 0
     speeds_mps: list[float] = field(default_factory=list)
@@ -101,26 +105,35 @@ class Sampling:
             self._ask(self._views[idx], now_mono_ns)
 
     def is_steered(self, device_idx: int) -> bool:
-        """Whether a device was asked to report more often, and not yet to go back."""
+        """Whether a device was asked to report more often, and has not said that it is back at its usual interval."""
         tag = self._tags.get(device_idx)
-        return tag is not None and tag.told_s is not None and tag.told_s < tag.base_s
+        return tag is not None and tag.is_astray
 
     def order(self, view: DeviceView, interval_s: float) -> None:
         """Note that the provider set a tag's interval."""
         tag = self._tag(view)
         tag.base_s = tag.told_s = interval_s
+        # A command of ours that is under way may come after the provider's.
+        tag.is_astray = tag.asked_s is not None
 
     def follow(self, view: DeviceView, interval_s: float) -> None:
         """Note that a tag reports as it was asked."""
         tag = self._tag(view)
         tag.asked_s, tag.told_s, tag.retry_ns = None, interval_s, RETRY_FIRST_NS
+        tag.is_astray = interval_s != tag.base_s
 
     def fail(self, view: DeviceView, now_mono_ns: int) -> None:
-        """Note that a tag did not follow."""
+        """Note that a tag did not follow, or that its answer was lost: how it reports is not known."""
         tag = self._tag(view)
-        tag.asked_s = None
+        tag.asked_s = tag.told_s = None
         tag.not_before_mono_ns = now_mono_ns + tag.retry_ns
         tag.retry_ns = min(RETRY_LAST_NS, 2 * tag.retry_ns)
+
+    def doubt(self, view: DeviceView) -> None:
+        """Note that a tag fell silent: one that was restarted has forgotten what it was asked, and is asked anew."""
+        tag = self._tags.get(view.device_idx)
+        if tag is not None and tag.is_astray:
+            tag.told_s = None
 
     def _tag(self, view: DeviceView) -> _Tag:
         return self._tags.setdefault(view.device_idx, _Tag(view.device.interval_s))
@@ -133,12 +146,13 @@ class Sampling:
 
     def _ask(self, view: DeviceView, now_mono_ns: int) -> None:
         tag = self._tag(view)
-        if view.device.kind != "ankle_tag" or tag.base_s <= self._near_s:
+        if view.device.kind != "ankle_tag" or (tag.base_s <= self._near_s and not tag.is_astray):
             return
         if any(until <= now_mono_ns for until in tag.near_until_mono_ns.values()):
             tag.near_until_mono_ns = {k: t for k, t in tag.near_until_mono_ns.items() if t > now_mono_ns}
-        wanted_s = self._near_s if tag.near_until_mono_ns else tag.base_s
+        wanted_s = min(self._near_s, tag.base_s) if tag.near_until_mono_ns else tag.base_s
         if wanted_s == tag.told_s or tag.asked_s is not None or now_mono_ns < tag.not_before_mono_ns:
             return
         tag.asked_s = wanted_s
+        tag.is_astray = tag.is_astray or wanted_s != tag.base_s
         self._steer(Steer(device_id=view.id, interval_s=wanted_s))

@@ -109,6 +109,58 @@ def test_silence_is_counted_by_the_short_interval(bench: Steered) -> None:
     assert "location_lost" in bench.active()
 
 
+def test_a_tag_whose_answer_was_lost_is_told_to_go_back(bench: Steered) -> None:
+    """It may report every five seconds all the same: until it says otherwise its battery pays for it."""
+    drive(bench, 9000)
+    bench.follows = False
+    drive(bench, 500)
+    bench.follows = True
+    bench.steered.clear()
+    drive(bench, *[9000] * (2 * HOLD_NS // S // 60))
+    assert ("tag", "60") in bench.told()
+
+
+def test_a_tag_in_no_pair_any_more_is_told_to_go_back_though_its_answer_was_lost(bench: Steered) -> None:
+    sampling, tag = bench.pipeline._pairs._sampling, bench.pipeline.views[0]
+    assert sampling is not None
+    drive(bench, 9000)
+    bench.follows = False
+    drive(bench, 500)
+    assert sampling.is_steered(tag.device_idx)
+    bench.follows = True
+    drive(bench, *[9000] * (2 * HOLD_NS // S // 60))
+    assert not sampling.is_steered(tag.device_idx)
+
+
+def test_a_command_of_ours_that_came_after_the_providers_is_taken_back(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, zones="zones = []", config=SPARSE)
+    asked: list[Steer] = []
+    sampling = bench.pipeline._pairs._sampling = Sampling(bench.pipeline.views, near_interval_s=5.0, steer=asked.append)
+    bench.fix("her", 0)
+    bench.fix("tag", 500)
+    tag = bench.pipeline.views[0]
+    bench.pipeline.set_interval(tag, 2.0, bench.clock.mono_ns())
+    bench.pipeline.on_steered(Steer(device_id="tag", interval_s=5.0), True, bench.clock.mono_ns())
+    assert sampling.is_steered(tag.device_idx)
+    asked.clear()
+    bench.fix("tag", 500)
+    assert Steer(device_id="tag", interval_s=2.0) in asked
+    bench.pipeline.on_steered(Steer(device_id="tag", interval_s=2.0), True, bench.clock.mono_ns())
+    assert tag.device.interval_s == 2.0
+    assert not sampling.is_steered(tag.device_idx)
+
+
+def test_a_tag_that_forgot_what_it_was_asked_is_asked_again(bench: Steered) -> None:
+    """A tag that was restarted is back at its usual interval: silence at the short one tells."""
+    drive(bench, 500, 500, every_s=5)
+    bench.steered.clear()
+    drive(bench, 500)
+    assert ("tag", "5") in bench.told()
+    bench.steered.clear()
+    drive(bench, *[500] * 5, every_s=5)
+    assert bench.told() == []
+
+
 def test_a_wearer_lost_where_he_could_reach_her_takes_her_cover(tmp_path: Path) -> None:
     config = (
         CONFIG.replace('  device = "her"\n', '  device = "her"\n  smart_tag = "st"\n')
