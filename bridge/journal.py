@@ -118,8 +118,8 @@ def code_print() -> str:
 class Journal:
     """Writes the journal of one start, in the loop's thread.
 
-    A journal never stops the bridge: where the disk refuses, it is cut after its last whole line, that is logged once,
-    and nothing more is written.
+    A journal never stops the bridge: where the disk refuses, or something has no place in JSON, it ends after its last
+    whole line, that is logged once, and nothing more is written.
 
     Parameters
     ----------
@@ -199,8 +199,15 @@ class Journal:
             os.close(fd)
 
     def _write(self, line: object) -> None:
-        if self._fd is not None:
-            self._append(self._encoder.encode(line))
+        if self._fd is None:
+            return
+        try:
+            text = self._encoder.encode(line)
+        except (msgspec.MsgspecError, TypeError, ValueError, OverflowError) as exc:
+            _log.error("%s: the journal ends here: no line can be made: %s; the bridge itself goes on", self.path, exc)
+            self.close()
+        else:
+            self._append(text)
 
     def _append(self, line: bytes) -> None:
         assert self._fd is not None

@@ -78,6 +78,20 @@ def test_a_full_disk_ends_the_journal_after_a_whole_line_and_not_the_bridge(
     journal.close()
 
 
+def test_what_has_no_place_in_json_ends_the_journal_and_not_the_bridge(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal(tmp_path / "j", ManualClock())
+    done = 0
+    for given in ({"port": "/dev/tty\udcff"}, {"a": 2**70}, {"a": object()}):
+        with journal.turn("first", given):
+            done += 1
+    assert done == 3
+    assert lines(journal.path) == []
+    assert caplog.text.count("the journal ends here") == 1
+    journal.close()
+
+
 def config(folder: Path, capture: str) -> Path:
     path = folder / "bridge.toml"
     path.write_text(f'[capture]\n{capture}\n[[device]]\nid = "a"\ntransport = "memory:a"\n')
