@@ -29,8 +29,6 @@ class SuiteOptions:
         Processes at once.
     family : str or None
         Only this part of the suite.
-    sets : tuple of (str, str)
-        Parameters, as typed.
     as_json : bool
         Print one JSON object and nothing else on standard output.
     junit : Path or None
@@ -45,7 +43,6 @@ class SuiteOptions:
     bench: Path | None = None
     jobs: int = 1
     family: str | None = None
-    sets: tuple[tuple[str, str], ...] = ()
     as_json: bool = False
     junit: Path | None = None
     with_report: bool = True

@@ -37,7 +37,6 @@ def play_and_judge(run: ApproachRun, options: SuiteOptions) -> ApproachResult:
         suite=SUITE,
         family=run.family,
         run=str(run.run),
-        parameters=dict(options.sets),
         positions=options.with_report,
         lean=True,
     )

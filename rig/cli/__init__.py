@@ -1,5 +1,6 @@
 """The ``tagrig`` command: one file per verb, loaded only when its verb is typed."""
 
+import errno
 import importlib
 import sys
 from typing import NoReturn
@@ -7,6 +8,7 @@ from typing import NoReturn
 import click
 
 from rig.cli.exit_codes import ExitCode
+from rig.cli.lost_output import OUTPUT_CLOSED, drop_output
 
 VERBS: dict[str, str] = {
     "acl": "access lists of the contract's roles for mosquitto and NATS",
@@ -66,6 +68,22 @@ class _LazyGroup(click.Group):
         command = module.command
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        # click's own code for a closed pipe is 1, which is the verdict FAIL here
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            drop_output()
+            sys.exit(OUTPUT_CLOSED)
+        except OSError as exc:
+            if exc.errno != errno.ENOSPC or exc.filename is not None:
+                raise
+            drop_output()
+            click.echo(
+                f"tagrig: output cannot be written: {exc.strerror}. Next: free some space, run it again", err=True
+            )
+            sys.exit(ExitCode.BENCH_BROKEN)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):

@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import os
 import signal
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 import msgspec
 
 from rig.cli.exit_codes import ExitCode
+from rig.cli.lost_output import drop_output
 from rig.cli.stop_signals import STOP_SIGNALS
 from rig.errors import BenchBrokenError, RigError
 from rig.runs.folder import new_folder, speed_of
@@ -66,7 +68,12 @@ def command(
     try:
         speed_of(pace)
         pairs = tuple(_pair(text, "--set") for text in sets)
+        if junit is not None:
+            _check_writable(junit)
         if what in SUITES:
+            # what would have no effect is no silent PASS
+            if pairs or plants:
+                raise click.UsageError("--set and --plant are for scenarios; a suite draws its own")
             options = SuiteOptions(
                 pace=pace,
                 seed=seed,
@@ -74,7 +81,6 @@ def command(
                 bench=bench_file,
                 jobs=jobs,
                 family=family,
-                sets=pairs,
                 as_json=as_json,
                 junit=junit,
                 with_report=not no_report,
@@ -108,7 +114,7 @@ def _run(
     from rig.bench.opening import bench_from
     from rig.play.library import find_scenario
     from rig.play.progress import ProgressLine
-    from rig.play.run import judge, parse_planted, play
+    from rig.play.run import check_planted, judge, parse_planted, play
     from rig.play.settings import PlaySettings
     from rig.report.write import write_html, write_records
     from rig.scenario import Scalar, load_scenario, read_parameters
@@ -118,11 +124,12 @@ def _run(
     given: dict[str, Scalar] = dict(sets)
     scenario = load_scenario(path, parameters=given, seed=seed)
     planted = parse_planted([_pair(text, "--plant") for text in plants])
-    folder = new_folder(out, path.stem)
-    settings = PlaySettings(
-        folder=folder, run=path.stem, planted=planted, parameters=merge_parameters(read_parameters(path), given)
-    )
+    check_planted(planted, scenario)
     with bench_from(bench_file) as bench, ProgressLine(quiet=as_json) as line:
+        folder = new_folder(out, path.stem)
+        settings = PlaySettings(
+            folder=folder, run=path.stem, planted=planted, parameters=merge_parameters(read_parameters(path), given)
+        )
         play(scenario, settings, pace=pace, bench=bench, on_progress=line.show)
         bench.check()
         line.say("judging")
@@ -131,15 +138,19 @@ def _run(
             line.say("writing the report")
             write_records(judged.run, judged.verdict)
             write_html(judged.run, judged.verdict)
+    try:
+        if as_json:
+            sys.stdout.buffer.write(msgspec.json.encode(_summary(judged)) + b"\n")
+            sys.stdout.buffer.flush()
+        else:
+            _print(judged, with_report)
+    except BrokenPipeError:
+        drop_output()  # who reads the first line only (| head) does not change the verdict
     if junit is not None:
         from rig.report.junit import write_junit
         from rig.report.write import junit_run
 
         write_junit(junit, [junit_run(judged.run, judged.verdict)])
-    if as_json:
-        sys.stdout.buffer.write(msgspec.json.encode(_summary(judged)) + b"\n")
-    else:
-        _print(judged, with_report)
     return _exit_code(judged)
 
 
@@ -202,6 +213,19 @@ def _pair(text: str, option: str) -> tuple[str, str]:
     if not equals or not name:
         raise click.UsageError(f"{option} {text!r}: expected NAME=VALUE")
     return name, value
+
+
+def _check_writable(path: Path) -> None:
+    """Refuse a file that cannot be written before minutes are spent on what belongs in it."""
+    if path.is_dir():
+        problem = "is a folder"
+    elif not path.parent.is_dir():
+        problem = f"there is no folder {path.parent}"
+    elif not os.access(path if path.exists() else path.parent, os.W_OK):
+        problem = "you may not write there"
+    else:
+        return
+    raise RigError(f"--junit {path}: {problem}. Expected a file in a folder that you may write. Next: another path")
 
 
 def _interrupt(_signal: int, _frame: object) -> None:

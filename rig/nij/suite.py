@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rig.cli.exit_codes import ExitCode
+from rig.errors import RigError
 from rig.nij.clauses import Clause, Measuring, indoor_clauses, on_demand_clause, outdoor_clauses
 from rig.nij.on_demand import measure_on_demand
 from rig.nij.pages import write_page, write_suite_junit
@@ -37,7 +38,11 @@ def run(options: SuiteOptions) -> int:
     ------
     BenchBrokenError
         The bench could not play.
+    RigError
+        A family or a bench is asked for.
     """
+    if options.bench is not None or options.family is not None:
+        raise RigError("nij has no families and plays on the emulated bench only. Next: leave --family and --bench out")
     clauses = sorted(measure(options), key=lambda each: each.number)
     verdict = together(each.measurement.verdict for each in clauses)
     if options.junit is not None:

@@ -1,5 +1,6 @@
 """One run from a scenario to a folder: played at any pace, judged, reported."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,9 +111,12 @@ def parse_planted(pairs: Iterable[tuple[str, str]]) -> Planted:
         match name:
             case "delay_alerts_s":
                 try:
-                    planted = replace(planted, delay_alerts_s=float(value))
+                    delay_s = float(value)
                 except ValueError:
-                    raise RigError(f"delay_alerts_s={value!r}: expected seconds, such as 1") from None
+                    delay_s = math.nan
+                if not 0 < delay_s < math.inf:
+                    raise RigError(f"delay_alerts_s={value!r}: expected seconds above 0, such as 1")
+                planted = replace(planted, delay_alerts_s=delay_s)
             case "withheld_zone":
                 planted = replace(planted, withheld_zones=(*planted.withheld_zones, value))
             case "deaf_device":
@@ -120,6 +124,24 @@ def parse_planted(pairs: Iterable[tuple[str, str]]) -> Planted:
             case _:
                 raise RigError(f"{name!r} cannot be planted. Expected delay_alerts_s, withheld_zone or deaf_device")
     return planted
+
+
+def check_planted(planted: Planted, scenario: Scenario) -> None:
+    """Refuse a mistake that could not show.
+
+    Raises
+    ------
+    RigError
+        The scenario has no such zone or device.
+    """
+    zones = [zone.id for zone in scenario.zone]
+    for zone_id in planted.withheld_zones:
+        if zone_id not in zones:
+            known = ", ".join(zones) or "none, for this scenario has no zones"
+            raise RigError(f"zone {zone_id!r} cannot be withheld: expected one of: {known}")
+    devices = [person.device for person in scenario.person]
+    if planted.deaf_device is not None and planted.deaf_device not in devices:
+        raise RigError(f"deaf_device={planted.deaf_device!r}: expected one of: {', '.join(devices)}")
 
 
 def _bench_text(bench: "OpenBench | None") -> str:

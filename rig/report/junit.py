@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from rig.errors import RigError
 from rig.report.words import clock_text, span_text
 from rig.truth.findings import Finding, Measurement, RunVerdict
 from rig.truth.verdict import Verdict
@@ -33,8 +34,18 @@ class JunitRun:
 
 
 def write_junit(path: Path, runs: Iterable[JunitRun], *, name: str = "tagrig") -> None:
-    """Write the file."""
-    path.write_bytes(junit_xml(runs, name=name))
+    """Write the file.
+
+    Raises
+    ------
+    RigError
+        It cannot be written.
+    """
+    data = junit_xml(runs, name=name)
+    try:
+        path.write_bytes(data)
+    except OSError as exc:
+        raise RigError(f"{path}: the JUnit file cannot be written: {exc.strerror}. Next: another path") from exc
 
 
 def junit_xml(runs: Iterable[JunitRun], *, name: str = "tagrig") -> bytes:

@@ -1,6 +1,10 @@
 """``tagrig run`` as a person and a CI job use it."""
 
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -62,6 +66,69 @@ def test_what_cannot_be_run_is_refused_with_what_was_expected(scenario: Path, tm
     assert "cannot be planted" in refused(tagrig_run(scenario, "--plant", "gremlin=1", *out))
     assert "for suites" in refused(tagrig_run(scenario, "--family", "foot", *out))
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_mistake_that_could_not_show_is_not_planted(scenario: Path, tmp_path: Path) -> None:
+    def planted(text: str) -> str:
+        return refused(tagrig_run(scenario, "--plant", text, "--out", tmp_path / "runs"))
+
+    for seconds in ("-1", "0", "nan", "inf", "soon"):
+        assert "expected seconds above 0" in planted(f"delay_alerts_s={seconds}")
+    assert "'nobody': expected one of: " in planted("deaf_device=nobody")
+    assert "cannot be withheld: expected one of: " in planted("withheld_zone=nowhere")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_junit_file_that_cannot_be_written_is_refused_before_the_run(scenario: Path, tmp_path: Path) -> None:
+    out = ("--out", tmp_path / "runs")
+    assert "is a folder" in refused(tagrig_run(scenario, "--junit", tmp_path, *out))
+    assert "there is no folder" in refused(tagrig_run("nij", "--junit", tmp_path / "no" / "junit.xml", *out))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_suite_refuses_what_would_have_no_effect(tmp_path: Path) -> None:
+    out = ("--out", tmp_path / "runs")
+    assert "are for scenarios" in refused(tagrig_run("approach", "--plant", "delay_alerts_s=1", *out))
+    assert "are for scenarios" in refused(tagrig_run("approach", "--set", "a=1", *out))
+    assert "nij has no families" in refused(tagrig_run("nij", "--family", "by_car", *out))
+    assert "nij has no families" in refused(tagrig_run("nij", "--bench", "desk.toml", *out))
+
+
+def tagrig_into(stdout: int, *args: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-c", "from rig.cli import main; main()", *args],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.fixture
+def closed_pipe() -> Iterator[int]:
+    reading, writing = os.pipe()
+    os.close(reading)
+    yield writing
+    os.close(writing)
+
+
+@pytest.mark.needs("mosquitto")
+@pytest.mark.parametrize(("plant", "code"), [((), 0), (("--plant", "delay_alerts_s=1"), 1)])
+def test_a_reader_that_leaves_does_not_change_the_verdict(
+    scenario: Path, tmp_path: Path, closed_pipe: int, plant: tuple[str, ...], code: int
+) -> None:
+    args = ("run", str(scenario), "--out", str(tmp_path / "runs"), "--no-report", *plant)
+    assert tagrig_into(closed_pipe, *args) == (code, "")
+
+
+def test_output_that_nobody_takes_is_no_verdict(closed_pipe: int) -> None:
+    assert tagrig_into(closed_pipe, "faults") == (141, "")
+    with Path("/dev/full").open("wb") as full:
+        code, told = tagrig_into(full.fileno(), "faults")
+    assert code == 3
+    assert told.startswith("tagrig: output cannot be written: No space left on device. Next: ")
 
 
 def test_a_bench_file_that_is_missing_is_refused(scenario: Path, tmp_path: Path) -> None:
