@@ -30,7 +30,7 @@ def find_entry(fault_id: str) -> FaultEntry:
     entry = CATALOGUE.get(fault_id)
     if entry is None:
         near = difflib.get_close_matches(fault_id, CATALOGUE, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else "."
         raise FaultError(f"fault {fault_id!r} is not in the catalogue{hint} Expected one of: {', '.join(CATALOGUE)}")
     return entry
 

@@ -40,7 +40,7 @@ def load_scenario(path: Path, parameters: Mapping[str, Scalar] | None = None, se
         scenario = _with_recordings(scenario, path.resolve().parent)
         check_scenario(scenario)
     except msgspec.ValidationError as exc:
-        raise ScenarioError(f"{path}: {exc}. Next: see the table of keys in rig/README.md") from exc
+        raise ScenarioError(f"{path}: {exc}. Next: see the table of keys in rig/scenario/README.md") from exc
     except RigError as exc:
         raise ScenarioError(f"{path}: {exc}") from exc
     return scenario
