@@ -80,7 +80,11 @@ class PairWatch:
             turn.touch(protected, stamps)
         for wearer_idx in dict.fromkeys(wearer_idx for wearer_idx, _ in changed):
             with turn.failures:
-                self.judge(self._views[wearer_idx], stamps, turn)
+                view = self._views[wearer_idx]
+                self.judge(view, stamps, turn)
+                if view.location == "lost":
+                    # Nobody will say it again before he is found.
+                    self._warning.lose_wearer(view.id, self.find_reachable(view), stamps, turn)
 
     def _both(self, pair: tuple[int, int]) -> tuple[DeviceView, DeviceView]:
         return self._views[pair[0]], self._views[pair[1]]

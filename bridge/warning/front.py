@@ -149,6 +149,8 @@ class WarningFront:
             self.take_cover(person_id, CoverGap.BATTERY_CRITICAL, True, stamps, turn)
         if self._views[person_id].location == "lost":
             self.take_cover(person_id, CoverGap.GNSS_LOST, True, stamps, turn)
+        if self._lost_wearers.get(person_id, set()).intersection(person.wearers):
+            self.take_cover(person_id, CoverGap.WEARER_LOST, True, stamps, turn)
 
     def take_provider(self, person: str, level: WarnLevel | None, text: WarnText, stamps: Stamps, turn: Turn) -> None:
         """Take a warning that the provider asks for, or, with None, takes back."""

@@ -247,6 +247,22 @@ def test_what_is_missing_already_is_lost_cover_at_once(tags: WarningBench, tag_d
     assert tags.last_status("protected/phone")["smart_tag"] == "absent"
 
 
+def test_a_wearer_who_is_lost_already_is_lost_cover_at_once(tmp_path: Path) -> None:
+    tags = WarningBench(tmp_path, config=TAGS.replace("silence_buffer_s = 500", "silence_buffer_s = 30"))
+    driver = OrderDriver(tags)
+    tags.presence(True)
+    both(tags, 3000)
+    for _ in range(40):
+        tags.wait(1)
+        tags.fix("her", 0)
+    driver.load(an_order(protected=[HER]))
+    assert [each[:2] for each in tags.life_of("cover_lost")] == [("Alert", "wearer_lost")]
+    for _ in range(31):
+        tags.wait(1)
+        both(tags, 3000)
+    assert [each[0] for each in tags.life_of("cover_lost")] == ["Alert", "Cancel"]
+
+
 def test_a_tag_stays_hers_after_her_order(tags: WarningBench, tag_driver: OrderDriver) -> None:
     """Nobody is kept from her any more; she can still call."""
     phone = OrderedProtection(device="phone", smart_tag="her")
