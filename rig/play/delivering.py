@@ -43,7 +43,7 @@ class Delivering:
         """Whether the publisher makes a connection, waits for a PUBACK, or has not seen that the broker is gone."""
         bridge = self._bridge
         sleepers = self._clock.sleepers
-        seen = (sum(sleeper.turns for sleeper in sleepers), self._broker.is_up)
+        seen = (self._clock.turns, self._broker.is_up)
         if bridge is None or (seen == self._seen and sleepers):
             return self._is_busy
         stats = bridge.find_stats()
@@ -61,6 +61,10 @@ class Delivering:
             self._is_busy = any(
                 path.is_connecting or path.in_flight or (path.connected and not is_up) for path in stats.paths
             )
+            if self._clock.is_any_busy() or self._clock.turns != seen[0]:
+                # It woke meanwhile: what was read may be half of a turn's work, and says nothing of its end.
+                self._seen = None
+                return True
         return self._is_busy
 
     def is_subscriber_behind(self) -> bool:

@@ -146,6 +146,15 @@ class VirtualClock:
             return tuple(self._sleepers.values())
 
     @property
+    def turns(self) -> int:
+        """How often the threads have woken, all together; counted before they do anything."""
+        return sum(sleeper.turns for sleeper in self.sleepers)
+
+    def is_any_busy(self) -> bool:
+        """Whether a thread works, or is about to."""
+        return any(sleeper.is_busy for sleeper in self.sleepers)
+
+    @property
     def find_due_mono_ns(self) -> int | None:
         """When the first of the waiting threads wants to be woken."""
         due = [sleeper.due_mono_ns for sleeper in self.sleepers]

@@ -38,6 +38,12 @@ _ROUNDING_NS: Final = 0.01
 _IDLE_LOOK_S: Final = 0.02
 """How often a broken run looks for what its ending still does, real seconds."""
 
+_ASK_AGAIN: Final = 20
+"""How often the gates are asked at once while threads keep waking; then they get a moment."""
+
+THREAD: Final = "a thread beside the loop"
+"""Stands behind "waited for" where a thread that waits by this clock does not come to its wait."""
+
 ResultT = TypeVar("ResultT")
 Gate = Callable[[], bool]
 """Whether somebody is at work."""
@@ -102,11 +108,23 @@ class _Selector(selectors.BaseSelector):
                 return []
 
     def _find_busy(self) -> str | None:
-        if any(sleeper.is_busy for sleeper in self._clock.sleepers):
-            return "a thread beside the loop"
+        busy: str | None = THREAD
+        for _ in range(_ASK_AGAIN):
+            turns = self._clock.turns
+            busy = self._find_busy_now()
+            # A thread that woke while the gates were asked may have told them things by halves.
+            if turns == self._clock.turns:
+                return busy
+        return busy or THREAD
+
+    def _find_busy_now(self) -> str | None:
+        if self._clock.is_any_busy():
+            return THREAD
         for name, is_busy in self.gates.items():
             if is_busy():
                 return name
+        if self._clock.is_any_busy():
+            return THREAD
         return "a call in the pool of threads" if self._is_calling() else None
 
     def _is_calling(self) -> bool:
