@@ -252,7 +252,8 @@ class Pipeline:
         """Take whether a tag reports as often as it was asked to because of who is near whom."""
         view = self._by_id[steer.device_id]
         self._pairs.take_steered(view, steer.interval_s if followed else None, now_mono_ns)
-        if followed:
+        if followed or steer.interval_s > view.device.interval_s:
+            # Where only the answer was lost the tag reports less often by now, and is not silent for that.
             set_interval(view, steer.interval_s, self._wheel, now_mono_ns)
 
     def resend_active(self, views: Iterable[DeviceView], now_mono_ns: int) -> None:

@@ -120,7 +120,19 @@ def test_a_tag_whose_answer_was_lost_is_told_to_go_back(bench: Steered) -> None:
     assert ("tag", "60") in bench.told()
 
 
-def test_a_tag_in_no_pair_any_more_is_told_to_go_back_though_its_answer_was_lost(bench: Steered) -> None:
+def test_a_tag_that_went_back_and_whose_answer_was_lost_is_not_silent(bench: Steered) -> None:
+    drive(bench, 9000, 500)
+    drive(bench, *[9000] * (HOLD_NS // S // 5 - 1), every_s=5)
+    assert bench.pipeline.views[0].device.interval_s == 5
+    bench.follows = False
+    drive(bench, 9000, 9000, every_s=5)
+    assert bench.told()[-1][1] == "60"
+    bench.follows = True
+    drive(bench, 9000)
+    assert bench.of_kind("comms_lost") == bench.of_kind("location_lost") == []
+
+
+def test_a_tag_is_followed_until_it_says_that_it_is_back(bench: Steered) -> None:
     sampling, tag = bench.pipeline._pairs._sampling, bench.pipeline.views[0]
     assert sampling is not None
     drive(bench, 9000)
