@@ -34,7 +34,7 @@ def write_page(result: SuiteResult, folder: Path, *, seed: int, pace: str) -> Pa
         remark = f"p95 {span_text(summary.late_s.p95)}, slowest {span_text(summary.late_s.max)}"
         tiles.append(("from true to told, median", span_text(summary.late_s.p50), remark))
     if summary.warning_s is not None:
-        remark = f"p95 {_span(summary.warning_s.p95)}, least {_span(summary.warning_s.max)}"
+        remark = f"one in twenty below {_span(summary.warning_s.p05)}, least {_span(summary.warning_s.min)}"
         tiles.append(("warning before contact, median", _span(summary.warning_s.p50), remark))
     report = SuiteReport(
         title="Approach suite",

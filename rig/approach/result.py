@@ -59,6 +59,14 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
     max: float
 
 
+class Least(msgspec.Struct, frozen=True, kw_only=True):
+    """Nearest-rank percentiles of what should be long: the median, what one in twenty had less than, the least."""
+
+    p50: float
+    p05: float
+    min: float
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What all runs come to.
 
@@ -68,8 +76,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     victim_alerted : int
         Runs in which she, or where she could not be reached the provider about her, learned of it in time.
     late_s : Spread or None
-    warning_s : Spread or None
-        ``p95`` and ``max`` are towards the shorter end: what the worst-off had.
+    warning_s : Least or None
     verdict : str
         PASS where enough runs are alerted, none is silent and none is without an explanation.
     """
@@ -80,7 +87,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     silent: int
     victim_alerted: int
     late_s: Spread | None
-    warning_s: Spread | None
+    warning_s: Least | None
     verdict: str
 
 
@@ -104,7 +111,7 @@ def summarise(results: Sequence[ApproachResult]) -> SuiteResult:
         silent=count["silent"],
         victim_alerted=sum(each.victim_outcome != "not_warned" for each in results),
         late_s=_spread(each.late_s for each in results),
-        warning_s=_spread((each.warning_s for each in results), worst_is_least=True),
+        warning_s=_least(each.warning_s for each in results),
         verdict="ERROR" if broken else "PASS" if good and results else "FAIL",
     )
     return SuiteResult(runs=tuple(results), summary=summary)
@@ -115,12 +122,15 @@ def misses(results: Iterable[ApproachResult]) -> list[ApproachResult]:
     return [each for each in results if each.outcome != "alerted"]
 
 
-def _spread(values: Iterable[float | None], *, worst_is_least: bool = False) -> Spread | None:
-    known = sorted((each for each in values if each is not None), reverse=worst_is_least)
-    if not known:
-        return None
+def _spread(values: Iterable[float | None]) -> Spread | None:
+    known = sorted(each for each in values if each is not None)
+    return Spread(p50=_rank(known, 0.5), p95=_rank(known, 0.95), max=_rank(known, 1.0)) if known else None
 
-    def rank(share: float) -> float:
-        return round(known[max(0, math.ceil(share * len(known)) - 1)], 3)
 
-    return Spread(p50=rank(0.5), p95=rank(0.95), max=rank(1.0))
+def _least(values: Iterable[float | None]) -> Least | None:
+    known = sorted((each for each in values if each is not None), reverse=True)
+    return Least(p50=_rank(known, 0.5), p05=_rank(known, 0.95), min=_rank(known, 1.0)) if known else None
+
+
+def _rank(ordered: Sequence[float], share: float) -> float:
+    return round(ordered[max(0, math.ceil(share * len(ordered)) - 1)], 3)

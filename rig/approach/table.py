@@ -50,7 +50,7 @@ def _add(table: Table, name: str, runs: Sequence[ApproachResult], result: SuiteR
         str(summary.silent),
         f"{summary.victim_alerted} of {len(runs)}",
         _late(summary.late_s),
-        "-" if summary.warning_s is None else f"{summary.warning_s.p50:.0f} s / {summary.warning_s.max:.0f} s",
+        "-" if summary.warning_s is None else f"{summary.warning_s.p50:.0f} s / {summary.warning_s.min:.0f} s",
     )
 
 
