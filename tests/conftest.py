@@ -24,8 +24,6 @@ settings.register_profile(
     # red run is red again.
     deadline=None,
     derandomize=True,
-    # What needs more says so.
-    max_examples=60,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("house")

@@ -10,6 +10,7 @@ from rig.demo.bench import Bench
 from rig.demo.latency import HopTimes, TruthTail
 from rig.demo.settings import DemoSettings, truth_file
 from rig.demo.tag_words import TagWord
+from rig.emulator.clock import NS_PER_S
 from rig.runs import recorder
 from rig.runs.received import Received
 from rig.runs.record import AlertSeen, Felt, RunRecord, StepSeen
@@ -21,7 +22,8 @@ _TURN_S: Final = 0.05
 """Longest wait for a message before the display is brought up to date, real seconds."""
 
 _AFTER_S: Final = 0.3
-"""The bench listens on for so long after the last expected alert, real seconds: one too many must be seen."""
+"""The bench listens on for so long after the story and after the last alert or step of a warning, real seconds: one too
+many must be seen, and what waited for a broker comes in a row."""
 
 
 class Audience(Protocol):
@@ -74,6 +76,7 @@ def play(
     beats = [e for e in beats if not (e.side == "protected" and e.band is not None)]
     allowance_s = settings.allowance_s * settings.speed
     end_s = max([scenario.duration_s, *(e.latest_s for e in expected if e.required)]) + allowance_s
+    newest_mono_ns = clock.mono_ns()
     with (settings.folder / "messages.jsonl").open("wb", buffering=0) as log:
         while True:
             t_s = bench.tag_time_s(clock.mono_ns())
@@ -84,14 +87,21 @@ def play(
             if done is not None:
                 audience.happened(t_s, done)
             if t_s > scenario.duration_s + _AFTER_S * settings.speed and (
-                t_s > end_s or _nothing_owed(expected, record, allowance_s)
+                t_s > end_s
+                or (
+                    clock.mono_ns() - newest_mono_ns > _AFTER_S * NS_PER_S
+                    and _nothing_owed(expected, record, allowance_s)
+                )
             ):
                 break
+            told = len(record.alerts) + len(record.steps)
             for message in bench.messages(_TURN_S):
                 log.write(msgspec.json.encode(message) + b"\n")
                 _take(message, bench, record, audience)
             for word in bench.tag_words():
                 _take_word(word, bench, record, audience)
+            if len(record.alerts) + len(record.steps) > told:
+                newest_mono_ns = clock.mono_ns()
     recorder.finish(record)
     return record
 

@@ -78,9 +78,11 @@ class Starts:
     def __init__(self, folder: Path, fake: ScriptedBroker) -> None:
         self.folder, self.fake = folder, fake
 
-    def begin(self, *, port: int | None = None) -> Bench:
+    def begin(self, *, port: int | None = None, dies_of_trouble: bool = False) -> Bench:
         outbox, _ = open_outbox(self.folder)
         made = Bench([endpoint(port or self.fake.port)], outbox=outbox)
+        if dies_of_trouble:
+            made.publisher._on_trouble = lambda _: 1 / 0  # type: ignore[assignment,return-value]
         made.publisher.start()
         return made
 
@@ -115,8 +117,7 @@ def test_death_between_the_brokers_word_that_it_forgot_and_the_sending_again_los
     starts.deliver(first, 0, 1)
     first.publisher.close(20)
 
-    dies = starts.begin()
-    dies.publisher._on_trouble = lambda _: 1 / 0  # type: ignore[assignment,return-value]
+    dies = starts.begin(dies_of_trouble=True)
     wait_until(lambda: dies.publisher.stats().is_dead, within_s=20, what="its death at the broker's word")
     dies.publisher.close(20)
     assert starts.fake.alerts() == [0, 1]

@@ -125,7 +125,11 @@ def test_denial_is_found_by_the_canary_and_nothing_is_lost_by_it(
         trouble = made.wait_trouble(DeliveryTroubleKind.CANARY_LOST)
         assert "check what the broker's access list lets this bridge write" in trouble.detail
         assert made.publisher.stats().canary == "never"
-        assert made.publisher.stats().delivered == (3 if version == "3.1.1" else 0)
+        # it may end a connection meanwhile; what was under way then is sent again
+        delivered = 3 if version == "3.1.1" else 0
+        wait_until(
+            lambda: made.publisher.stats().delivered == delivered, within_s=20, what="PUBACKs of what was denied"
+        )
         acl.write_text("topic readwrite #\n")
         process = real._process
         assert process is not None
