@@ -27,8 +27,9 @@ demo: $(STAMP) ## run the main job on embedded defaults
 	@$(BIN)/tagrig demo
 
 test: $(STAMP) ## everything CI runs
-	@$(MAKE) --no-print-directory --output-sync=target -j3 lint types contracts
-	@$(MAKE) --no-print-directory bench-ci tests
+	@$(MAKE) --no-print-directory --output-sync=target -j2 lint contracts
+	@$(MAKE) --no-print-directory bench-ci
+	@$(MAKE) --no-print-directory -j2 tests types
 
 lint: $(STAMP)
 	@echo "==> lint"
@@ -37,20 +38,20 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	@echo "==> types"
-	@$(BIN)/mypy
+	@nice $(BIN)/mypy
 
 contracts: $(STAMP)
 	@echo "==> import contracts"
 	@$(BIN)/lint-imports --no-cache
 
-# Three runs beside each other, about equally long: the first is mostly arithmetic, the others wait for processes,
-# brokers and links. A fourth would be sooner done, and starve what has deadlines.
-CORE_TESTS     := tests/geofence_core tests/property tests/protocols tests/meta tests/conformance
-DELIVERY_TESTS := tests/bridge tests/delivery tests/integration tests/rig/ble tests/rig/report tests/rig/bench tests/rig/pytest_plugin
+# Three runs beside each other, about equally long. The first is mostly arithmetic and takes what time the others leave:
+# they wait for processes, brokers and links, and their deadlines starve where a core is not to be had.
+CORE_TESTS     := tests/geofence_core tests/property tests/protocols tests/meta
+DELIVERY_TESTS := tests/conformance tests/bridge tests/delivery tests/integration tests/rig/ble tests/rig/report tests/rig/bench tests/rig/pytest_plugin
 
 tests: $(STAMP)
 	@echo "==> tests"
-	@$(BIN)/python -m pytest $(CORE_TESTS) >.pytest-core.log 2>&1 & core=$$!; \
+	@nice $(BIN)/python -m pytest $(CORE_TESTS) >.pytest-core.log 2>&1 & core=$$!; \
 	$(BIN)/python -m pytest $(DELIVERY_TESTS) >.pytest-delivery.log 2>&1 & delivery=$$!; \
 	trap 'kill $$core $$delivery 2>/dev/null' INT TERM; \
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(CORE_TESTS) $(DELIVERY_TESTS)); rest=$$?; \
@@ -69,7 +70,7 @@ bench-full: $(STAMP) ## also 10,000 zones and 20,000 wearers; some minutes
 	@TAGRIG_BENCH=full $(BIN)/python -m pytest benchmarks --benchmark-only -q --timeout=3600
 
 soak: $(STAMP) ## the long runs: an hour of ten tags at 10 Hz, and more
-	@$(BIN)/python -m pytest -m soak --timeout=7200 -s
+	@TAGRIG_TESTS=full $(BIN)/python -m pytest -m "soak or long" --timeout=7200 -s
 
 lock: ## rebuild requirements.lock from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra rig --extra broker --extra backtest --extra dask --extra flash --extra esphome --group dev --universal --python-version 3.11 \

@@ -34,8 +34,8 @@ AT_2000 = 1_000
 BLOCKS = 3
 """At 2,000 a second: three half seconds of each, in turns."""
 DRAIN = 10_000 if gate.CI else 20_000
-BACKLOG = 200_000 if gate.CI else 1_000_000
-BESIDE_S = 10
+BACKLOG = 100_000 if gate.CI else 1_000_000
+BESIDE_S = 5 if gate.CI else 10
 """How long alerts go out beside a backlog that drains."""
 ANSWER_S = 300.0
 """Beyond it something hangs."""

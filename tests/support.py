@@ -29,6 +29,8 @@ PART_HINTS = {
 
 CORPUS_HINT = "set TAGRIG_CORPUS to the folder of real recordings (see tests/README.md)"
 LOOPBACK = "127.0.0.1"
+FULL = os.environ.get("TAGRIG_TESTS") == "full"
+"""Whether the long tests take all their points, as in ``make soak``; otherwise a share of them."""
 
 
 def find_part(name: str) -> str | None:

@@ -10,6 +10,7 @@ import select
 import socket
 import termios
 import threading
+import time
 import tty
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -91,10 +92,22 @@ class _Terminal:
         return await _read(self.master, n)
 
     async def drained(self) -> None:
-        waiting = array.array("i", [1])
-        while waiting[0]:
-            fcntl.ioctl(self.slave, termios.FIONREAD, waiting)
+        """Return once the slave was read empty; to be called right after a write, before the loop runs.
+
+        A worker of the kernel carries written bytes to the slave, late on a busy machine: an empty slave may be one
+        that they have not reached. The reader runs in this loop, so until it is let run they can only arrive.
+        """
+        deadline = time.monotonic() + 10
+        while not self._n_readable():
+            assert time.monotonic() < deadline, "the bytes never reached the slave"
+            time.sleep(0.0005)  # noqa: ASYNC251 - the loop must not run here
+        while self._n_readable():  # noqa: ASYNC110 - the kernel tells nobody
             await asyncio.sleep(0.001)
+
+    def _n_readable(self) -> int:
+        n = array.array("i", [0])
+        fcntl.ioctl(self.slave, termios.FIONREAD, n)
+        return n[0]
 
     def close(self) -> None:
         os.close(self.slave)

@@ -16,10 +16,11 @@ from tests.geofence_core.plane_spy import PlaneSpy
 from tests.geofence_core.projected_truth import DrawnZone, Tally
 from tests.geofence_core.random_zones import wrap
 from tests.geofence_core.small_zones import scattered, small_zones
+from tests.support import FULL
 
 ZONES = small_zones()
-RANDOM_FIXES = 10_000_000
-HARD_FIXES = 1_000_000
+RANDOM_FIXES = 10_000_000 if FULL else 3_000_000
+HARD_FIXES = 1_000_000 if FULL else 300_000
 CHUNK = 250_000
 GEODETIC_SHARE = 5
 """One chunk of so many is compared with PROJ as well."""
@@ -38,7 +39,7 @@ def compare(zone: DrawnZone, at: tuple[np.ndarray, np.ndarray], z: gc.ZoneTable,
 @pytest.mark.long
 @pytest.mark.parametrize("zone", ZONES, ids=lambda z: z.name)
 def test_random_fixes(zone: DrawnZone, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten million in all: nine tenths within 280 m, most of the rest beyond the band, the last as far as 30 km."""
+    """Ten million in all, three in CI: nine tenths within 280 m, most of the rest beyond the band, a few to 30 km."""
     rng = np.random.default_rng(len(zone.name))
     z = gc.ZoneTable.from_shapely([zone.drawn], ["z"])
     spy, tally = PlaneSpy.on(monkeypatch), Tally()
@@ -58,7 +59,7 @@ def test_random_fixes(zone: DrawnZone, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("zone", ZONES, ids=lambda z: z.name)
 def test_hard_fixes(zone: DrawnZone, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A million in all, dense and as a wearer's own zones, which look their cells up in another index."""
+    """A million in all, 300,000 in CI, dense and as own zones of a wearer, which look cells up in another index."""
     rng = np.random.default_rng(1_000 + len(zone.name))
     z = gc.ZoneTable.from_shapely([zone.drawn], ["z"])
     own = gc.AssignedZones(z, [0])

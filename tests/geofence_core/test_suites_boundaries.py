@@ -73,7 +73,11 @@ class Areas:
 
     def seen_by_geos(self, lat: F64, lon: F64) -> tuple[I64, I64]:
         """Every (fix, zone) that intersect, rising."""
-        fix, zone = self.tree.query(shapely.points(lon, lat), predicate="intersects")
+        places = shapely.points(lon, lat)
+        # Asked of the areas, which are prepared; a query with a predicate prepares the points instead, a fifth as fast.
+        fix, zone = self.tree.query(places)
+        met = shapely.intersects(self.drawn[zone], places[fix])
+        fix, zone = fix[met], zone[met]
         order = np.lexsort((zone, fix))
         return fix[order], zone[order]
 
