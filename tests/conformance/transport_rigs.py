@@ -84,9 +84,11 @@ class _Terminal:
         tty.setraw(self.slave)
         os.set_blocking(self.master, False)
         self.path = os.ttyname(self.slave)
+        self.n_written = 0
 
     async def write(self, data: bytes) -> None:
         await _write(self.master, data)
+        self.n_written += len(data)
 
     async def read(self, n: int) -> bytes:
         return await _read(self.master, n)
@@ -320,6 +322,8 @@ class PortManagerServer:
 
     def __init__(self, path: str, tcp_port: int) -> None:
         self.serial = _PortWithoutModemLines(path, timeout=0.01, exclusive=False)
+        self.n_carried = 0
+        """Bytes of the terminal that it read."""
         self._listener = socket.create_server((LOOPBACK, tcp_port))
         self._listener.settimeout(0.01)
         self._stopping = threading.Event()
@@ -369,6 +373,7 @@ class PortManagerServer:
     def _copy_up(self) -> None:
         while not self._gone.is_set():
             if data := self.serial.read(self.serial.in_waiting or 1):
+                self.n_carried += len(data)
                 try:
                     with self._lock:
                         self._client.settimeout(10)
@@ -402,6 +407,13 @@ class Rfc2217Rig(PtyRig):
         await super().plug()
         assert self.terminal
         self.server = PortManagerServer(self.terminal.path, self.port)
+
+    async def taken(self) -> None:
+        """Its server reads in a thread of its own, and gives on what it read before it stops."""
+        assert self.terminal
+        assert self.server
+        while self.server.n_carried < self.terminal.n_written:  # noqa: ASYNC110 - another thread counts
+            await asyncio.sleep(0.001)
 
     async def unplug(self) -> None:
         if self.server is not None:
