@@ -5,6 +5,7 @@ import math
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -67,7 +68,7 @@ def command(
             signal.signal(number, _interrupt)
     try:
         speed_of(pace)
-        pairs = tuple(_pair(text, "--set") for text in sets)
+        pairs = _parameters(sets)
         if junit is not None:
             _check_writable(junit)
         if what in SUITES:
@@ -213,6 +214,16 @@ def _pair(text: str, option: str) -> tuple[str, str]:
     if not equals or not name:
         raise click.UsageError(f"{option} {text!r}: expected NAME=VALUE")
     return name, value
+
+
+def _parameters(sets: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return what --set says; a name given twice would silently be one of them."""
+    given: dict[str, str] = {}
+    for name, value in (_pair(text, "--set") for text in sets):
+        if name in given:
+            raise click.UsageError(f"--set {name}: given twice, {given[name]} and {value}; expected one of them")
+        given[name] = value
+    return tuple(given.items())
 
 
 def _check_writable(path: Path) -> None:

@@ -30,6 +30,7 @@ from rig.runs.folder import (
     MESSAGES_FILE,
     OUTBOX_FOLDER,
     REPORT_FILE,
+    SCENARIO_FILE,
     SUMMARY_FILE,
     TRACE_FILE,
     VERDICT_FILE,
@@ -38,6 +39,7 @@ from rig.runs.folder import (
 )
 from rig.runs.load import read_lines
 from rig.runs.received import Received
+from rig.scenario import load_scenario
 from rig.truth.findings import RunVerdict, read_verdict, write_verdict
 
 REPLAY_FILE: Final = "replay.json"
@@ -137,6 +139,8 @@ def replay_run(
         The folder is not a run's, or it cannot be replayed by this version.
     """
     read_run_file(run)
+    # the verdict needs it in the end; by then there would be a folder
+    load_scenario(run / SCENARIO_FILE)
     speed = replay_speed(pace)
     starts = read_journal(run / JOURNAL_FILE)
     again = JudgedAgain(_load(run), starts)

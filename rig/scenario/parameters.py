@@ -139,7 +139,8 @@ def _evaluate(text: str, parameters: Mapping[str, Scalar], used: set[str], where
     try:
         number = _number(tree, parameters, used, what)
     except (ZeroDivisionError, OverflowError) as exc:
-        raise ScenarioError(f"{what}: {exc}") from None
+        given = ", ".join(f"{node.id} = {parameters[node.id]}" for node in ast.walk(tree) if isinstance(node, ast.Name))
+        raise ScenarioError(f"{what}: {exc}, with {given or 'these numbers'}") from None
     if not math.isfinite(number):
         raise ScenarioError(f"{what}: expected a finite number, got {number}")
     # a count such as a seed must stay one

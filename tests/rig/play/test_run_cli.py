@@ -62,6 +62,7 @@ def test_what_cannot_be_run_is_refused_with_what_was_expected(scenario: Path, tm
     assert "there is no such file" in refused(tagrig_run("absent.toml", *out))
     assert "expected virtual, real, or x0.1 to x100" in refused(tagrig_run(scenario, "--pace", "fast", *out))
     assert "expected NAME=VALUE" in refused(tagrig_run(scenario, "--set", "speed", *out))
+    assert "given twice, 1 and 2" in refused(tagrig_run(scenario, "--set", "speed=1", "--set", "speed=2", *out))
     assert "speeed" in refused(tagrig_run(scenario, "--set", "speeed=1", *out))
     assert "cannot be planted" in refused(tagrig_run(scenario, "--plant", "gremlin=1", *out))
     assert "for suites" in refused(tagrig_run(scenario, "--family", "foot", *out))

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from devices.clock import SystemClock
 from protocols.mqtt.topics import Stream
 from rig.cli.replay import command
+from rig.errors import ScenarioError
 from rig.play.settings import Planted, PlaySettings
 from rig.play.virtual import play_virtual
 from rig.replay.errors import ReplayError
@@ -182,6 +183,10 @@ def test_what_is_no_run_is_refused(tmp_path: Path, run: Path) -> None:
     assert "run.json" in result.output
     with pytest.raises(ReplayError, match="pace 'fast': expected max, recorded, or a factor"):
         replay_run(run, out=None, pace="fast", clock=SystemClock())
+    shutil.copytree(run, tmp_path / "part", ignore=shutil.ignore_patterns(SCENARIO_FILE))
+    with pytest.raises(ScenarioError, match=r"part/scenario\.toml: the scenario cannot be read"):
+        replay_run(tmp_path / "part", out=None, pace="max", clock=SystemClock())
+    assert not list(tmp_path.glob("part-replay*")), "a folder was left of a replay that could not begin"
 
 
 def test_without_a_journal_the_captures_are_played_and_the_alerts_compared(tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ def test_what_is_wrong_with_a_value_is_named(tmp_path: Path, given: dict[str, Sc
         ("${draw}", "${draw ** 9}", "names, numbers"),
         ("${draw}", "${" + "1+" * 150 + "1}", "at most 200 characters"),
         ("${draw}", "${1e308 * 1e10}", "finite"),
+        ("${draw}", "${4 / (draw - 3)}", r"division by zero, with draw = 3$"),
         ("${who} walks", "${who walks", "expected } after"),
         ("draw = 3", "draw = [3]", "parameters.draw: expected a number, a text"),
         ("draw = 3", '"a-b" = 3', "expected a name of letters"),
