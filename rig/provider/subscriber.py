@@ -103,8 +103,12 @@ class Subscriber:
 
     def stop(self) -> None:
         """Disconnect."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        client = self._client
+        client.disconnect()
+        client.loop_stop()
+        # Paho closes the pair that wakes its thread when it is freed: at once, once nothing in it leads back to here.
+        client.on_connect = client.on_connect_fail = client.on_disconnect = None
+        client.on_subscribe = client.on_message = None
 
     def _say(self, text: str, *, is_error: bool = False) -> None:
         self.queue.put(LinkWord(text=text, is_error=is_error))

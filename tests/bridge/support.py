@@ -86,8 +86,14 @@ def subscriber(
         assert found.subscribed.wait(10), f"no subscription at {host}:{port}"
         yield found
     finally:
-        client.disconnect()
-        client.loop_stop()
+        end_client(client)
+
+
+def end_client(client: paho.Client) -> None:
+    """Disconnect and leave nothing open: paho keeps the pair that wakes its thread until somebody collects it."""
+    client.disconnect()
+    client.loop_stop()
+    client._reset_sockets()
 
 
 class BridgeProcess:

@@ -16,7 +16,7 @@ from bridge.mqtt.policy import ReceiptPolicy
 from bridge.publisher import DeliveryTroubleKind
 from tests.bridge.mqtt_bench import Maker, alert, bench, position
 from tests.bridge.scripted_broker import KNOWN, ScriptedBroker
-from tests.bridge.support import subscriber
+from tests.bridge.support import end_client, subscriber
 from tests.bridge.test_mqtt_faults import accept, broker
 from tests.bridge.test_mqtt_publisher import needs_mosquitto, numbers, special
 from tests.support import Mosquitto, wait_until
@@ -202,8 +202,7 @@ def test_provider_that_dies_leaves_nobody_listening(mosquitto: Mosquitto, bench:
         sock.shutdown(2)  # type: ignore[union-attr]
         made.wait_trouble(DeliveryTroubleKind.NOBODY_LISTENS)
     finally:
-        desk.disconnect()
-        desk.loop_stop()
+        end_client(desk)
 
 
 @needs_mosquitto
@@ -221,8 +220,7 @@ def test_command_comes_in_with_what_its_sender_added(mosquitto: Mosquitto, bench
         sender.publish("em/v1/t/bridge/b/cmd", body, qos=1, properties=properties).wait_for_publish(20)
         wait_until(lambda: bool(made.inbound), within_s=20, what="the command")
     finally:
-        sender.disconnect()
-        sender.loop_stop()
+        end_client(sender)
     (command,) = made.inbound
     assert command.body == body
     expected = ("answers/here", b"\0\xff") if version == "5" else (None, None)
@@ -241,8 +239,7 @@ def test_refused_and_unknown_messages_are_counted(mosquitto: Mosquitto, bench: M
             sender.publish(RECEIPT, body, qos=1).wait_for_publish(20)
         wait_until(lambda: made.publisher.stats().receipts_seen == 1, within_s=20, what="the good one")
     finally:
-        sender.disconnect()
-        sender.loop_stop()
+        end_client(sender)
     assert made.publisher.stats().inbound_refused == 3
 
 

@@ -24,6 +24,7 @@ from rig.brokers.mosquitto import MosquittoBroker
 from rig.brokers.nats import NatsBroker
 from rig.brokers.process import BrokerProcess
 from rig.pki import Pki, make_pki
+from tests.bridge.support import end_client
 from tests.support import LOOPBACK, wait_until
 
 ROOT = "em/v1/test"
@@ -136,9 +137,7 @@ class Client:
         connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        self._mqtt.disconnect()
-        self._mqtt.loop_stop()
-        self._mqtt._reset_sockets()  # else paho keeps the pair that wakes its thread until it is collected
+        end_client(self._mqtt)
 
 
 Connect = Callable[..., Client]
