@@ -179,6 +179,12 @@ class Composer:
         message = self._message(event, Side.BRIDGE, bridge_id, Stream.REPLY, Lane.ALERT, alert_type=m.ReplyEvent)
         return dataclasses.replace(message, saves=saves)
 
+    @property
+    def bridge_status_topic(self) -> str:
+        """Where the bridge's own status goes."""
+        identity = self.identity
+        return str(Topic(root=identity.root, side=Side.BRIDGE, subject=identity.bridge_id, stream=Stream.STATUS))
+
     def bridge_status(self, state: m.OnOff, reason: str, t_utc_ns: int) -> Message:
         """Make a birth, a farewell or a will."""
         identity = self.identity

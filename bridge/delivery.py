@@ -12,6 +12,7 @@ from bridge.errors import DisclosureError, OutboxError, OutboxLockedError
 from bridge.identity import Identity
 from bridge.mqtt.canary import CanarySettings
 from bridge.mqtt.policy import BrokerState, ReceiptPolicy
+from bridge.mqtt.presence import Presence
 from bridge.mqtt.publisher import MqttPublisher
 from bridge.outbox.durable import DurableOutbox
 from bridge.outbox.memory import MemoryOutbox
@@ -125,7 +126,6 @@ class Delivery:
         """
         config = self._loaded.config
         identity = composer.identity
-        now_utc_ns = self._clock.utc_ns()
         paths = path_settings(self._loaded, environment, embedded_url)
         for url in plain_endpoints(paths):
             self._warn(f"{url} is not encrypted: positions are readable on the way. Next: use mqtts://")
@@ -137,9 +137,7 @@ class Delivery:
             paths=paths,
             outbox=self._outbox,
             clock=self._clock,
-            birth=composer.bridge_status("online", "started", now_utc_ns),
-            will=composer.bridge_status("offline", "connection lost", now_utc_ns),
-            farewell=composer.bridge_status("offline", "stopped", now_utc_ns),
+            presence=self._presence(identity),
             on_state=on_state,
             on_committed=on_committed,
             on_inbound=on_inbound,
@@ -151,6 +149,14 @@ class Delivery:
             beat=pulse.beat,
         )
         return self.publisher
+
+    def _presence(self, identity: Identity) -> Presence:
+        """Make statuses by a composer of the publisher's thread: it alone knows when they hold."""
+        own = Composer(identity, sequences=self.recovered.sequences)
+        return Presence(
+            topic=own.bridge_status_topic,
+            make=lambda state, reason: own.bridge_status(state, reason, self._clock.utc_ns()),
+        )
 
     def _open_log(self, identity: Identity, client_id: str) -> DisclosureLog | None:
         """Open the log. Without it the bridge runs all the same: no order's supervision may end with a disk."""

@@ -37,11 +37,6 @@ class JournaledComposer(Composer):
         with self._journal.turn("reply", {"data": data, "t_utc_ns": t_utc_ns}):
             return super().reply(data, t_utc_ns, saves=saves)
 
-    def bridge_status(self, state: m.OnOff, reason: str, t_utc_ns: int) -> Message:
-        """Make a birth, a farewell or a will."""
-        with self._journal.turn("bridge_status", {"state": state, "reason": reason, "t_utc_ns": t_utc_ns}):
-            return super().bridge_status(state, reason, t_utc_ns)
-
     def heartbeat(self, data: m.HeartbeatData, t_utc_ns: int) -> Message:
         """Make a heartbeat."""
         with self._journal.turn("heartbeat", {"data": data, "t_utc_ns": t_utc_ns}):

@@ -171,7 +171,14 @@ class Actions:
             detail = f"nothing of {command.source!r} from {command.first} to {command.last} is kept"
             return Refusal(reason=RefusalReason.OUT_OF_RANGE, detail=detail)
         last = command.last if found.next_sequence is None else found.next_sequence - 1
-        result = ReplayResult(source=command.source, first=command.first, last=last, events=found.queued)
+        result = ReplayResult(
+            source=command.source,
+            first=command.first,
+            last=last,
+            events=found.queued,
+            waiting=found.waiting,
+            missing=found.missing,
+        )
         return Acted(result=result)
 
     async def resend_active(self) -> Acted:

@@ -83,14 +83,12 @@ class Connector:
 
     Parameters
     ----------
-    will : Message
     clock : Clock
     wake : callable
         Called from the attempt's thread when ``find_outcome`` has something.
     """
 
-    def __init__(self, *, will: Message, clock: Clock, wake: Callable[[], None]) -> None:
-        self._will = will
+    def __init__(self, *, clock: Clock, wake: Callable[[], None]) -> None:
         self._clock = clock
         self._wake = wake
         self._attempt: _Attempt | None = None
@@ -113,9 +111,9 @@ class Connector:
         self._stray = [each for each in self._stray if each.is_alive()]
         return self._attempt is None and len(self._stray) < MAX_STRAY
 
-    def begin(self, settings: MqttSettings, tls: ssl.SSLContext | None) -> Failed | None:
+    def begin(self, settings: MqttSettings, will: Message, tls: ssl.SSLContext | None) -> Failed | None:
         """Start an attempt; ``is_free`` was asked. Not None: it could not even begin."""
-        attempt = _Attempt(settings, self._will, tls, self._wake)
+        attempt = _Attempt(settings, will, tls, self._wake)
         try:
             attempt.start()
         except RuntimeError as exc:

@@ -26,6 +26,7 @@ from bridge.mqtt.events import (
     Subscribed,
 )
 from bridge.mqtt.flight import Flights
+from bridge.mqtt.presence import Presence
 from bridge.mqtt.session import MqttSession
 from bridge.mqtt.settings import MqttSettings, PathSettings
 from bridge.mqtt.stuck import StuckWatch
@@ -81,8 +82,8 @@ class Link:
     outbox : Outbox
     flights : Flights
         What is with the broker.
-    birth, will : Message
-        First message of every connection, and what the broker says for us.
+    presence : Presence
+        Gives the first message of every connection, and what the broker says for us.
     filters : tuple of str
         Subscribed to at every connection. A broker keeps a session, and tells that it did, for subscribers.
     canary : CanaryWatch or None
@@ -98,8 +99,7 @@ class Link:
         settings: PathSettings,
         outbox: Outbox,
         flights: Flights,
-        birth: Message,
-        will: Message,
+        presence: Presence,
         filters: tuple[str, ...],
         canary: CanaryWatch | None,
         clock: Clock,
@@ -114,13 +114,14 @@ class Link:
         self.flights = flights
         self._endpoints = Endpoints(settings)
         self._outbox = outbox
-        self._birth = birth
+        self._presence = presence
+        self._birth: Message | None = None
         self._filters = filters
         self._canary = canary
         self._clock = clock
         self._observer = observer
         self._trust = SessionTrust(number, outbox, clock)
-        self._connector = Connector(will=will, clock=clock, wake=wake)
+        self._connector = Connector(clock=clock, wake=wake)
         self._session: MqttSession | None = None
         self._session_began_mono_ns = 0
         self._connected_mono_ns = 0
@@ -197,13 +198,20 @@ class Link:
         if outcome is None and not self._is_ending and now >= self._next_attempt_mono_ns and self._connector.is_free:
             endpoint = self._endpoints.current
             self._trust.begin()
-            outcome = self._connector.begin(endpoint.settings, endpoint.tls)
+            outcome = self._connector.begin(endpoint.settings, self._make_birth_and_will(now), endpoint.tls)
         if isinstance(outcome, Failed):
             self.lose(outcome.detail)
         elif outcome is not None:
             self._trust.ask()
             self._session = outcome
             self._session_began_mono_ns = now
+
+    def _make_birth_and_will(self, now_mono_ns: int) -> Message:
+        """Make what is said of the connection that is attempted; its end has the higher number. Returns the will."""
+        self._birth = self._presence.make("online", "connected again" if self.connects else "started")
+        will = self._presence.make("offline", "connection lost")
+        self._outbox.note_number(will, now_mono_ns)
+        return will
 
     def serve(self, ready: int) -> None:
         """Read and write what the socket is ready for, and handle what came."""
@@ -346,7 +354,8 @@ class Link:
         self._was_answered(now, session_present=event.session_present)
         self._outbox.restate(self.number, now)
         self._subscription = session.subscribe(self._filters)
-        self.flights.send(session, self._birth)
+        if self._birth is not None:
+            self.flights.send(session, self._birth)
         if self._canary is not None:
             self._canary.connected(now)
         self._told.clear()

@@ -24,6 +24,7 @@ from bridge.mqtt.intake import Commit, Intake
 from bridge.mqtt.link import Link
 from bridge.mqtt.policy import BrokerState as BrokerState
 from bridge.mqtt.policy import DisclosureSink, ReceiptPolicy
+from bridge.mqtt.presence import Presence
 from bridge.mqtt.replays import Replays
 from bridge.mqtt.settings import PathSettings
 from bridge.mqtt.waiter import Waiter
@@ -67,9 +68,9 @@ class MqttPublisher:
         From ``start`` on it belongs to the thread, which closes it.
     clock : Clock
         For ages and deadlines; the thread's own waits are bounded by them.
-    birth, will, farewell : Message
+    presence : Presence
         Bridge status: first message of every connection; what the broker says for us when we are gone; what we say
-        ourselves when we stop in order. Their topic tells where receipts, commands and the canary come in.
+        ourselves when we stop in order.
     on_state : callable
         Told of each change of a connection; must not block, like all that follow. All are called in this thread.
     on_committed : callable or None
@@ -93,9 +94,7 @@ class MqttPublisher:
         paths: Sequence[PathSettings],
         outbox: Outbox,
         clock: Clock,
-        birth: Message,
-        will: Message,
-        farewell: Message,
+        presence: Presence,
         on_state: Callable[[BrokerState], None],
         on_committed: Callable[[Sequence[Message], bool], None] | None = None,
         on_inbound: Callable[[Inbound], None] | None = None,
@@ -108,7 +107,7 @@ class MqttPublisher:
     ) -> None:
         self._outbox = outbox
         self._clock = clock
-        self._farewell = farewell
+        self._presence = presence
         self._on_state = on_state
         self._on_committed = on_committed
         self._on_trouble = on_trouble
@@ -117,7 +116,7 @@ class MqttPublisher:
         self._beat = beat
         self._waiter = Waiter(clock)
         self._intake = Intake(max_positions=MAX_QUEUED_POSITIONS)
-        topics = InboundTopics.beside(birth.topic, common_name)
+        topics = InboundTopics.beside(presence.topic, common_name)
         self._desk = InboundDesk(
             topics=topics,
             clock=clock,
@@ -133,8 +132,7 @@ class MqttPublisher:
                 settings=path,
                 outbox=outbox,
                 flights=Flights(number=number, outbox=outbox, clock=clock, disclosures=disclosures),
-                birth=birth,
-                will=will,
+                presence=presence,
                 filters=self._desk.filters(with_canary=canary is not None),
                 canary=None if canary is None else CanaryWatch(canary, topics.canary, number, len(paths)),
                 clock=clock,
@@ -357,8 +355,10 @@ class MqttPublisher:
             self._commit()
         deadline = self._clock.mono_ns() + int(FAREWELL_S * 1e9)
         self._close_deadline_mono_ns = deadline
+        farewell = self._presence.make("offline", "stopped")
+        self._outbox.note_number(farewell, self._clock.mono_ns())
         for link in self._links:
-            link.begin_farewell(self._farewell)
+            link.begin_farewell(farewell)
             link.pump()
         while self._clock.mono_ns() < deadline and not all(link.has_said_all for link in self._links):
             ready = self._wait()

@@ -160,6 +160,11 @@ class DurableOutbox:
         )
         return outbox, recovered
 
+    def note_number(self, message: Message, now_mono_ns: int) -> None:
+        """See ``Outbox.note_number``."""
+        if message.source:
+            self._disk.write([], [_sequence_of(message)], [], now_mono_ns, self._paths)
+
     def write(self, messages: Sequence[Message], now_mono_ns: int) -> bool:
         """See ``Outbox.write``."""
         entries: list[tuple[int, Message]] = []
@@ -171,9 +176,7 @@ class DurableOutbox:
             entries.append((number, message))
             saves += message.saves
             if message.source:
-                sequences[message.source] = StoredSequence(
-                    source=message.source, owner=message.owner, last=message.sequence, lane=message.lane
-                )
+                sequences[message.source] = _sequence_of(message)
             if message.lane is not Lane.STATE:
                 rows.append(
                     StoredRow(number=number, message=message, states=self._states, attempts=0, t_utc_ns=t_utc_ns)
@@ -391,3 +394,7 @@ class DurableOutbox:
             positions=max(queue.positions_waiting for queue in self._queues),
             lost=lost,
         )
+
+
+def _sequence_of(message: Message) -> StoredSequence:
+    return StoredSequence(source=message.source, owner=message.owner, last=message.sequence, lane=message.lane)

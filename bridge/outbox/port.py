@@ -200,6 +200,10 @@ class Outbox(Protocol):
         """
         ...
 
+    def note_number(self, message: Message, now_mono_ns: int) -> None:
+        """Keep the number of a message that goes past the outbox; it is written with the next commit."""
+        ...
+
     def find_next(self, path: int, now_mono_ns: int) -> Entry | None:
         """Hand out the next message for a broker: alerts first, then states, then positions; each oldest first.
 

@@ -100,12 +100,17 @@ class OrderResult(_Result, frozen=True, tag="order"):
 
 
 class ReplayResult(_Result, frozen=True, tag="replay"):
-    """So many events will be sent again; ``first`` and ``last`` are the ends of what is still kept of the range."""
+    """So many events of ``first`` to ``last`` are sent again; if more was asked for, go on after ``last``.
+
+    ``waiting``: were not sent yet and come by themselves. ``missing``: are not kept any more, or never were.
+    """
 
     source: str
     first: int
     last: int
     events: int
+    waiting: int = 0
+    missing: int = 0
 
 
 class CountResult(_Result, frozen=True, tag="count"):

@@ -131,12 +131,6 @@ class _Reply(_Given, frozen=True):
     t_utc_ns: int
 
 
-class _BridgeStatus(_Given, frozen=True):
-    state: m.OnOff
-    reason: str
-    t_utc_ns: int
-
-
 class _Heartbeat(_Given, frozen=True):
     data: m.HeartbeatData
     t_utc_ns: int
@@ -292,11 +286,6 @@ def _reply(raw: msgspec.Raw, judge: Judge) -> None:
     judge.publish(judge.composer.reply(given.data, given.t_utc_ns))
 
 
-def _bridge_status(raw: msgspec.Raw, judge: Judge) -> None:
-    given = msgspec.json.decode(raw, type=_BridgeStatus)
-    judge.publish(judge.composer.bridge_status(given.state, given.reason, given.t_utc_ns))
-
-
 def _heartbeat(raw: msgspec.Raw, judge: Judge) -> None:
     given = msgspec.json.decode(raw, type=_Heartbeat)
     # Asked of the machine for each heartbeat, and told in alerts until the next.
@@ -318,6 +307,5 @@ _TURNS: Mapping[str, Callable[[msgspec.Raw, Judge], None]] = {
     "resend_active": _resend_active,
     "finish": _finish,
     "reply": _reply,
-    "bridge_status": _bridge_status,
     "heartbeat": _heartbeat,
 }

@@ -15,7 +15,7 @@ MAX_NAMED = 20
 """Messages that differ and are named."""
 
 _OTHERS = frozenset({Stream.CANARY, Stream.COMMAND, Stream.RECEIPT})
-"""Streams that the bridge's composer has no part in."""
+"""Streams that the judging has no part in; nor has it in what the bridge says of its connections."""
 
 
 class _Delivery(msgspec.Struct, frozen=True):
@@ -45,7 +45,7 @@ class WireComparison:
     repeated : int
         Of them, those that were no first attempt: the same with the attempt's number in its place.
     others : int
-        Messages of others on its topics: receipts, the provider's own words, the bridge's canary.
+        Messages of others on its topics: receipts, the provider's own words, the bridge's canary and its own status.
     differing, unknown : tuple of str
         Arrived and not the same; arrived and never made. The first of each.
     n_differing, n_unknown : int
@@ -125,7 +125,9 @@ def compare_wire(made: Sequence[Message], received: Iterable[Received]) -> tuple
 
 def _is_composed(topic: str) -> bool:
     found = find_topic(topic)
-    return found is not None and found.side is not Side.PROVIDER and found.stream not in _OTHERS
+    if found is None or found.side is Side.PROVIDER or found.stream in _OTHERS:
+        return False
+    return (found.side, found.stream) != (Side.BRIDGE, Stream.STATUS)
 
 
 def _head(body: bytes) -> _Head | None:

@@ -5,17 +5,26 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 import pytest
 
+from bridge.mqtt.presence import Presence
 from bridge.mqtt.publisher import BrokerState, MqttPublisher
 from bridge.mqtt.settings import MqttSettings, PathSettings, TlsSettings
 from bridge.outbox.memory import MemoryOutbox
 from bridge.publisher import DeliveryTrouble, DeliveryTroubleKind, Inbound, Lane, Message
 from devices.clock import SystemClock
+from protocols.mqtt.words import OnOff
 from tests.support import LOOPBACK, wait_until
+
+STATUS = "em/v1/t/bridge/b/status"
 
 
 def status(state: str) -> Message:
     body = msgspec.json.encode({"state": state})
-    return Message(topic="em/v1/t/bridge/b/status", body=body, lane=Lane.STATE, retain=True)
+    return Message(topic=STATUS, body=body, lane=Lane.STATE, retain=True)
+
+
+def say(state: OnOff, reason: str) -> Message:
+    """Make a status as a publisher asks for it; the will says that it is one."""
+    return status("offline by will" if reason == "connection lost" else state)
 
 
 def alert(n: int, tag: str = "t1") -> Message:
@@ -69,9 +78,7 @@ class Bench:
         self.publisher = MqttPublisher(
             paths=[PathSettings(endpoints=tuple(each), name=name) for each, name in zip(paths, names, strict=False)],
             clock=SystemClock(),
-            birth=status("online"),
-            will=status("offline by will"),
-            farewell=status("offline"),
+            presence=Presence(topic=STATUS, make=say),
             on_state=self.states.append,
             on_inbound=self.inbound.append,
             on_trouble=self.troubles.append,

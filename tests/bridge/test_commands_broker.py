@@ -12,6 +12,7 @@ from bridge.commands.room import CommandRoom, make_command_room
 from bridge.compose import Composer
 from bridge.config.load import load_config
 from bridge.identity import make_identity
+from bridge.mqtt.presence import Presence
 from bridge.mqtt.publisher import MqttPublisher
 from bridge.mqtt.settings import PathSettings
 from bridge.orders.batch import restore_orders
@@ -43,14 +44,14 @@ class Running:
         composer = Composer(make_identity(loaded, CLOCK, None), sequences=recovered.sequences)
         self._loop = asyncio.get_running_loop()
         self.room: CommandRoom | None = None
-        now = CLOCK.utc_ns()
         self.publisher = MqttPublisher(
             paths=[PathSettings(endpoints=(endpoint(port, client_id="tagrig-b"),), name="main")],
             outbox=outbox,
             clock=CLOCK,
-            birth=composer.bridge_status("online", "started", now),
-            will=composer.bridge_status("offline", "connection lost", now),
-            farewell=composer.bridge_status("offline", "stopped", now),
+            presence=Presence(
+                topic=composer.bridge_status_topic,
+                make=lambda state, reason: composer.bridge_status(state, reason, CLOCK.utc_ns()),
+            ),
             on_state=lambda _: None,
             on_committed=self._committed,
             on_inbound=self._inbound,

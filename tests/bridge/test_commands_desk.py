@@ -304,14 +304,18 @@ async def test_an_alert_is_acknowledged_on_its_incident(bench: CommandBench) -> 
         assert short(answer) == ("refused", "unknown_alert")
 
 
-async def test_a_replay_is_asked_of_the_outbox(bench: CommandBench) -> None:
+async def test_a_replay_is_asked_of_the_outbox_and_says_what_is_not_there(bench: CommandBench) -> None:
+    def told(last: int, events: int, waiting: int, missing: int) -> dict[str, object]:
+        span = {"kind": "replay", "source": "urn:x", "first": 3, "last": last}
+        return span | {"events": events, "waiting": waiting, "missing": missing}
+
     async with running(bench):
         (done,) = await bench.command(Replay(source="urn:x", first=3, last=9))
         assert bench.asked_replays == [("urn:x", 3, 9)]
-        assert done["result"] == {"kind": "replay", "source": "urn:x", "first": 3, "last": 9, "events": 3}
-        bench.replayed = Replayed(queued=1000, waiting=0, missing=2, next_sequence=1005)
+        assert done["result"] == told(9, 3, 0, 0)
+        bench.replayed = Replayed(queued=1000, waiting=1, missing=2, next_sequence=1005)
         (done,) = await bench.command(Replay(source="urn:x", first=3, last=9000))
-        assert done["result"] == {"kind": "replay", "source": "urn:x", "first": 3, "last": 1004, "events": 1000}
+        assert done["result"] == told(1004, 1000, 1, 2)
         bench.replayed = Replayed(queued=0, waiting=0, missing=7, next_sequence=None)
         (answer,) = await bench.command(Replay(source="urn:x", first=3, last=9))
         assert short(answer) == ("refused", "out_of_range")

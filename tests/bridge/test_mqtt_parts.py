@@ -178,7 +178,7 @@ def test_path_needs_an_endpoint() -> None:
 class Connecting:
     def __init__(self) -> None:
         self.woken = threading.Event()
-        self.connector = Connector(will=WILL, clock=SystemClock(), wake=self.woken.set)
+        self.connector = Connector(clock=SystemClock(), wake=self.woken.set)
 
     def outcome(self) -> MqttSession | Failed:
         found: list[MqttSession | Failed] = []
@@ -196,14 +196,14 @@ class Connecting:
 def test_connection_is_handed_over_and_its_failure_told(tmp_path: Path) -> None:
     made = Connecting()
     with socket.create_server((LOOPBACK, 0)) as server:
-        assert made.connector.begin(endpoint(server.getsockname()[1]), None) is None
+        assert made.connector.begin(endpoint(server.getsockname()[1]), WILL, None) is None
         assert not made.connector.is_free
         session = made.outcome()
         assert isinstance(session, MqttSession)
         assert made.connector.is_free
         session.abort()
     assert made.woken.wait(20)
-    assert made.connector.begin(endpoint(free_port()), None) is None
+    assert made.connector.begin(endpoint(free_port()), WILL, None) is None
     assert made.outcome() == Failed(detail="cannot connect: Connection refused")
 
 
@@ -225,7 +225,7 @@ def test_slow_name_server_costs_one_attempt_not_the_thread(monkeypatch: pytest.M
         port = server.getsockname()[1]
         for _ in range(connector_module.MAX_STRAY):
             assert made.connector.is_free
-            assert made.connector.begin(endpoint(port, "slow.example"), None) is None
+            assert made.connector.begin(endpoint(port, "slow.example"), WILL, None) is None
             assert made.outcome() == Failed(detail="cannot connect: no connection within 0.01 s")
         assert not made.connector.is_free
         answered.set()
@@ -240,7 +240,7 @@ def test_slow_name_server_costs_one_attempt_not_the_thread(monkeypatch: pytest.M
 def test_connection_that_came_and_is_not_wanted_any_more_is_closed() -> None:
     made = Connecting()
     with socket.create_server((LOOPBACK, 0)) as server:
-        assert made.connector.begin(endpoint(server.getsockname()[1]), None) is None
+        assert made.connector.begin(endpoint(server.getsockname()[1]), WILL, None) is None
         peer, _ = server.accept()
         assert made.woken.wait(20)
         made.connector.close()
@@ -257,6 +257,6 @@ def test_attempt_for_which_there_is_no_thread_fails_as_any_other(monkeypatch: py
 
     made = Connecting()
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    failed = made.connector.begin(endpoint(), None)
+    failed = made.connector.begin(endpoint(), WILL, None)
     assert failed == Failed(detail="cannot connect: no thread to be had (can't start new thread)")
     assert made.connector.is_free

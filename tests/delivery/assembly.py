@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.mqtt.canary import CanarySettings
+from bridge.mqtt.presence import Presence
 from bridge.mqtt.publisher import BrokerState, MqttPublisher, ReceiptPolicy
 from bridge.mqtt.session import MqttSession
 from bridge.mqtt.settings import PathSettings
@@ -33,9 +34,7 @@ class Assembly:
         clock: Clock,
         *,
         epoch: str,
-        birth: Message,
-        will: Message,
-        farewell: Message,
+        presence: Presence,
         on_committed: Callable[[Sequence[Message], bool], None],
         say: Callable[[str], None],
     ) -> None:
@@ -50,9 +49,7 @@ class Assembly:
             paths=paths,
             outbox=outbox,
             clock=clock,
-            birth=birth,
-            will=will,
-            farewell=farewell,
+            presence=presence,
             on_state=self._on_state,
             on_committed=self._guard("on_committed", on_committed),
             on_inbound=self._on_inbound,

@@ -20,10 +20,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from bridge.mqtt.presence import Presence
 from bridge.mqtt.settings import MqttSettings, PathSettings
 from bridge.publisher import Lane, Message, PublisherStats
 from devices.clock import SystemClock
 from protocols.mqtt.ids import epoch_id
+from protocols.mqtt.words import OnOff
 from tests.delivery.assembly import Assembly
 from tests.delivery.lines import LineWriter
 from tests.delivery.traffic import BRIDGE_ID, ROOT, make_message, source_of
@@ -45,6 +47,15 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lane: Literal["alert", "position"] = "alert"
     tags: int = 10
     first_tag: int = 0
+
+
+STATUS = f"{ROOT}/bridge/{BRIDGE_ID}/status"
+
+
+def _status(state: OnOff, reason: str) -> Message:
+    return Message(
+        topic=STATUS, body=msgspec.json.encode({"state": state, "reason": reason}), lane=Lane.STATE, retain=True
+    )
 
 
 class WorkerPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,18 +128,12 @@ class Worker:
             paths,
             self.clock,
             epoch=self.epoch,
-            birth=self._status("online"),
-            will=self._status("offline by will"),
-            farewell=self._status("offline"),
+            presence=Presence(topic=STATUS, make=_status),
             on_committed=self._on_committed,
             say=self.happened.append,
         )
         self._last = dict(self.assembly.sequences)
         self._running = [self._begin(job) for job in plan.jobs]
-
-    def _status(self, state: str) -> Message:
-        body = msgspec.json.encode({"state": state})
-        return Message(topic=f"{ROOT}/bridge/{BRIDGE_ID}/status", body=body, lane=Lane.STATE, retain=True)
 
     def _on_committed(self, messages: Any, durable: bool) -> None:
         self._committed += len(messages)

@@ -268,6 +268,46 @@ def test_birth_heartbeat_farewell_and_will(
         broker.stop()
 
 
+@needs_mosquitto
+def test_statuses_of_the_bridge_rise_in_number_over_connections_and_starts_and_each_has_its_own_id(
+    mosquitto: Mosquitto, line: Line, start_bridge: Starter, config: Callable[..., str]
+) -> None:
+    path = config(mosquitto.url, DEVICE.format(spec=line.spec), "[policy]\nheartbeat_interval_s = 0.2\n")
+
+    def said() -> list[dict]:  # type: ignore[type-arg]
+        """Each once: a retained one comes again with every subscription."""
+        return list({m.json["id"]: m.json for m in provider.on("/bridge/bridge-1/status")}.values())
+
+    def wait_said(n: int) -> None:
+        provider.wait_for(lambda: len(said()) >= n, within_s=30, what=f"status {n} of 5")
+
+    with subscriber(mosquitto.host, mosquitto.port) as provider:
+        bridge = start_bridge("--config", path)
+        wait_said(1)
+        mosquitto.kill()
+        mosquitto.start()
+        wait_said(2)
+        provider.wait_for(lambda: bool(provider.on("/heartbeat")), what="a heartbeat, whose commit keeps the number")
+        bridge.kill()
+        wait_said(3)
+        again = start_bridge("--config", path)
+        wait_said(4)
+        assert again.stop() == 0
+        wait_said(5)
+    assert [(each["data"]["state"], each["data"]["reason"]) for each in said()] == [
+        ("online", "started"),
+        ("online", "connected again"),
+        ("offline", "connection lost"),
+        ("online", "started"),
+        ("offline", "stopped"),
+    ]
+    numbers = [int(each["sequence"]) for each in said()]
+    assert numbers == sorted(set(numbers)), numbers
+    times = [each["time"] for each in said()]
+    assert times == sorted(times)
+    assert times[4] > times[3], "the farewell has the time of the start"
+
+
 def states(provider: Subscriber) -> list[tuple[str, str]]:
     return [(m.json["data"]["state"], m.json["data"]["reason"]) for m in provider.on("/bridge/bridge-1/status")]
 

@@ -131,7 +131,6 @@ def replies(folder: Path) -> list[Bench]:
             bench.messages.append(bench.composer.reply(sample.event.data, bench.clock.utc_ns()))
         elif isinstance(sample.event, HeartbeatEvent):
             bench.messages.append(bench.composer.heartbeat(sample.event.data, bench.clock.utc_ns()))
-    bench.messages.append(bench.composer.bridge_status("online", "started", bench.clock.utc_ns()))
     return [bench]
 
 
