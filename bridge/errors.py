@@ -74,6 +74,14 @@ class OutboxCorruptError(OutboxError):
     """The disk gave back something else than was written, for example after a page of the file was overwritten."""
 
 
+class OutboxRowError(OutboxCorruptError):
+    """One message in the outbox cannot be read back, for example its properties were cut short."""
+
+
+class OutboxUnsendableError(OutboxError):
+    """A message cannot be put into a packet, for example because there is a ``#`` in its topic."""
+
+
 class OutboxFullError(OutboxError):
     """The disk is full, for example because another program wrote too much to it."""
 

@@ -69,7 +69,8 @@ def _disk(should_be_durable: bool, stats: PublisherStats) -> DiskState:
     if not should_be_durable:
         return "off"
     if stats.durable:
-        return "ok"
+        # It takes what is written, and did not give back all that was.
+        return "ok" if stats.disk_trouble is None else "failing"
     return "full" if stats.disk_trouble is not None and "disk is full" in stats.disk_trouble else "failing"
 
 

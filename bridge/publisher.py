@@ -148,8 +148,9 @@ class PublisherStats:
     ``without_subscriber`` counts alerts that the broker took at least once with nobody subscribed, ``unheard_alerts``
     those of them that still wait for a reader; ``positions_unheard`` were dropped for the same reason. ``is_dead``: its
     thread ended by an error, and what waits is not sent. ``durable``: what is submitted reaches the disk; where it
-    should and does not, ``disk_trouble`` says why. ``unreceipted`` alerts were acknowledged by a broker and not
-    confirmed by the provider. ``provider_online``: what its consumers say; None: none ever said anything.
+    should and does not, ``disk_trouble`` says why, and else what the disk did not give back as written.
+    ``unreceipted`` alerts were acknowledged by a broker and not confirmed by the provider. ``provider_online``: what
+    its consumers say; None: none ever said anything.
     """
 
     running: bool

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from bridge.errors import OutboxUnsendableError
 from bridge.mqtt.events import FIRST_FAILURE_CODE, NO_MATCHING_SUBSCRIBERS, Acknowledged, Connected
 from bridge.mqtt.policy import DisclosureSink
 from bridge.mqtt.session import MqttSession
@@ -160,8 +161,12 @@ class Flights:
                 is_empty = True
                 break
             body = self._body(entry)
-            if not self._is_too_long(session, entry, body):
-                parcels.append(_Parcel(message=entry.message, body=body, entry=entry))
+            parcel = _Parcel(message=entry.message, body=body, entry=entry)
+            try:
+                if not self._is_too_long(session, entry, body):
+                    parcels.append(parcel)
+            except OutboxUnsendableError as exc:
+                self._give_up(parcel, str(exc))
         self._publish(session, parcels)
         return is_empty
 
@@ -181,7 +186,11 @@ class Flights:
                     return
 
     def _send(self, session: MqttSession, parcel: "_Parcel") -> bool:
-        packet_id = session.publish(parcel.message, parcel.body)
+        try:
+            packet_id = session.publish(parcel.message, parcel.body)
+        except OutboxUnsendableError as exc:
+            self._give_up(parcel, str(exc))
+            return True
         if packet_id is not None:
             self._out[packet_id] = _Flight(
                 entry=parcel.entry,
@@ -190,6 +199,13 @@ class Flights:
                 is_canary=parcel.is_canary,
             )
         return packet_id is not None
+
+    def _give_up(self, parcel: "_Parcel", why: str) -> None:
+        """Set aside what cannot be sent at all: it must not hold up what can."""
+        if parcel.entry is None:
+            _log.error("a message for %s cannot be sent: %s", parcel.message.topic, why)
+        else:
+            self._outbox.mark_unsendable(self._number, parcel.entry.number, why)
 
     def acknowledge(self, event: Acknowledged) -> bool:
         """Tell the outbox what a PUBACK means. True: it says that the canary will not come back."""

@@ -20,6 +20,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from bridge.errors import OutboxUnsendableError
 from bridge.mqtt.events import Acknowledged, Closed, Connected, Received, Refused, SessionEvent, Subscribed
 from bridge.mqtt.settings import MqttSettings as MqttSettings
 from bridge.mqtt.settings import TlsSettings as TlsSettings
@@ -212,9 +213,16 @@ class MqttSession:
         self._client.loop_misc()
 
     def publish(self, message: Message, body: bytes) -> int | None:
-        """Send with QoS 1. Returns the packet id, or None if the connection is gone."""
-        properties = _PublishProperties(message) if self._is_v5 else None
-        info = self._client.publish(message.topic, body, qos=1, retain=message.retain, properties=properties)
+        """Send with QoS 1. Returns the packet id, or None if the connection is gone.
+
+        Raises
+        ------
+        OutboxUnsendableError
+            No packet can hold it.
+        """
+        with _packing():
+            properties = _PublishProperties(message) if self._is_v5 else None
+            info = self._client.publish(message.topic, body, qos=1, retain=message.retain, properties=properties)
         return info.mid if info.rc == paho.MQTT_ERR_SUCCESS else None
 
     @contextlib.contextmanager
@@ -241,10 +249,11 @@ class MqttSession:
         return packet_id if result == paho.MQTT_ERR_SUCCESS else None
 
     def packet_bytes(self, message: Message, body: bytes) -> int:
-        """Length of the whole packet that ``publish`` would send."""
-        properties = len(_PublishProperties(message).pack()) if self._is_v5 else 0
-        rest = 2 + len(message.topic.encode()) + 2 + properties + len(body)
-        return 1 + len(_variable_length(rest)) + rest
+        """Length of the whole packet that ``publish`` would send; raises as it does."""
+        with _packing():
+            properties = len(_PublishProperties(message).pack()) if self._is_v5 else 0
+            rest = 2 + len(message.topic.encode()) + 2 + properties + len(body)
+            return 1 + len(_variable_length(rest)) + rest
 
     def take_events(self) -> list[SessionEvent]:
         """Hand over what the callbacks noted, in order."""
@@ -347,6 +356,14 @@ class MqttSession:
         properties.WillDelayInterval = WILL_DELAY_S
         properties.UserProperty = list(will.properties)
         return properties
+
+
+@contextlib.contextmanager
+def _packing() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError, OverflowError, struct.error, MQTTException) as exc:
+        raise OutboxUnsendableError(f"no packet can hold it: {exc}") from exc
 
 
 class _PublishProperties(Properties):

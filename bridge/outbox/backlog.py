@@ -7,11 +7,12 @@ reads delays another's alerts. Positions are one queue, loaded in order.
 
 from itertools import islice
 
+from bridge.errors import OutboxRowError
 from bridge.outbox import schema as sql
 from bridge.outbox.alert_lane import Entry
 from bridge.outbox.disk import Disk
 from bridge.outbox.path_queue import PathQueue
-from bridge.outbox.store import StoredRow
+from bridge.outbox.rows import Loaded, StoredRow
 from bridge.publisher import Lane
 from devices.clock import Clock
 
@@ -160,13 +161,24 @@ class Backlog:
     def _discover(self, after: str) -> None:
         """Find the next topics of which something waits; each costs one step in an index, however much waits."""
         for _ in range(DISCOVER_AT_ONCE):
-            topic = self._disk.find_text(sql.NEXT_TOPIC[self._path], (after,))
+            topic = self._find_topic(after)
             if topic is None:
                 if self._disk.can_read:
                     self._discover_after = None
                 return
             self._spill(topic, 0)
             self._discover_after = after = topic
+
+    def _find_topic(self, after: str) -> str | None:
+        while True:
+            try:
+                return self._disk.find_text(sql.NEXT_TOPIC[self._path], (after,))
+            except OutboxRowError:
+                # It is no text, so only the number of its row leads past it.
+                found = self._disk.ask(sql.NUMBER_OF_NEXT_TOPIC[self._path], (after,))
+                if not found or not self._disk.set_aside_number(self._path, found[0][0]):
+                    return None
+                self._queue.forget_one(Lane.ALERT)
 
     def _load(self, topic: str) -> None:
         start = self._spilled.get(topic)
@@ -175,7 +187,7 @@ class Backlog:
         if start is None or length >= LINE_MAX // 2 or (length and lane.is_resting(topic)):
             return
         limit = LINE_MAX
-        on_disk = self._disk.load(sql.LOAD_TOPIC[self._path], (topic, start, limit))
+        on_disk = self._sound(self._disk.load(sql.LOAD_TOPIC[self._path], (topic, start), limit), Lane.ALERT)
         rows = self._with_memory(
             on_disk,
             self._disk.memory.select(
@@ -204,7 +216,8 @@ class Backlog:
         if self._unread_positions_from is not None and self._disk.can_read:
             start, self._unread_positions_from = self._unread_positions_from, None
         known = self._queue.position_numbers()
-        on_disk = self._disk.load(sql.LOAD_LANE[self._path], (int(Lane.POSITION), start, limit))
+        found = self._disk.load(sql.LOAD_LANE[self._path], (int(Lane.POSITION), start), limit)
+        on_disk = self._sound(found, Lane.POSITION)
         if on_disk is None:
             earlier = self._unread_positions_from
             self._unread_positions_from = start if earlier is None else min(start, earlier)
@@ -221,6 +234,20 @@ class Backlog:
             self._positions_from = None
         elif rows:
             self._positions_from = rows[-1].number + 1
+
+    def _sound(self, loaded: Loaded | None, lane: Lane) -> list[StoredRow] | None:
+        """Wait no longer for rows that cannot be read back; give the others."""
+        if loaded is None:
+            return None
+        queue = self._queue
+        for each in loaded.damaged:
+            is_here = queue.holds(each.number) if lane is Lane.ALERT else queue.holds_position(each.number)
+            # What is in memory goes out from there.
+            if is_here or self._disk.is_settled(self._path, each.number):
+                continue
+            self._disk.set_aside_on(self._path, each.number)
+            queue.forget_one(lane)
+        return loaded.rows
 
     def _with_memory(self, rows: list[StoredRow] | None, more: list[StoredRow]) -> list[StoredRow]:
         rows = rows or []

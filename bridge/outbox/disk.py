@@ -12,11 +12,20 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from bridge.errors import OutboxCorruptError, OutboxError, OutboxFullError, OutboxIoError, OutboxReadOnlyError
+from bridge.errors import (
+    OutboxCorruptError,
+    OutboxError,
+    OutboxFullError,
+    OutboxIoError,
+    OutboxReadOnlyError,
+    OutboxRowError,
+)
 from bridge.outbox import schema as sql
 from bridge.outbox.ballast import Ballast
+from bridge.outbox.damage import Damage
 from bridge.outbox.memory_rows import MemoryRows
 from bridge.outbox.port import FLUSH_AFTER_NS, FLUSH_COUNT, OutboxTrouble, TroubleKind, TroubleListener
+from bridge.outbox.rows import DamagedRow, Loaded
 from bridge.outbox.store import Change, OutboxStore, StoredRow, StoredSequence, Value, row_values
 from bridge.publisher import Saved
 
@@ -64,6 +73,7 @@ class Disk:
     ) -> None:
         self.memory = MemoryRows()
         self.ballast = ballast
+        self.damage = Damage(on_trouble)
         self.trouble: OutboxTrouble | None = None
         self._store: OutboxStore | None = store
         self._reopen = reopen
@@ -194,9 +204,30 @@ class Disk:
         """Whether rows can be asked for; what is written does not have to work for that."""
         return self._store is not None
 
-    def load(self, statement: str, values: Sequence[Value]) -> list[StoredRow] | None:
-        """Read rows, with all changes; None: the disk cannot be read."""
-        return self._read(lambda store: store.load(statement, values))
+    def load(self, statement: str, values: Sequence[Value], limit: int) -> Loaded | None:
+        """Read rows, with all changes; None: the disk cannot be read. What it does not give back right is set aside."""
+        loaded = self._read(lambda store: store.load(statement, values, limit))
+        if loaded is not None:
+            self._set_aside(loaded.damaged)
+        return loaded
+
+    def _set_aside(self, rows: Sequence[DamagedRow]) -> None:
+        for row in self.damage.tell(rows):
+            self.note((sql.SET_ASIDE, (row.number,)), self._last_mono_ns)
+
+    def set_aside_on(self, path: int, number: int) -> None:
+        """Offer a row to a broker no more, on disk with the next commit."""
+        self.settle(path, number, (sql.SET_STATE[path], (sql.DAMAGED, 0, number)), self._last_mono_ns)
+
+    def set_aside_number(self, path: int, number: int) -> bool:
+        """Set a row aside if it cannot be read back; whether that is news."""
+        if self.is_settled(path, number):
+            return False
+        loaded = self.load(sql.LOAD_NUMBER, (number,), 1)
+        if loaded is None or not loaded.damaged:
+            return False
+        self.set_aside_on(path, number)
+        return True
 
     def ask(self, statement: str, values: Sequence[Value] = ()) -> list[tuple[int, ...]] | None:
         """Read numbers; None: the disk cannot be read."""
@@ -218,6 +249,8 @@ class Disk:
             return None
         try:
             return question(store)
+        except OutboxRowError:
+            raise
         except OutboxError as exc:
             self._fail(exc, now)
             # It is opened anew when its next trial is due; until then nobody asks again.
@@ -279,6 +312,7 @@ class Disk:
     def _commit(self, rows: Sequence[StoredRow]) -> None:
         store = self._store
         assert store is not None
+        store.check_place()
         store.begin()
         if self.memory:
             store.insert(row_values(row) for row in self.memory.rows())
@@ -333,6 +367,8 @@ class Disk:
             self._copy_log()
             return True
         try:
+            if self._store is not None:
+                self._store.rescue()
             self._close_store()
             self._store = self._reopen(False)
             if self.trouble.kind is TroubleKind.CORRUPT and (damage := self._store.find_damage()) is not None:
@@ -373,6 +409,7 @@ class Disk:
         if store is None or self.trouble is not None:
             return
         try:
+            store.check_place()
             if store.wants_checkpoint and not self._applied:
                 store.checkpoint()
         except OutboxError as exc:

@@ -12,7 +12,7 @@ from bridge.outbox.ballast import Ballast
 from bridge.outbox.disk import Disk
 from bridge.outbox.doubts import Doubts
 from bridge.outbox.lock import OutboxLock
-from bridge.outbox.opening import Found, open_store
+from bridge.outbox.opening import Found, open_store, tell_if_lost
 from bridge.outbox.path_queue import PathQueue
 from bridge.outbox.port import (
     Leftover,
@@ -25,6 +25,7 @@ from bridge.outbox.port import (
 )
 from bridge.outbox.resending import Resender
 from bridge.outbox.retention import Retention
+from bridge.outbox.rows import DamagedRow
 from bridge.outbox.store import FILE_NAME, OutboxStore, StoredRow, StoredSequence
 from bridge.publisher import Lane, Message, Saved
 from devices.clock import Clock
@@ -99,6 +100,8 @@ class DurableOutbox:
             for path, queue in enumerate(self._queues)
         )
         for path, queue in enumerate(self._queues):
+            for (number,) in disk.ask(sql.FIND_ASTRAY[path]) or ():
+                disk.set_aside_number(path, number)
             queue.alerts_waiting, queue.positions_waiting = (
                 disk.count(sql.COUNT_LANE[path], (int(lane),)) for lane in (Lane.ALERT, Lane.POSITION)
             )
@@ -131,11 +134,17 @@ class DurableOutbox:
             on_error.callback(lock.release)
             path = folder / FILE_NAME
             ballast = Ballast(folder, ballast_bytes, on_trouble)
+            tell_if_lost(path, on_trouble)
             store, found = open_store(path, ballast)
             on_error.callback(store.close)
+
+            def reopen(read_only: bool) -> OutboxStore:
+                lock.take_again()
+                return OutboxStore.open(path, read_only=read_only)
+
             disk = Disk(
                 store,
-                reopen=lambda read_only: OutboxStore.open(path, read_only=read_only),
+                reopen=reopen,
                 ballast=ballast,
                 on_trouble=on_trouble,
             )
@@ -291,6 +300,21 @@ class DurableOutbox:
                     self._give_up(path, entry, self._clock.mono_ns())
         return first
 
+    def mark_unsendable(self, path: int, number: int, why: str) -> None:
+        """See ``Outbox.mark_unsendable``."""
+        entry = self._queues[path].settle(number)
+        if entry is None:
+            return
+        message = entry.message
+        if message.lane is Lane.STATE:
+            self._queues[path].forget_state(message)
+        elif not entry.is_again:
+            self._disk.set_aside_on(path, number)
+        if message.lane is Lane.ALERT:
+            self._backlogs[path].settled(message.topic)
+            self._resender.note_resting(number)
+        self._disk.damage.tell_unsendable(DamagedRow(number=number, source=message.source, detail=why))
+
     def rewind(self, path: int) -> int:
         """See ``Outbox.rewind``."""
         back = self._queues[path].rewind()
@@ -379,7 +403,7 @@ class DurableOutbox:
             receipts_seen=self._resender.receipts_seen,
             is_durable=self._is_durable and self._disk.works,
             only_in_memory=len(self._disk.memory),
-            trouble=self._disk.trouble,
+            trouble=self._disk.trouble or self._disk.damage.trouble,
         )
 
     def close(self) -> Leftover:

@@ -30,6 +30,7 @@ class OutboxLock:
     """
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         path = folder / LOCK_NAME
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -51,6 +52,22 @@ class OutboxLock:
         with contextlib.suppress(OSError):
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
+
+    def take_again(self) -> None:
+        """Hold the lock in a folder that was made anew, too.
+
+        Raises
+        ------
+        OutboxLockedError
+            Another process has it meanwhile.
+        """
+        held = os.fstat(self._fd)
+        with contextlib.suppress(OSError):
+            if os.path.samestat(held, (self._folder / LOCK_NAME).stat()):
+                return
+        again = OutboxLock(self._folder)
+        os.close(self._fd)
+        self._fd, again._fd = again._fd, -1
 
     def release(self) -> None:
         """Let others have the folder; a second call does nothing."""

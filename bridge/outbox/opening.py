@@ -1,15 +1,19 @@
 """Opening the outbox's file at a start: on a full disk, after a machine that went down."""
 
 import contextlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bridge.errors import OutboxCorruptError, OutboxFullError
 from bridge.outbox import schema as sql
-from bridge.outbox.ballast import Ballast
-from bridge.outbox.store import OutboxStore
+from bridge.outbox.ballast import BALLAST_NAME, Ballast
+from bridge.outbox.port import OutboxTrouble, TroubleKind, TroubleListener
+from bridge.outbox.store import LAST_MAX, OutboxStore
 from bridge.publisher import Lane, Saved
+
+_log = logging.getLogger(__name__)
 
 STATE_SKIP = 1_000
 """Numbers of a stream of states that are left out after a start without an orderly end: those of the last 50 ms were
@@ -43,6 +47,23 @@ class Found:
     kept: tuple[Saved, ...] = ()
 
 
+def tell_if_lost(path: Path, on_trouble: TroubleListener) -> None:
+    """Tell that an earlier start left an outbox here and that it is gone: else that would look like a first start."""
+    try:
+        is_there = path.exists()
+        if (is_there and path.stat().st_size > 0) or not (is_there or (path.parent / BALLAST_NAME).exists()):
+            return
+    except OSError:
+        # What is wrong with the disk is told when the file is opened.
+        return
+    detail = (
+        f"{path}: an earlier outbox was here and is {'empty' if is_there else 'gone'}: what waited in it is lost, and "
+        "numbers begin anew with 1. Next: check the disk, and tell the provider"
+    )
+    _log.error("%s", detail)
+    on_trouble(OutboxTrouble(kind=TroubleKind.LOST, detail=detail))
+
+
 def open_store(path: Path, ballast: Ballast) -> tuple[OutboxStore, Found]:
     """Open the file for this start; on a full disk with the room that was kept for that."""
     try:
@@ -65,6 +86,11 @@ def _begin_store(path: Path) -> tuple[OutboxStore, Found]:
             raise OutboxCorruptError(
                 f"{path}: is damaged: {damage}. Next: move it and its -wal file away, keep them as evidence, check the "
                 "disk, start again; what waited in it is not sent, and streams begin anew with 1"
+            )
+        if (last := store.last_number()) > LAST_MAX:
+            raise OutboxCorruptError(
+                f"{path}: is damaged: a message has number {last}. Next: move it and its -wal file away, keep them as "
+                "evidence, check the disk, start again; what waited in it is not sent, and streams begin anew with 1"
             )
         newest = next(iter(store.ask(sql.NEWEST)), None)
         found = Found(

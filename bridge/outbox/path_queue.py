@@ -134,6 +134,18 @@ class PathQueue:
                     self.positions_waiting -= 1
             return entry
 
+    def forget_one(self, lane: Lane) -> None:
+        """Count one less of those that wait on disk only."""
+        with self.lock:
+            self.alerts_waiting -= lane is Lane.ALERT
+            self.positions_waiting -= lane is Lane.POSITION
+
+    def forget_state(self, message: Message) -> None:
+        """Keep a retained state no more for the next connection."""
+        with self.lock:
+            if self._retained.get(message.topic) is message:
+                del self._retained[message.topic]
+
     def reject(self, number: int, now_mono_ns: int) -> Entry | None:
         """Note a refusal; an alert rests, others are forgotten. None: it was not with the broker."""
         with self.lock:

@@ -42,6 +42,10 @@ class TroubleKind(StrEnum):
     CORRUPT = "corrupt"
     BALLAST_RELEASED = "ballast_released"
     """The disk was full; the room that was kept for this was given up, and messages go to disk again."""
+    SET_ASIDE = "set_aside"
+    """Messages that cannot be read back, or not be sent, are kept as evidence; the others go out."""
+    LOST = "lost"
+    """What an earlier start left is gone."""
     POSITIONS_DROPPED = "positions_dropped"
     """Told when it begins: more positions wait than may."""
 
@@ -94,7 +98,7 @@ class OutboxDepths:
     only_in_memory : int
         Messages that are not on disk because of trouble.
     trouble : OutboxTrouble or None
-        What is wrong with the disk now.
+        What is wrong with the disk now, or what it did not give back as written since the start.
     """
 
     paths: tuple[PathDepths, ...]
@@ -230,6 +234,10 @@ class Outbox(Protocol):
 
         An alert is kept for a broker that takes it, without holding up its topic: it would do so for ever.
         """
+        ...
+
+    def mark_unsendable(self, path: int, number: int, why: str) -> None:
+        """Note that a message cannot be put into a packet: it is told and set aside, so that the others go out."""
         ...
 
     def rewind(self, path: int) -> int:

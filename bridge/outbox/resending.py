@@ -9,7 +9,7 @@ from bridge.outbox.disk import Disk
 from bridge.outbox.path_queue import PathQueue
 from bridge.outbox.port import REPLAY_LIMIT, RESEND_WINDOW_NS, Replayed
 from bridge.outbox.receipts import OwedReceipts
-from bridge.outbox.store import StoredRow
+from bridge.outbox.rows import StoredRow
 from bridge.publisher import Lane
 from devices.clock import Clock
 
@@ -127,7 +127,8 @@ class Resender:
         if found is None:
             return
         for acked_utc_ns, number in found:
-            self._owed_from = (acked_utc_ns, number)
+            # A time that is no time comes as -1.
+            self._owed_from = max(self._owed_from, (acked_utc_ns, number))
             if not self._owed.tracks(number) and (row := self._find_row(number)) is not None:
                 self._owed.note_acked(number, row.message, now_mono_ns)
         if len(found) < LOAD_OWED_AT_ONCE:
@@ -160,8 +161,10 @@ class Resender:
             for row in self._disk.memory.rows()
             if row.message.source == source and first <= row.message.sequence <= last
         }
-        for row in self._disk.load(sql.LOAD_SEQUENCES, (source, first, last, REPLAY_LIMIT + 1)) or ():
-            rows[row.number] = row
+        loaded = self._disk.load(sql.LOAD_SEQUENCES, (source, first, last), REPLAY_LIMIT + 1)
+        for row in loaded.rows if loaded is not None else ():
+            if not {*row.states} <= {sql.DAMAGED, sql.NOT_WANTED}:
+                rows[row.number] = row
         found = sorted(rows.values(), key=lambda row: (row.message.sequence, row.number))
         taken = found[:REPLAY_LIMIT]
         queued = sum(self._queue_everywhere(row, now_mono_ns) for row in taken)
@@ -178,8 +181,8 @@ class Resender:
         row = self._disk.memory.find(number)
         if row is not None:
             return row
-        rows = self._disk.load(sql.LOAD_NUMBER, (number,))
-        return rows[0] if rows else None
+        loaded = self._disk.load(sql.LOAD_NUMBER, (number,), 1)
+        return loaded.rows[0] if loaded is not None and loaded.rows else None
 
     def _queue_everywhere(self, row: StoredRow, now_mono_ns: int) -> bool:
         queued = [self._queue_again(path, row, now_mono_ns) for path in range(len(self._queues))]

@@ -60,8 +60,13 @@ class Retention:
         rows = disk.ask(sql.OLDEST, (self._cursor, max_rows)) or []
         old = [row for row in rows if row[3] < before_utc_ns and row[0] < number]
         deleted = 0
-        for each, state_0, state_1, _ in old:
-            if {sql.NEW, sql.REJECTED} & {state_0, *((state_1,) if self._paths > 1 else ())}:
+        for each, state_0, state_1, t_utc_ns, receipt in old:
+            if {sql.NEW, sql.REJECTED, sql.DAMAGED} & {state_0, *((state_1,) if self._paths > 1 else ())}:
+                continue
+            if t_utc_ns < 0 or receipt < 0 or not {state_0, state_1} <= sql.STATES:
+                # Evidence does not go before it was told that it is damaged.
+                if receipt != sql.SET_ASIDE_RECEIPT:
+                    disk.load(sql.LOAD_NUMBER, (each,), 1)
                 continue
             deleted += 1
             disk.note((sql.DELETE_ROW, (each,)), now_mono_ns)

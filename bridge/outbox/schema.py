@@ -30,8 +30,18 @@ REJECTED = 3
 """The broker refused it; it is tried again."""
 DROPPED = 4
 """A position that is not sent any more: too many waited, it was refused, or it is too long."""
+DAMAGED = 5
+"""It cannot be read back, or not be put into a packet: kept as evidence, never sent, never deleted."""
 NOT_WANTED = 9
 """There is no such path."""
+
+STATES = frozenset({NEW, ACKED, RECEIPTED, REJECTED, DROPPED, DAMAGED, NOT_WANTED})
+
+SET_ASIDE_RECEIPT = 3
+"""No receipt is waited for, for the row cannot be read back; that was told."""
+
+RECEIPTS = frozenset({0, 1, 2})
+"""Not received, received, rejected by the provider."""
 
 CREATE = """
 CREATE TABLE row(
@@ -103,6 +113,8 @@ SET_STATE_MANY = tuple(
     for path in (0, 1)
 )
 
+SET_ASIDE = f"UPDATE row SET receipt = {SET_ASIDE_RECEIPT} WHERE number = ?"
+
 _RECEIPT = (
     "UPDATE row {index} SET receipt = ?, receipt_utc_ns = ?, state_0 = CASE state_0 WHEN 1 THEN 2 ELSE state_0 END, "
     "state_1 = CASE state_1 WHEN 1 THEN 2 ELSE state_1 END "
@@ -120,12 +132,12 @@ RECEIPT_OF_NUMBER = f"{_RECEIPT.format(index='')} WHERE number = ? AND lane = 0 
 
 LOAD_LANE = tuple(
     f"SELECT {COLUMNS} FROM row INDEXED BY wait_{path} WHERE lane = ? AND state_{path} IN (0, 3) AND number >= ? "
-    "ORDER BY number LIMIT ?"
+    "ORDER BY number"
     for path in (0, 1)
 )
 LOAD_TOPIC = tuple(
     f"SELECT {COLUMNS} FROM row INDEXED BY wait_topic_{path} "
-    f"WHERE lane = 0 AND state_{path} IN (0, 3) AND topic = ? AND number >= ? ORDER BY number LIMIT ?"
+    f"WHERE lane = 0 AND state_{path} IN (0, 3) AND topic = ? AND number >= ? ORDER BY number"
     for path in (0, 1)
 )
 FIRST_OF_TOPIC = tuple(
@@ -138,13 +150,29 @@ NEXT_TOPIC = tuple(
     f"WHERE lane = 0 AND state_{path} IN (0, 3) AND topic > ? ORDER BY topic LIMIT 1"
     for path in (0, 1)
 )
+NUMBER_OF_NEXT_TOPIC = tuple(statement.replace("SELECT topic", "SELECT number") for statement in NEXT_TOPIC)
+FIND_ASTRAY = tuple(
+    " UNION ALL ".join(
+        f"SELECT number FROM row INDEXED BY {index}_{path} WHERE {condition} AND state_{path} IN (0, 3)"
+        for index, condition in (
+            ("wait", "lane < 0"),
+            ("wait", "lane > 0 AND lane < 2"),
+            ("wait", "lane > 2"),
+            ("wait_topic", "lane = 0 AND topic <= ''"),
+        )
+    )
+    for path in (0, 1)
+)
+"""What waits where nobody looks: in no lane, or without a topic."""
 COUNT_LANE = tuple(
     f"SELECT count(*) FROM row INDEXED BY wait_{path} WHERE lane = ? AND state_{path} IN (0, 3)" for path in (0, 1)
 )
+SOURCE_OF = "SELECT CAST(source AS BLOB) FROM row WHERE number = ?"
+RECEIPT_OF = "SELECT CAST(receipt AS INTEGER) FROM row WHERE number = ?"
 LOAD_NUMBER = f"SELECT {COLUMNS} FROM row WHERE number = ?"
 LOAD_SEQUENCES = (
     f"SELECT {COLUMNS} FROM row INDEXED BY by_source WHERE source = ? AND sequence >= ? AND sequence <= ? "
-    "ORDER BY sequence LIMIT ?"
+    "ORDER BY sequence"
 )
 LOAD_OWED = (
     "SELECT acked_utc_ns, number FROM row INDEXED BY owed WHERE lane = 0 AND receipt = 0 AND acked_utc_ns IS NOT NULL "
@@ -159,5 +187,5 @@ COUNT_OWED = (
     "WHERE lane = 0 AND receipt = 0 AND acked_utc_ns IS NOT NULL ORDER BY acked_utc_ns LIMIT ?)"
 )
 NEWEST = "SELECT number, t_utc_ns FROM row WHERE number > 0 ORDER BY number DESC LIMIT 1"
-OLDEST = "SELECT number, state_0, state_1, t_utc_ns FROM row WHERE number >= ? ORDER BY number LIMIT ?"
+OLDEST = "SELECT number, state_0, state_1, t_utc_ns, receipt FROM row WHERE number >= ? ORDER BY number LIMIT ?"
 DELETE_ROW = "DELETE FROM row WHERE number = ?"

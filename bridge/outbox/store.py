@@ -5,6 +5,7 @@ Write-ahead log with ``synchronous=FULL``: each commit is one sync of the log; `
 goes.
 """
 
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -14,7 +15,6 @@ from types import TracebackType
 from typing import Any
 
 import apsw
-import msgspec
 
 from bridge.errors import (
     OutboxCorruptError,
@@ -22,14 +22,17 @@ from bridge.errors import (
     OutboxFullError,
     OutboxIoError,
     OutboxReadOnlyError,
+    OutboxRowError,
     OutboxVersionError,
 )
 from bridge.outbox import schema as sql
 from bridge.outbox.joined import Change as Change
 from bridge.outbox.joined import Value as Value
 from bridge.outbox.joined import join_changes, join_rows
-from bridge.publisher import Lane, Message, Saved
-from protocols.mqtt.messages import DELIVERED
+from bridge.outbox.rows import DamagedRow, Loaded, read_row
+from bridge.outbox.rows import StoredRow as StoredRow
+from bridge.outbox.rows import row_values as row_values
+from bridge.publisher import Lane, Saved
 
 FILE_NAME = "outbox.sqlite3"
 
@@ -51,22 +54,10 @@ BUSY_MS = 1_000
 """How long another reader of the file may keep us waiting at the end or at a repair; commits never wait for one."""
 
 _MISUSE = (apsw.SQLError, apsw.ConstraintError, apsw.MismatchError, apsw.MisuseError, apsw.BindingsError)
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(tuple[tuple[str, str], ...])
+_LANES = frozenset(int(lane) for lane in Lane)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredRow:
-    """A message on disk with its fate. ``states``: delivery to each broker; ``receipt``: 1 received, 2 rejected."""
-
-    number: int
-    message: Message
-    states: tuple[int, int]
-    attempts: int
-    t_utc_ns: int
-    acked_utc_ns: int | None = None
-    receipt: int = 0
-    receipt_utc_ns: int | None = None
+LAST_MAX = sql.LARGEST // 2
+"""No stream and no row gets so far; a larger number was never written, and could not be counted on from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +121,8 @@ class OutboxStore:
 
     def __init__(self, connection: apsw.Connection, where: str) -> None:
         self._db = connection
+        self._where = where
+        self._place = None if where == ":memory:" else _find_place(where)
         self._seam: AbstractContextManager[None] = _Seam(where)
         self._log_pages = 0
         self._most_log_pages = CHECKPOINT_MUST_PAGES
@@ -238,45 +231,107 @@ class OutboxStore:
         with self._seam:
             return [int(number) for (number,) in self._db.execute(statement, values)]
 
-    def load(self, statement: str, values: Sequence[Value]) -> list[StoredRow]:
-        """Read whole rows."""
+    def load(self, statement: str, values: Sequence[Value], limit: int) -> Loaded:
+        """Read whole rows, up to ``limit`` sound ones; those that cannot be read back are given beside them."""
+        loaded = Loaded(rows=[], damaged=[])
         with self._seam:
-            return [_stored(values) for values in self._db.execute(statement, values)]
+            try:
+                self._load_into(loaded, self._db.execute(statement, values), limit)
+            except UnicodeDecodeError:
+                # A text that is no text: which row's, only its number can tell.
+                loaded = Loaded(rows=[], damaged=[])
+                numbers = [row[0] for row in self._db.execute(statement.replace(sql.COLUMNS, "number", 1), values)]
+                for number in numbers:
+                    if len(loaded.rows) == limit:
+                        break
+                    self._load_one(loaded, number)
+        return loaded
+
+    def _load_into(self, loaded: Loaded, found: Iterable[Sequence[Any]], limit: int) -> None:
+        for values in found:
+            try:
+                loaded.rows.append(read_row(values))
+            except OutboxRowError as exc:
+                loaded.damaged.append(self._damaged(values[0], str(exc), is_told=values[17] == sql.SET_ASIDE_RECEIPT))
+            if len(loaded.rows) == limit:
+                return
+
+    def _load_one(self, loaded: Loaded, number: int) -> None:
+        try:
+            self._load_into(loaded, self._db.execute(sql.LOAD_NUMBER, (number,)), len(loaded.rows) + 1)
+        except UnicodeDecodeError:
+            receipt = self._db.execute(sql.RECEIPT_OF, (number,)).get
+            is_told = receipt == sql.SET_ASIDE_RECEIPT
+            loaded.damaged.append(self._damaged(number, "a text in it is no text", is_told=is_told))
+
+    def _damaged(self, number: int, detail: str, *, is_told: bool) -> DamagedRow:
+        source = self._db.execute(sql.SOURCE_OF, (number,)).get
+        text = source.decode("utf-8", "replace") if isinstance(source, bytes) else ""
+        return DamagedRow(number=number, source=text, detail=detail, is_told=is_told)
 
     def ask(self, statement: str, values: Sequence[Value] = ()) -> list[tuple[int, ...]]:
-        """Read numbers; NULL as -1."""
+        """Read numbers; NULL, and what is no number, as -1."""
         with self._seam:
             return [
-                tuple(-1 if value is None else int(value) for value in row)
+                tuple(value if isinstance(value, int) else -1 for value in row)
                 for row in self._db.execute(statement, values)
             ]
 
     def find_text(self, statement: str, values: Sequence[Value]) -> str | None:
-        """Read one text."""
+        """Read one text.
+
+        Raises
+        ------
+        OutboxRowError
+            It is none.
+        """
         with self._seam:
-            found = self._db.execute(statement, values).get
-        return None if found is None else str(found)
+            try:
+                found = self._db.execute(statement, values).get
+            except UnicodeDecodeError as exc:
+                raise OutboxRowError(f"{self._where}: a text in it is no text") from exc
+        if found is not None and not isinstance(found, str):
+            raise OutboxRowError(f"{self._where}: a {type(found).__name__} stands for a text")
+        return found
 
     def sequences(self) -> tuple[StoredSequence, ...]:
         """Last number of every stream."""
-        with self._seam:
-            return tuple(
-                StoredSequence(source=source, owner=owner, last=last, lane=Lane(lane))
-                for source, owner, last, lane in self._db.execute("SELECT source, owner, last, lane FROM sequence")
-            )
+        found: list[StoredSequence] = []
+        for source, owner, last, lane in self._facts("SELECT source, owner, last, lane FROM sequence"):
+            are_kinds = isinstance(source, str) and isinstance(owner, str) and isinstance(last, int)
+            if not are_kinds or not 0 <= last <= LAST_MAX or lane not in _LANES:
+                raise self._corrupt(f"the number of stream {source!r:.80} is {last!r:.40}, its lane {lane!r:.40}")
+            found.append(StoredSequence(source=source, owner=owner, last=last, lane=Lane(lane)))
+        return tuple(found)
 
     def kept(self) -> tuple[Saved, ...]:
         """All that is kept, by owner and key."""
-        with self._seam:
-            return tuple(
-                Saved(owner=owner, key=key, value=value)
-                for owner, key, value in self._db.execute("SELECT owner, key, value FROM kept ORDER BY owner, key")
-            )
+        found: list[Saved] = []
+        for owner, key, value in self._facts("SELECT owner, key, value FROM kept ORDER BY owner, key"):
+            if not (isinstance(owner, str) and isinstance(key, str) and isinstance(value, bytes)):
+                raise self._corrupt(f"what is kept for {owner!r:.80} as {key!r:.80} has another type than was written")
+            found.append(Saved(owner=owner, key=key, value=value))
+        return tuple(found)
 
     def meta(self) -> dict[str, str]:
         """Facts about the file."""
+        found = self._facts("SELECT name, value FROM meta")
+        if not all(isinstance(text, str) for fact in found for text in fact):
+            raise self._corrupt("a fact about the file has another type than was written")
+        return dict(found)
+
+    def _facts(self, statement: str) -> list[tuple[Any, ...]]:
         with self._seam:
-            return dict(self._db.execute("SELECT name, value FROM meta"))
+            try:
+                return self._db.execute(statement).fetchall()
+            except UnicodeDecodeError as exc:
+                raise self._corrupt("a text in it is no text") from exc
+
+    def _corrupt(self, what: str) -> OutboxCorruptError:
+        return OutboxCorruptError(
+            f"{self._where}: is damaged: {what}. Next: move it and its -wal file away, keep them as evidence, check "
+            "the disk, start again; what waited in it is not sent, and streams begin anew with 1"
+        )
 
     def last_number(self) -> int:
         """Highest number of a row; 0: there is none."""
@@ -284,22 +339,38 @@ class OutboxStore:
             return int(self._db.execute("SELECT coalesce(max(number), 0) FROM row").get)
 
     def rows(self, *, owner: str | None = None) -> Iterator[StoredRow]:
-        """Go through all rows, or those of an owner, in order. Nothing may be changed before the end."""
+        """Go through all rows, or those of an owner, in order. Nothing may be changed before the end.
+
+        Raises
+        ------
+        OutboxRowError
+            One cannot be read back.
+        """
         condition, values = ("", ()) if owner is None else (" WHERE owner = ?", (owner,))
+        for row in self._raw(f"SELECT {sql.COLUMNS} FROM row{condition} ORDER BY number", values):
+            try:
+                yield read_row(row)
+            except OutboxRowError as exc:
+                raise OutboxRowError(
+                    f"{self._where}: message {row[0]} cannot be read back: {exc}. Next: keep the file as evidence, "
+                    "check the disk; the bridge itself sets such a message aside and goes on"
+                ) from exc
+
+    def raw_rows(self) -> Iterator[tuple[Any, ...]]:
+        """Go through the values of all rows as they are, readable or not, in order."""
+        return self._raw(f"SELECT {sql.COLUMNS} FROM row ORDER BY number", ())
+
+    def _raw(self, statement: str, values: Sequence[Value]) -> Iterator[tuple[Any, ...]]:
         with self._seam:
-            cursor = self._db.execute(f"SELECT {sql.COLUMNS} FROM row{condition} ORDER BY number", values)
-            for row in cursor:
-                yield _stored(row)
+            try:
+                yield from self._db.execute(statement, values)
+            except UnicodeDecodeError as exc:
+                raise OutboxRowError(f"{self._where}: a text in it is no text. Next: check the disk") from exc
 
     def owners(self) -> frozenset[str]:
         """Everybody who has rows, streams or something kept."""
-        with self._seam:
-            return frozenset(
-                owner
-                for (owner,) in self._db.execute(
-                    "SELECT owner FROM row UNION SELECT owner FROM sequence UNION SELECT owner FROM kept"
-                )
-            )
+        found = self._facts("SELECT owner FROM row UNION SELECT owner FROM sequence UNION SELECT owner FROM kept")
+        return frozenset(owner for (owner,) in found if isinstance(owner, str))
 
     def find_damage(self) -> str | None:
         """Read the whole file for damage: 0.25 s for a million rows."""
@@ -324,6 +395,40 @@ class OutboxStore:
             self._db.wal_checkpoint(mode=mode)
         self._log_pages = 0
 
+    def check_place(self) -> None:
+        """Make sure that the file is where it was opened: SQLite goes on writing to one that was deleted.
+
+        Raises
+        ------
+        OutboxIoError
+            Its path names no file any more, or another one.
+        """
+        if self._place is not None and _find_place(self._where) != self._place:
+            raise OutboxIoError(
+                f"{self._where}: was moved or deleted while in use. Next: find out by whom; leave the outbox's folder "
+                "alone while the bridge runs"
+            )
+
+    def rescue(self) -> None:
+        """Copy what is open to where it should be, if nothing is there: the only way to it is this connection."""
+        path = Path(self._where)
+        if self._place is None or _find_place(self._where) is not None:
+            return
+        draft = path.with_name(f"{path.name}.rescued")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for each in path.parent.glob(f"{draft.name}*"):
+                each.unlink()
+            self.copy_to(draft)
+            draft.replace(path)
+            fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        except OSError as exc:
+            raise OutboxIoError(f"{path}: cannot be made again ({exc}). Next: check the folder and its rights") from exc
+
     def copy_to(self, path: Path) -> None:
         """Write what is committed now to another file, while the bridge that owns this one goes on."""
         with _Seam(str(path)):
@@ -341,54 +446,9 @@ class OutboxStore:
             self._db.close(True)
 
 
-def row_values(row: StoredRow) -> tuple[Value, ...]:
-    """Give the values of a row in the order of ``COLUMNS``."""
-    message = row.message
-    return (
-        row.number,
-        int(message.lane),
-        message.owner,
-        message.topic,
-        message.source,
-        message.sequence,
-        message.event_id,
-        message.body,
-        int(message.retain),
-        message.expiry_s,
-        _encoder.encode(message.properties).decode(),
-        message.alert_type.__name__ if message.alert_type is not None else None,
-        *row.states,
-        row.attempts,
-        row.t_utc_ns,
-        row.acked_utc_ns,
-        row.receipt,
-        row.receipt_utc_ns,
-    )
-
-
-def _stored(values: tuple[Any, ...]) -> StoredRow:  # what SQLite gives back has no types
-    (number, lane, owner, topic, source, sequence, event_id, body) = values[:8]
-    (retain, expiry_s, properties, alert_type, state_0, state_1) = values[8:14]
-    (attempts, t_utc_ns, acked_utc_ns, receipt, receipt_utc_ns) = values[14:]
-    return StoredRow(
-        number=number,
-        message=Message(
-            topic=topic,
-            body=body,
-            lane=Lane(lane),
-            retain=bool(retain),
-            expiry_s=expiry_s,
-            properties=_decoder.decode(properties),
-            alert_type=DELIVERED.get(alert_type),
-            owner=owner,
-            event_id=event_id,
-            source=source,
-            sequence=sequence,
-        ),
-        states=(state_0, state_1),
-        attempts=attempts,
-        t_utc_ns=t_utc_ns,
-        acked_utc_ns=acked_utc_ns,
-        receipt=receipt,
-        receipt_utc_ns=receipt_utc_ns,
-    )
+def _find_place(where: str) -> tuple[int, int] | None:
+    try:
+        found = Path(where).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

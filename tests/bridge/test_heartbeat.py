@@ -78,6 +78,7 @@ def test_what_waits_and_who_listens(composer: Composer) -> None:
     [
         (lambda s: replace(s, durable=False, disk_trouble="x: the disk is full."), "full", "online"),
         (lambda s: replace(s, durable=False, disk_trouble="x: I/O error"), "failing", "online"),
+        (lambda s: replace(s, durable=True, disk_trouble="message 3 is set aside"), "failing", "online"),
         (lambda s: replace(s, provider_online=None), "ok", "unknown"),
         (lambda s: replace(s, provider_online=False), "ok", "offline"),
     ],

@@ -217,7 +217,11 @@ def _outbox(ledger: Ledger) -> Iterator[Finding]:
                     last.canary in {"late", "never"},
                     "its own canary does not come back: the access list, or the routing",
                 ),
-                (last.disk in {"full", "failing"}, f"its disk is {last.disk}: alerts go out from memory"),
+                (
+                    last.disk in {"full", "failing"},
+                    f"its disk is {last.disk}: "
+                    + ("it did not give back all as written" if last.durable else "alerts go out from memory"),
+                ),
                 (last.provider == "offline", "every consumer that announced itself is gone"),
                 (not last.durable, "its outbox is in memory: what waits is lost with the process"),
             )
