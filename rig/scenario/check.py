@@ -11,8 +11,9 @@ from rig.scenario.model import Scenario
 from rig.scenario.tables import BeaconTable, FaultTable, OrderTable, PersonTable, ProtectedTable, ZoneTable
 from rig.scenario.walk import FAR_M, check_metres
 
-LONGEST_S: Final = 7 * 86_400.0
-"""Longest scenario, seconds: at a fix a second, a week is 600,000 epochs of each device in memory and on the page."""
+LONGEST_S: Final = 31 * 86_400.0
+"""Longest scenario, seconds: a month is the longest recording that one would replay. At a fix a second it is 2.7
+million epochs of each device in memory and on the page; more is a slip of the keyboard."""
 
 _INTERVAL_S: Final = (0.01, 604_800.0)
 """Report intervals that a bridge takes, seconds."""
@@ -40,7 +41,7 @@ def check_scenario(scenario: Scenario) -> None:
     """
     if not 0 < scenario.duration_s <= LONGEST_S:
         raise ScenarioError(
-            f"duration_s must be above 0 and at most {LONGEST_S:.0f} (seven days), got {scenario.duration_s:g}"
+            f"duration_s must be above 0 and at most {LONGEST_S:.0f} (31 days), got {scenario.duration_s:g}"
         )
     if not (-90 < scenario.origin.lat_deg < 90 and -180 <= scenario.origin.lon_deg <= 180):
         raise ScenarioError(f"origin lies outside the globe: {scenario.origin.lat_deg}, {scenario.origin.lon_deg}")

@@ -6,10 +6,14 @@ from typing import Final
 
 from rig.emulator.track import WALKING_SPEED_MPS, Waypoint
 from rig.errors import ScenarioError
+from rig.local_frame import WGS84_A_M
 from rig.scenario.tables import Metres, WaypointTable
 
 FAR_M: Final = 200_000.0
 """Farthest from the origin, metres: beyond it the plane of the scenario's metres bends away by tens of metres."""
+
+WAY_M: Final = WGS84_A_M
+"""Farthest waypoint from the origin, metres: seen from a plane that touches it, no place of the globe lies farther."""
 
 
 def walk(places: Iterable[WaypointTable]) -> list[Waypoint]:
@@ -41,7 +45,7 @@ def walk(places: Iterable[WaypointTable]) -> list[Waypoint]:
     return out
 
 
-def check_metres(point: Metres, where: str) -> None:
+def check_metres(point: Metres, where: str, farthest_m: float = FAR_M) -> None:
     """Check that a place lies in the plane of a scenario.
 
     Raises
@@ -49,14 +53,14 @@ def check_metres(point: Metres, where: str) -> None:
     ScenarioError
         A coordinate is no number, or it lies too far away.
     """
-    if not (all(map(math.isfinite, point)) and math.hypot(*point) <= FAR_M):
+    if not (all(map(math.isfinite, point)) and math.hypot(*point) <= farthest_m):
         raise ScenarioError(
-            f"{where}: expected metres east and north, at most {FAR_M:.0f} from the origin, got {list(point)}"
+            f"{where}: expected metres east and north, at most {farthest_m:.0f} from the origin, got {list(point)}"
         )
 
 
 def _check(place: WaypointTable, where: str) -> None:
-    check_metres(place.at_m, f"{where}: at_m")
+    check_metres(place.at_m, f"{where}: at_m", WAY_M)
     if place.t_s is not None:
         if not math.isfinite(place.t_s):
             raise ScenarioError(f"{where}: t_s: expected seconds of the scenario, got {place.t_s}")
