@@ -67,6 +67,9 @@ def test_what_cannot_be_run_is_refused_with_what_was_expected(scenario: Path, tm
     assert "speeed" in refused(tagrig_run(scenario, "--set", "speeed=1", *out))
     assert "cannot be planted" in refused(tagrig_run(scenario, "--plant", "gremlin=1", *out))
     assert "for suites" in refused(tagrig_run(scenario, "--family", "foot", *out))
+    broken = tmp_path / "broken.toml"
+    broken.write_text(ZONE.replace("wait_s = 5", "wait_s = nan"))
+    assert f"{broken}: person 'tag-1': waypoint 1: wait_s: expected" in refused(tagrig_run(broken, *out))
     assert not (tmp_path / "runs").exists()
 
 
