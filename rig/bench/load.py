@@ -129,7 +129,7 @@ def _known(name: str, table: Mapping[str, object], keys: Iterable[str], where: s
         if key not in known:
             at = f"{where}.{key}" if where else key
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}?" if near else "."
             raise BenchFileError(f"{name}: {at}: unknown key{hint} Known: {', '.join(known)}")
 
 
@@ -137,7 +137,7 @@ def _check_device(where: str, device: DeviceTable, folder: Path) -> None:
     for feature in device.features or ():
         if feature not in KNOWN_FEATURES:
             raise BenchFileError(
-                f"{where}.features: {feature!r} is not known{closest(feature, KNOWN_FEATURES)} "
+                f"{where}.features: {feature!r} is not known{closest(feature, KNOWN_FEATURES) or '.'} "
                 f"Known: {', '.join(sorted(KNOWN_FEATURES))}"
             )
     try:

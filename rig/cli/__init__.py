@@ -1,14 +1,16 @@
 """The ``tagrig`` command: one file per verb, loaded only when its verb is typed."""
 
+import contextlib
 import errno
 import importlib
 import sys
+import traceback
 from typing import NoReturn
 
 import click
 
 from rig.cli.exit_codes import ExitCode
-from rig.cli.lost_output import OUTPUT_CLOSED, drop_output
+from rig.cli.lost_output import OUTPUT_CLOSED, drop_output, stand_in_for_closed
 
 VERBS: dict[str, str] = {
     "acl": "access lists of the contract's roles for mosquitto and NATS",
@@ -54,6 +56,9 @@ _EXTRA_OF = {
 }
 """Which extra brings a package that is not installed."""
 
+_HAS_OWN_CODE = frozenset({"bridge"})
+"""Verbs that say themselves what a mistake of ours ends with: supervisors of a bridge know 1, as Python has it."""
+
 
 class _LazyGroup(click.Group):
     """Imports a verb's module only when it is used: ``tagrig nmea`` must not load a plotting library."""
@@ -72,7 +77,7 @@ class _LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         # click's own code for a closed pipe is 1, which is the verdict FAIL here
         try:
-            return super().invoke(ctx)
+            return self._invoke(ctx)
         except BrokenPipeError:
             drop_output()
             sys.exit(OUTPUT_CLOSED)
@@ -83,6 +88,28 @@ class _LazyGroup(click.Group):
             click.echo(
                 f"tagrig: output cannot be written: {exc.strerror}. Next: free some space, run it again", err=True
             )
+            sys.exit(ExitCode.BENCH_BROKEN)
+
+    def _invoke(self, ctx: click.Context) -> object:
+        """Run the verb; Python's own code for an exception that nobody caught is 1, too."""
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.Abort, click.ClickException, BrokenPipeError):
+            raise
+        except Exception as exc:
+            if isinstance(exc, OSError) and exc.errno == errno.ENOSPC and exc.filename is None:
+                raise
+            if isinstance(exc, ModuleNotFoundError) and _find_extra(exc) is not None:
+                raise
+            if ctx.invoked_subcommand in _HAS_OWN_CODE:
+                raise
+            verb = f" {ctx.invoked_subcommand}" if ctx.invoked_subcommand else ""
+            with contextlib.suppress(OSError):
+                traceback.print_exc()
+                click.echo(
+                    f"tagrig: this is a mistake in tagrig{verb}, and no verdict. Next: report it with the lines above",
+                    err=True,
+                )
             sys.exit(ExitCode.BENCH_BROKEN)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -100,14 +127,19 @@ def cli() -> None:
     """Bridge and test rig for GPS ankle tags and victim smart tags."""
 
 
+def _find_extra(exc: ModuleNotFoundError) -> str | None:
+    return _EXTRA_OF.get((exc.name or "").partition(".")[0])
+
+
 def main() -> NoReturn:
     """Entry point of the ``tagrig`` script."""
+    stand_in_for_closed()
     try:
         cli.main(prog_name="tagrig", standalone_mode=True)
     except KeyboardInterrupt:
         sys.exit(130)
     except ModuleNotFoundError as exc:
-        extra = _EXTRA_OF.get((exc.name or "").partition(".")[0])
+        extra = _find_extra(exc)
         if extra is None:
             raise
         click.echo(f"tagrig: this verb needs the package {exc.name!r}. Next: pip install 'tagrig[{extra}]'", err=True)

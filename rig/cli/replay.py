@@ -18,7 +18,7 @@ from rig.replay.cast import Asked
 from rig.replay.from_captures import UNJUDGED, replay_captures
 from rig.replay.recordings import play_recordings
 from rig.replay.run_again import REPLAY_FILE, ReplayedRun, replay_run
-from rig.runs.folder import JOURNAL_FILE, RUN_FILE
+from rig.runs.folder import JOURNAL_FILE, RUN_FILE, VERDICT_FILE
 from rig.truth.findings import RunVerdict
 from rig.truth.verdict import Verdict
 
@@ -149,6 +149,7 @@ def _replay_captures(run: Path, out: Path | None, *, no_report: bool, as_json: b
                     "alerts": again.alerts,
                     "alerts_same": again.same,
                     "problems": again.problems,
+                    "cautions": again.cautions,
                 }
             )
         )
@@ -157,6 +158,8 @@ def _replay_captures(run: Path, out: Path | None, *, no_report: bool, as_json: b
         if again.emulated_anew:
             _row("", f"emulated anew, for want of bytes: {', '.join(again.emulated_anew)}")
         _row("alerts", f"{again.same} of {again.alerts} came again")
+        for caution in again.cautions:
+            _row("note", caution)
         for problem in again.problems[:_MOST_LINES]:
             _row("NOT THE SAME", problem)
         _row("report" if page is not None else "folder", str(page or again.folder))
@@ -234,9 +237,10 @@ def _print(replayed: ReplayedRun, page: Path | None) -> None:
     for line in replayed.lines:
         _row("bytes", f"{line.device}: {line.n_bytes} bytes say {line.identical} of {line.reports} reports")
     then = replayed.verdict_then
-    was = (
-        "it was not judged then" if then is None else "as then" if then == replayed.verdict else f"then {then.verdict}"
-    )
+    if then is None:
+        was = "then: not known" if (replayed.run / VERDICT_FILE).exists() else "it was not judged then"
+    else:
+        was = "as then" if then == replayed.verdict else f"then {then.verdict}"
     _row("verdict", f"{replayed.verdict.verdict.value} ({was})")
     for caution in judged.cautions:
         _row("note", caution)

@@ -115,7 +115,7 @@ def _run(
     from rig.bench.opening import bench_from
     from rig.play.library import find_scenario
     from rig.play.progress import ProgressLine
-    from rig.play.run import check_planted, judge, parse_planted, play
+    from rig.play.run import check_pace, check_planted, judge, parse_planted, play
     from rig.play.settings import PlaySettings
     from rig.report.write import write_html, write_records
     from rig.scenario import Scalar, load_scenario, read_parameters
@@ -126,7 +126,9 @@ def _run(
     scenario = load_scenario(path, parameters=given, seed=seed)
     planted = parse_planted([_pair(text, "--plant") for text in plants])
     check_planted(planted, scenario)
-    with bench_from(bench_file) as bench, ProgressLine(quiet=as_json) as line:
+    bench = bench_from(bench_file)
+    check_pace(pace, planted, {each.device: each.kind for each in bench.assign(scenario)})
+    with bench, ProgressLine(quiet=as_json) as line:
         folder = new_folder(out, path.stem)
         settings = PlaySettings(
             folder=folder, run=path.stem, planted=planted, parameters=merge_parameters(read_parameters(path), given)
@@ -200,7 +202,16 @@ def _print(judged: "JudgedRun", with_report: bool) -> None:
         limit = "" if each.limit is None else f"  limit {each.limit} {each.unit}"
         click.echo(f"  {each.verdict.value:<8} {each.name}: worst {worst} of {len(each.series)}{limit}")
     right = sum(finding.verdict.value == "PASS" for finding in verdict.findings)
-    click.echo(f"  {right} of {len(verdict.findings)} findings are right.")
+    skipped = [finding for finding in verdict.findings if finding.verdict.value == "SKIPPED"]
+    untried = [finding for finding in skipped if finding.check == "bench"]
+    words = [f"{right} of {len(verdict.findings)} findings are right"]
+    if len(skipped) > len(untried):
+        words.append(f"{len(skipped) - len(untried)} optional")
+    if untried:
+        words.append(f"{len(untried)} not brought about")
+    click.echo(f"  {', '.join(words)}.")
+    for finding in untried:
+        click.echo(f"  SKIPPED  {finding.what} at {finding.received_s or 0.0:.1f} s: {finding.reason}")
     for problem in verdict.problems:
         click.echo(f"  {problem}")
     color = "green" if verdict.verdict.value == "PASS" else "red"

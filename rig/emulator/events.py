@@ -108,6 +108,7 @@ def make_actions(name: str, value: str, at_s: float, lasts_s: float | None) -> l
     except ValueError:
         known = ", ".join(kind.value for kind in EventKind)
         raise EventError(f"event {name!r} is not known. Expected one of: {known}") from None
+    name = kind.value
     if not (math.isfinite(at_s) and at_s >= 0):
         raise EventError(f"event {name!r}: its time must be 0 s or later, got {at_s}")
     if kind in _NUMBER_RANGE:

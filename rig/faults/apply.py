@@ -39,7 +39,7 @@ def find_obstacle(bench: FaultBench, fault: PlannedFault) -> str | None:
     """Say why this bench cannot bring a fault about; None: it can."""
     entry = fault.entry
     if bench.pace not in entry.paces:
-        return f"{fault.id} needs processes in real time, not a bench at the {bench.pace} pace"
+        return f"{fault.id} needs processes in real time, not a bench at the {bench.pace} pace. Next: --pace real"
     if is_played_by_device(bench, fault):
         return None
     missing: str | None = None

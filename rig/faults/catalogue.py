@@ -4,6 +4,7 @@ Knows no bench and no product: a scenario is checked against it, and the oracle 
 """
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -96,7 +97,7 @@ def plan_fault(
         raise FaultError(f"{where}: expected at_s of 0 or later")
     if lasts_s is not None and not entry.lasting:
         raise FaultError(f"{where}: it happens once; expected no lasts_s")
-    if lasts_s is not None and not lasts_s > 0:
+    if lasts_s is not None and not 0 < lasts_s < math.inf:
         raise FaultError(f"{where}: expected lasts_s above 0, got {lasts_s:g}")
     if entry.target is Target.NOTHING and device is not None:
         raise FaultError(f"{where}: it is no fault of one device; expected no device, got {device!r}")

@@ -56,11 +56,6 @@ def play_real(
     BenchBrokenError
         The bench could not play.
     """
-    if settings.planted.delay_alerts_s:
-        raise BenchBrokenError("delayed alerts are planted into a bridge in this process. Next: --pace virtual")
-    for device, source in settings.sources.items():
-        if source.kind == "real" and speed != 1.0:
-            raise BenchBrokenError(f"{device} is real, and cannot be hurried. Next: --pace real")
     settings = replace(settings, allowance_s=max(settings.allowance_s, ALLOWANCE_S * speed))
     with log_to(settings.folder / LOG_FILE):
         return asyncio.run(_play(scenario, settings, pace, speed, on_progress))

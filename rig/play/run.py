@@ -1,7 +1,7 @@
 """One run from a scenario to a folder: played at any pace, judged, reported."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,6 +63,7 @@ def play(
     if bench is not None:
         broker = bench.file.broker.kind if settings.broker == "auto" else settings.broker
         settings = replace(settings, sources=sources_of(bench, scenario) | dict(settings.sources), broker=broker)
+    check_pace(pace, settings.planted, {device: source.kind for device, source in settings.sources.items()})
     (settings.folder / SCENARIO_FILE).write_text(resolve_text(scenario), encoding="utf-8")
     (settings.folder / BENCH_FILE).write_text(_bench_text(bench), encoding="utf-8")
     if speed is None:
@@ -142,6 +143,32 @@ def check_planted(planted: Planted, scenario: Scenario) -> None:
     devices = [person.device for person in scenario.person]
     if planted.deaf_device is not None and planted.deaf_device not in devices:
         raise RigError(f"deaf_device={planted.deaf_device!r}: expected one of: {', '.join(devices)}")
+
+
+def check_pace(pace: str, planted: Planted, kinds: Mapping[str, str]) -> None:
+    """Refuse a pace at which it cannot be played.
+
+    Parameters
+    ----------
+    pace : str
+        ``virtual``, ``real`` or ``x`` and a number.
+    planted : Planted
+    kinds : mapping of str to str
+        ``real``, ``emulated`` or ``replay``, by device.
+
+    Raises
+    ------
+    RigError
+        A device is real and time is not, or what is planted needs a bridge in this process.
+    """
+    speed = speed_of(pace)
+    if speed is not None and planted.delay_alerts_s:
+        raise RigError("delayed alerts are planted into a bridge in this process. Next: --pace virtual")
+    for device, kind in kinds.items():
+        if kind == "real" and speed is None:
+            raise RigError(f"{device} is real, and knows no virtual time. Next: --pace real")
+        if kind == "real" and speed != 1.0:
+            raise RigError(f"{device} is real, and cannot be hurried. Next: --pace real")
 
 
 def _bench_text(bench: "OpenBench | None") -> str:

@@ -44,9 +44,6 @@ def play_virtual(scenario: Scenario, settings: PlaySettings, on_progress: Progre
     RigError
         The scenario asks for what cannot be.
     """
-    for device, source in settings.sources.items():
-        if source.kind == "real":
-            raise BenchBrokenError(f"{device} is real, and knows no virtual time. Next: --pace real")
     clock = VirtualClock(settings.start_utc_ns)
     run = VirtualRun(scenario, settings, clock, on_progress)
     with log_to(settings.folder / LOG_FILE):

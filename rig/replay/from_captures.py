@@ -15,6 +15,7 @@ from typing import Final
 from devices.capture import SUFFIX, read_capture
 from devices.errors import CaptureError
 from rig.replay.errors import ReplayError
+from rig.replay.missing import missing_messages
 from rig.runs.folder import BRIDGE_FILE, CAPTURES_FOLDER, VERDICT_FILE, RunFile, Scalar, new_folder
 from rig.runs.load import LoadedRun, load_run
 from rig.truth.findings import RunVerdict, write_verdict
@@ -49,6 +50,8 @@ class PlayedAgain:
         In the run, and of them those that came again.
     problems : tuple of str
         Alerts that did not come again, or came too.
+    cautions : tuple of str
+        What makes the comparison incomplete.
     """
 
     run: Path
@@ -58,6 +61,7 @@ class PlayedAgain:
     alerts: int
     same: int
     problems: tuple[str, ...]
+    cautions: tuple[str, ...]
 
 
 def replay_captures(run_folder: Path, *, out: Path | None) -> PlayedAgain:
@@ -112,6 +116,7 @@ def replay_captures(run_folder: Path, *, out: Path | None) -> PlayedAgain:
         alerts=len(_alerts(run)),
         same=len(_alerts(run)) - sum(problem.startswith("did not come") for problem in problems),
         problems=tuple(problems[:MAX_NAMED]),
+        cautions=tuple(missing_messages(run_folder)),
     )
 
 

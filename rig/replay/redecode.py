@@ -2,12 +2,13 @@
 
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from devices.capture import SUFFIX, CaptureHeader, CaptureRecord, RecordKind, read_records
 from devices.errors import CaptureError
 from devices.events import DeviceEvent, LinkEvent, PresenceEvent
+from protocols.mqtt.times import utc_text
 from protocols.nmea import NmeaDecoder
 from protocols.rejects import Reject
 from protocols.reports import Report
@@ -17,6 +18,12 @@ from rig.replay.turns import events_of
 
 MAX_NAMED = 20
 """Reports that differ and are named."""
+
+_MOST_FIELDS = 3
+"""Fields of a report that are named where it differs."""
+
+_TIMES = ("t_fix_utc_ns", "t_status_utc_ns")
+"""Fields that say when a report is of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,13 +162,32 @@ class _Check:
             if event.report == report:
                 self.identical += 1
             elif len(self.differing) < MAX_NAMED:
-                self.differing.append(f"judged was {event.report}, the bytes say {report}")
+                self.differing.append(_difference(event.report, report))
 
     def finish(self) -> None:
         """Name what is left over."""
         if self._owed:
             self.differing.append(
-                f"{len(self._owed)} reports were judged that no bytes say, first {self._owed[0].report}"
+                f"{len(self._owed)} reports were judged that no bytes say, first {_name(self._owed[0].report)}"
             )
         if self.not_judged and not self._has_died:
             self.differing.append(f"the bytes say {self.not_judged} reports that were never judged")
+
+
+def _difference(judged: object, decoded: object) -> str:
+    """Say what differs, in few words: a report has twenty fields."""
+    if type(judged) is not type(decoded):
+        return f"judged was {_name(judged)}, the bytes say {_name(decoded)}"
+    names = [field.name for field in fields(judged) if getattr(judged, field.name) != getattr(decoded, field.name)]  # type: ignore[arg-type]  # reports are dataclasses
+    told = [
+        f"{name} {getattr(judged, name)!r}, the bytes say {getattr(decoded, name)!r}" for name in names[:_MOST_FIELDS]
+    ]
+    more = f", and {len(names) - _MOST_FIELDS} more fields" if len(names) > _MOST_FIELDS else ""
+    return f"judged was {_name(judged)} with {'; '.join(told)}{more}"
+
+
+def _name(report: object) -> str:
+    """Name a report by its kind, its time and where it began in the stream."""
+    t_utc_ns = next((t for name in _TIMES if (t := getattr(report, name, None)) is not None), None)
+    at = "" if t_utc_ns is None else f" of {utc_text(t_utc_ns)}"
+    return f"{type(report).__name__}{at} at byte {getattr(report, 'offset', 0)}"

@@ -13,10 +13,12 @@ from bridge.config.load import LoadedConfig, load_config
 from bridge.errors import ConfigError
 from bridge.publisher import Message
 from devices.clock import Clock
+from rig.errors import RigError
 from rig.replay.errors import ReplayError
 from rig.replay.journal_file import JournaledStart, read_journal
 from rig.replay.judged import Judged, JudgedAgain
 from rig.replay.judging import judge_folder
+from rig.replay.missing import missing_parts
 from rig.replay.pace import do_steps, replay_speed
 from rig.replay.redecode import Redecoded, redecode
 from rig.replay.wire import WireComparison, compare_wire
@@ -76,7 +78,7 @@ class ReplayedRun:
     wire : WireComparison
     lines : tuple of Redecoded
     verdict, verdict_then : RunVerdict
-        Now, and as the run has it; None: the run was not judged.
+        Now, and as the run has it; None: the run was not judged, or its verdict is damaged.
     problems : tuple of str
         All that is not as it was; empty: everything is.
     """
@@ -140,7 +142,7 @@ def replay_run(
     """
     read_run_file(run)
     # the verdict needs it in the end; by then there would be a folder
-    load_scenario(run / SCENARIO_FILE)
+    scenario = load_scenario(run / SCENARIO_FILE)
     speed = replay_speed(pace)
     starts = read_journal(run / JOURNAL_FILE)
     again = JudgedAgain(_load(run), starts)
@@ -164,7 +166,8 @@ def replay_run(
     _write_messages(folder, received)
     verdict = judge_folder(folder)
     write_verdict(folder / VERDICT_FILE, verdict)
-    verdict_then = read_verdict(run / VERDICT_FILE) if (run / VERDICT_FILE).exists() else None
+    verdict_then, unread = _find_verdict_then(run)
+    again.result.cautions += [*unread, *missing_parts(run, scenario, starts, lines)]
     replayed = ReplayedRun(
         run=run,
         folder=folder,
@@ -184,6 +187,17 @@ def _load(run: Path) -> LoadedConfig:
         return load_config(run / BRIDGE_FILE)
     except ConfigError as exc:
         raise ReplayError(f"{run / BRIDGE_FILE}: {exc}") from exc
+
+
+def _find_verdict_then(run: Path) -> tuple[RunVerdict | None, list[str]]:
+    """Return the verdict that the run has, and what to say where there is one and it cannot be read."""
+    path = run / VERDICT_FILE
+    if not path.exists():
+        return None, []
+    try:
+        return read_verdict(path), []
+    except RigError:
+        return None, [f"{path} is damaged: the verdict of then is not known, and was not compared"]
 
 
 def _take_along(run: Path, folder: Path) -> None:

@@ -3,11 +3,26 @@
 import math
 from typing import Final
 
+from protocols.mqtt.topics import TOPIC_ID_RULE, is_topic_id
 from rig.emulator.profiles import PROFILES
 from rig.errors import EventError, FaultError, RigError, ScenarioError
 from rig.faults.catalogue import plan_fault
 from rig.scenario.model import Scenario
-from rig.scenario.tables import BeaconTable, FaultTable, OrderTable, PersonTable, ZoneTable
+from rig.scenario.tables import BeaconTable, FaultTable, OrderTable, PersonTable, ProtectedTable, ZoneTable
+from rig.scenario.walk import FAR_M, check_metres
+
+LONGEST_S: Final = 31 * 86_400.0
+"""Longest scenario, seconds: a month is the longest recording that one would replay. At a fix a second it is 2.7
+million epochs of each device in memory and on the page; more is a slip of the keyboard."""
+
+_INTERVAL_S: Final = (0.01, 604_800.0)
+"""Report intervals that a bridge takes, seconds."""
+
+_RING_M: Final = (1.0, 100_000.0)
+"""Proximity rings that a bridge takes, metres."""
+
+_NAME_LENGTH: Final = 128
+"""Characters of an order's or a zone's id that a bridge takes."""
 
 _BEACON_INTERVAL_S: Final = (0.02, 10.24)
 """Advertising intervals, seconds (Core 5.4 Vol 6 Part B 4.4.2.2.1)."""
@@ -24,8 +39,10 @@ def check_scenario(scenario: Scenario) -> None:
     ScenarioError
         It describes something impossible; the message says where.
     """
-    if not (math.isfinite(scenario.duration_s) and scenario.duration_s > 0):
-        raise ScenarioError(f"duration_s must be above 0, got {scenario.duration_s}")
+    if not 0 < scenario.duration_s <= LONGEST_S:
+        raise ScenarioError(
+            f"duration_s must be above 0 and at most {LONGEST_S:.0f} (31 days), got {scenario.duration_s:g}"
+        )
     if not (-90 < scenario.origin.lat_deg < 90 and -180 <= scenario.origin.lon_deg <= 180):
         raise ScenarioError(f"origin lies outside the globe: {scenario.origin.lat_deg}, {scenario.origin.lon_deg}")
     if not scenario.person:
@@ -36,6 +53,7 @@ def check_scenario(scenario: Scenario) -> None:
     _unique([*(p.device for p in scenario.person), *smart_tags], "device or smart tag")
     _unique([z.id for z in scenario.zone], "zone.id")
     _unique([o.id for o in scenario.order], "order.id")
+    _check_ids(scenario)
     # faults first: the actions of a person's device include those that it carries out
     for fault in scenario.fault:
         _check_fault(scenario, fault)
@@ -47,6 +65,22 @@ def check_scenario(scenario: Scenario) -> None:
         _check_order(scenario, order)
     _check_keys(scenario)
     _check_outages(scenario)
+
+
+def _check_ids(scenario: Scenario) -> None:
+    """Refuse ids that the bridge's configuration does not take; a device's is the name of a file, too."""
+    ids = [("person.device", person.device) for person in scenario.person]
+    ids += [("person.smart_tag.id", person.smart_tag.id) for person in scenario.person if person.smart_tag]
+    ids += [
+        ("person.beacon.key", person.beacon.key) for person in scenario.person if person.beacon and person.beacon.key
+    ]
+    for key, name in ids:
+        if not is_topic_id(name):
+            raise ScenarioError(f"{key} {name!r}: expected {TOPIC_ID_RULE}")
+    names = [("zone.id", zone.id) for zone in scenario.zone] + [("order.id", order.id) for order in scenario.order]
+    for key, name in names:
+        if not 1 <= len(name) <= _NAME_LENGTH:
+            raise ScenarioError(f"{key} {name!r}: expected 1 to {_NAME_LENGTH} characters, got {len(name)}")
 
 
 def _check_keys(scenario: Scenario) -> None:
@@ -68,12 +102,22 @@ def _check_keys(scenario: Scenario) -> None:
 def _check_outages(scenario: Scenario) -> None:
     end_s = 0.0
     for outage in scenario.broker_outage:
-        if not (outage.at_s > end_s and outage.lasts_s > 0):
+        if not (outage.at_s > end_s and 0 < outage.lasts_s < math.inf):
             raise ScenarioError(
                 f"broker_outage at_s {outage.at_s:g}, lasts_s {outage.lasts_s:g}: expected outages in order, each "
                 "after the end of the one before it and with a duration"
             )
+        _check_begins(scenario, outage.at_s, "broker_outage")
         end_s = outage.at_s + outage.lasts_s
+
+
+def _check_begins(scenario: Scenario, at_s: float, where: str) -> None:
+    """Refuse what would never come to pass, and be part of a PASS."""
+    if at_s > scenario.duration_s:
+        raise ScenarioError(
+            f"{where}: at_s {at_s:g} lies after the end, duration_s {scenario.duration_s:g}. Expected an earlier at_s, "
+            "or a longer duration_s"
+        )
 
 
 def _unique(names: list[str], what: str) -> None:
@@ -88,14 +132,23 @@ def _check_person(scenario: Scenario, person: PersonTable) -> None:
     if person.profile not in PROFILES:
         raise ScenarioError(f"{where}: profile {person.profile!r} is not known. Expected one of: {known}")
     for i, place in enumerate(person.surroundings):
+        if not 0 <= place.at_s < math.inf:
+            raise ScenarioError(f"{where}: surroundings[{i}]: at_s: expected 0 or later, got {place.at_s}")
         if place.profile not in PROFILES:
             raise ScenarioError(
                 f"{where}: surroundings[{i}]: profile {place.profile!r} is not known. Expected one of: {known}"
             )
-    if not person.interval_s > 0:
-        raise ScenarioError(f"{where}: interval_s must be above 0, got {person.interval_s}")
-    if person.smart_tag is not None and person.role != "protected":
-        raise ScenarioError(f"{where}: a smart tag is the protected person's, not the {person.role}'s")
+    low_s, high_s = _INTERVAL_S
+    if not low_s <= person.interval_s <= high_s:
+        raise ScenarioError(f"{where}: interval_s: expected {low_s:g} to {high_s:.0f}, got {person.interval_s:g}")
+    if not 0 <= person.battery_pct <= 100:
+        raise ScenarioError(f"{where}: battery_pct: expected 0 to 100, got {person.battery_pct:g}")
+    if person.smart_tag is not None:
+        if person.role != "protected":
+            raise ScenarioError(f"{where}: a smart tag is the protected person's, not the {person.role}'s")
+        after_s = person.smart_tag.acknowledges_after_s
+        if after_s is not None and not 0 <= after_s < math.inf:
+            raise ScenarioError(f"{where}: smart_tag.acknowledges_after_s: expected 0 s or more, got {after_s:g}")
     if person.beacon is not None:
         if person.role != "wearer":
             raise ScenarioError(
@@ -111,6 +164,8 @@ def _check_person(scenario: Scenario, person: PersonTable) -> None:
         scenario.actions(person)
     except (EventError, RigError) as exc:
         raise ScenarioError(f"{where}: {exc}") from exc
+    for i, event in enumerate(person.event):
+        _check_begins(scenario, event.at_s, f"{where}: event[{i}] {event.do!r}")
 
 
 def _check_beacon(beacon: BeaconTable, where: str) -> None:
@@ -127,6 +182,7 @@ def _check_fault(scenario: Scenario, fault: FaultTable) -> None:
         plan_fault(fault.id, at_s=fault.at_s, lasts_s=fault.lasts_s, device=fault.device, parameters=fault.options)
     except FaultError as exc:
         raise ScenarioError(str(exc)) from exc
+    _check_begins(scenario, fault.at_s, f"fault {fault.id!r}")
     if fault.device is None:
         return
     if scenario.find_person(fault.device) is None and scenario.find_bearer(fault.device) is None:
@@ -147,6 +203,20 @@ def _check_zone(zone: ZoneTable) -> None:
     begun = [parts for parts in shapes.values() if any(parts)]
     if len(begun) != 1 or not all(begun[0]):
         raise ScenarioError(f"zone {zone.id!r}: expected exactly one shape: {', '.join(shapes)}")
+    _check_length(zone.radius_m, f"zone {zone.id!r}: radius_m")
+    _check_length(zone.half_width_m, f"zone {zone.id!r}: half_width_m")
+    if zone.centre_m is not None:
+        check_metres(zone.centre_m, f"zone {zone.id!r}: centre_m")
+    for i, ring in enumerate(zone.rings_m):
+        for point in ring:
+            check_metres(point, f"zone {zone.id!r}: rings_m[{i}]")
+    for point in zone.line_m:
+        check_metres(point, f"zone {zone.id!r}: line_m")
+
+
+def _check_length(length_m: float | None, where: str) -> None:
+    if length_m is not None and not 0 < length_m <= FAR_M:
+        raise ScenarioError(f"{where}: expected above 0 and at most {FAR_M:.0f} m, got {length_m:g}")
 
 
 def _check_order(scenario: Scenario, order: OrderTable) -> None:
@@ -154,13 +224,34 @@ def _check_order(scenario: Scenario, order: OrderTable) -> None:
     for zone in order.zones or []:
         if zone not in known_zones:
             raise ScenarioError(f"order {order.id!r}: zone {zone!r} is not in the scenario")
-    devices = [order.wearer, *(p.device for p in order.protected)]
-    for device in devices:
-        if scenario.find_person(device) is None:
-            raise ScenarioError(f"order {order.id!r}: device {device!r} is not in the scenario")
+    _check_role(scenario, order, order.wearer, "wearer", "wearer")
     for ring in order.protected:
-        if not 0 < ring.contact_m < ring.alarm_m < ring.pre_alert_m:
+        _check_role(scenario, order, ring.device, "protected", "protected.device")
+        _check_ring(order, ring)
+    _unique([ring.device for ring in order.protected], f"order {order.id!r}: protected.device")
+
+
+def _check_role(scenario: Scenario, order: OrderTable, device: str, role: str, key: str) -> None:
+    person = scenario.find_person(device)
+    if person is None:
+        raise ScenarioError(f"order {order.id!r}: {key}: device {device!r} is not in the scenario")
+    if person.role != role:
+        known = ", ".join(each.device for each in scenario.person if each.role == role) or "none, for there is none"
+        raise ScenarioError(
+            f"order {order.id!r}: {key}: device {device!r} has the role {person.role}. Expected one of role {role}: "
+            f"{known}"
+        )
+
+
+def _check_ring(order: OrderTable, ring: ProtectedTable) -> None:
+    if not 0 < ring.contact_m < ring.alarm_m < ring.pre_alert_m:
+        raise ScenarioError(
+            f"order {order.id!r}: rings of {ring.device!r} must grow: contact_m {ring.contact_m}, "
+            f"alarm_m {ring.alarm_m}, pre_alert_m {ring.pre_alert_m}"
+        )
+    low_m, high_m = _RING_M
+    for key, radius_m in (("contact_m", ring.contact_m), ("pre_alert_m", ring.pre_alert_m)):
+        if not low_m <= radius_m <= high_m:
             raise ScenarioError(
-                f"order {order.id!r}: rings of {ring.device!r} must grow: contact_m {ring.contact_m}, "
-                f"alarm_m {ring.alarm_m}, pre_alert_m {ring.pre_alert_m}"
+                f"order {order.id!r}: {key} of {ring.device!r}: expected {low_m:g} to {high_m:.0f}, got {radius_m:g}"
             )

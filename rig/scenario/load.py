@@ -1,5 +1,6 @@
 """From a scenario file to a checked scenario."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from rig.scenario.meeting import meeting_shift
 from rig.scenario.model import Scenario
 from rig.scenario.parameters import merge_parameters, substitute
 from rig.scenario.tables import PersonTable, Scalar
-from rig.scenario.walk import walk
+from rig.scenario.walk import FAR_M, walk
 
 
 def load_scenario(path: Path, parameters: Mapping[str, Scalar] | None = None, seed: int | None = None) -> Scenario:
@@ -87,13 +88,20 @@ def _with_meeting(person: PersonTable, scenario: Scenario) -> PersonTable:
         raise ScenarioError(
             f"{where}: device {meet.device!r}: expected somebody who has no meeting of their own: {known}"
         )
-    if not (meet.closest_m > 0 and 0 <= meet.at_s <= scenario.duration_s):
+    if not (0 < meet.closest_m <= FAR_M and 0 <= meet.at_s <= scenario.duration_s):
         raise ScenarioError(
-            f"{where}: expected closest_m above 0 and at_s in the scenario, got {meet.closest_m:g} and {meet.at_s:g}"
+            f"{where}: expected closest_m above 0 and up to {FAR_M:.0f}, and at_s in the scenario, got "
+            f"{meet.closest_m:g} and {meet.at_s:g}"
         )
+    if not math.isfinite(meet.bearing_deg):
+        raise ScenarioError(f"{where}: bearing_deg: expected degrees, got {meet.bearing_deg}")
+    try:
+        his, hers = walk(person.waypoint), walk(other.waypoint)
+    except ScenarioError as exc:
+        raise ScenarioError(f"{where} with {meet.device!r}: {exc}") from exc
     east_m, north_m = meeting_shift(
-        walk(person.waypoint),
-        walk(other.waypoint),
+        his,
+        hers,
         at_s=meet.at_s,
         closest_m=meet.closest_m,
         bearing_deg=meet.bearing_deg,

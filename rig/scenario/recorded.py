@@ -11,9 +11,7 @@ from rig.errors import ScenarioError, TrackError
 from rig.local_frame import LocalFrame
 from rig.recordings import Recording, read_recording
 from rig.scenario.tables import RecordedTrackTable, WaypointTable
-
-_FAR_M: Final = 200_000.0
-"""Farthest from the origin, metres: beyond it the plane of the scenario's metres bends away by tens of metres."""
+from rig.scenario.walk import FAR_M
 
 _NS_PER_S: Final = 1e9
 
@@ -31,9 +29,10 @@ def recorded_waypoints(track: RecordedTrackTable, frame: LocalFrame, folder: Pat
     Raises
     ------
     ScenarioError
-        There are not exactly one file and, where the recording has no times, a speed; the section is empty; it lies too
-        far from the origin.
+        There are not exactly one file and, where the recording has no times, a speed; a number is none; the section is
+        empty; it lies too far from the origin.
     """
+    _check_numbers(track)
     if track.meet is not None:
         if track.move_to_m is not None:
             raise ScenarioError("track: move_to_m and meet both say where it lies. Expected one of them")
@@ -58,10 +57,10 @@ def recorded_waypoints(track: RecordedTrackTable, frame: LocalFrame, folder: Pat
         moved = _turned(east - first[0], north - first[1], track.rotate_deg)
         base = first if track.move_to_m is None else track.move_to_m
         at_m = (round(base[0] + moved[0], 4), round(base[1] + moved[1], 4))
-        if math.hypot(*at_m) > _FAR_M:
+        if math.hypot(*at_m) > FAR_M:
             raise ScenarioError(
                 f"track: {recording.path} comes {math.hypot(*at_m) / 1000:.0f} km from the origin. Expected at most "
-                f"{_FAR_M / 1000:.0f} km. Next: move_to_m = [0, 0], or an origin where it was recorded"
+                f"{FAR_M / 1000:.0f} km. Next: move_to_m = [0, 0], or an origin where it was recorded"
             )
         when_s = round(track.at_s + (t_s - first_s) / track.speed, 6)
         if when_s > last_s:
@@ -75,6 +74,23 @@ def describe(track: RecordedTrackTable) -> str:
     name = next((Path(each).name for each in (track.gpx, track.csv, track.nmea) if each), "")
     until = "its end" if track.to_s is None else f"{track.to_s:g} s"
     return f"{name}{f' ({track.device})' if track.device else ''}, {track.from_s:g} s to {until}"
+
+
+def _check_numbers(track: RecordedTrackTable) -> None:
+    east_m, north_m = track.move_to_m or (0.0, 0.0)
+    numbers = {
+        "from_s": track.from_s,
+        "to_s": track.to_s or 0.0,
+        "at_s": track.at_s,
+        "speed": track.speed,
+        "speed_mps": track.speed_mps or 0.0,
+        "rotate_deg": track.rotate_deg,
+        "move_to_m, east": east_m,
+        "move_to_m, north": north_m,
+    }
+    for key, number in numbers.items():
+        if not math.isfinite(number):
+            raise ScenarioError(f"track: {key}: expected a finite number, got {number}")
 
 
 def _read(track: RecordedTrackTable, folder: Path) -> Recording:

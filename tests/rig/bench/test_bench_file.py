@@ -84,7 +84,9 @@ OFFENDER = '[bench]\nname = "d"\n[devices.offender]\ntype = "ankle_tag"\n'
     [
         ("", "desk.toml: bench: missing"),
         ("[bench", "desk.toml: not TOML"),
-        ('[bench]\nname = "d"\nlease = 3', "desk.toml: bench.lease: unknown key; did you mean 'lease_s'?"),
+        ('[bench]\nname = "d"\nlease = 3', "desk.toml: bench.lease: unknown key; did you mean 'lease_s'? Known:"),
+        ('[bench]\nname = "d"\nqqqq = 3', "desk.toml: bench.qqqq: unknown key. Known: name,"),
+        (OFFENDER + 'transport = "emulated:"\nfeatures = ["qqqq"]', "features: 'qqqq' is not known. Known: "),
         ('[bench]\nname = "d"\nlease_s = "3"', "desk.toml: bench.lease_s: Expected `float`, got `str`"),
         ('[bench]\nname = "d"\nlease_s = inf', "desk.toml: bench.lease_s: Expected `float` <= 3600"),
         ('[bench]\nname = "d"\n[device.x]', "desk.toml: device: unknown key; did you mean 'devices'?"),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rig.errors import BenchBrokenError
+from rig.errors import BenchBrokenError, RigError
 from rig.play.run import judge, play
 from rig.play.settings import Planted, PlaySettings, Source
 from rig.truth.verdict import Verdict
@@ -45,10 +45,10 @@ def test_a_bridge_that_is_killed_and_a_broker_that_does_not_answer_lose_no_alert
 
 def test_what_real_time_cannot_do_is_said_at_once(tmp_path: Path) -> None:
     scenario = scene(tmp_path, ZONE)
-    with pytest.raises(BenchBrokenError, match="Next: --pace virtual"):
+    with pytest.raises(RigError, match="Next: --pace virtual"):
         play(scenario, PlaySettings(folder=tmp_path, planted=Planted(delay_alerts_s=1)), pace="real")
     real = {"tag-1": Source(kind="real", transport="serial:/dev/ttyUSB7")}
-    with pytest.raises(BenchBrokenError, match="tag-1 is real, and cannot be hurried"):
+    with pytest.raises(RigError, match="tag-1 is real, and cannot be hurried"):
         play(scenario, PlaySettings(folder=tmp_path, sources=real), pace="x10")
 
 

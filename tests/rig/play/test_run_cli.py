@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from rig.cli.run import command
-from tests.rig.play.scenes import ZONE
+from tests.rig.play.scenes import ZONE, fault
 
+TAGRIG = (sys.executable, "-c", "from rig.cli import main; main()")
 PARAMETERS = "[parameters]\nspeed_mps = 3.0\n"
 
 
@@ -66,6 +67,9 @@ def test_what_cannot_be_run_is_refused_with_what_was_expected(scenario: Path, tm
     assert "speeed" in refused(tagrig_run(scenario, "--set", "speeed=1", *out))
     assert "cannot be planted" in refused(tagrig_run(scenario, "--plant", "gremlin=1", *out))
     assert "for suites" in refused(tagrig_run(scenario, "--family", "foot", *out))
+    broken = tmp_path / "broken.toml"
+    broken.write_text(ZONE.replace("wait_s = 5", "wait_s = nan"))
+    assert f"{broken}: person 'tag-1': waypoint 1: wait_s: expected" in refused(tagrig_run(broken, *out))
     assert not (tmp_path / "runs").exists()
 
 
@@ -78,6 +82,35 @@ def test_a_mistake_that_could_not_show_is_not_planted(scenario: Path, tmp_path: 
     assert "'nobody': expected one of: " in planted("deaf_device=nobody")
     assert "cannot be withheld: expected one of: " in planted("withheld_zone=nowhere")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_pace_that_the_bench_or_the_mistake_does_not_allow_is_refused_before_the_run(
+    scenario: Path, tmp_path: Path
+) -> None:
+    out = ("--out", tmp_path / "runs")
+    bench = tmp_path / "bench.toml"
+    bench.write_text(
+        '[bench]\nname = "desk"\n[devices.offender]\ntransport = "serial:/dev/absent"\ntype = "ankle_tag"\n'
+    )
+    real = "tag-1 is real, and knows no virtual time. Next: --pace real"
+    assert real in refused(tagrig_run(scenario, "--bench", bench, *out))
+    assert "cannot be hurried" in refused(tagrig_run(scenario, "--bench", bench, "--pace", "x10", *out))
+    late = refused(tagrig_run(scenario, "--plant", "delay_alerts_s=1", "--pace", "x10", *out))
+    assert "Next: --pace virtual" in late
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.needs("mosquitto")
+def test_a_fault_that_the_pace_cannot_play_is_told(scenario: Path, tmp_path: Path) -> None:
+    scenario.write_text(scenario.read_text().partition("[parameters]")[0] + fault("broker.slow", 10, 5) + PARAMETERS)
+    result = tagrig_run(scenario, "--out", tmp_path / "runs", "--no-report")
+    assert result.exit_code == 0, result.output
+    assert ", 1 not brought about." in result.stdout
+    told = [line for line in result.stdout.splitlines() if "SKIPPED" in line]
+    assert told == [
+        "  SKIPPED  fault broker.slow at 10.0 s: broker.slow needs processes in real time, not a bench at the virtual "
+        "pace. Next: --pace real"
+    ]
 
 
 def test_a_junit_file_that_cannot_be_written_is_refused_before_the_run(scenario: Path, tmp_path: Path) -> None:
@@ -97,7 +130,7 @@ def test_a_suite_refuses_what_would_have_no_effect(tmp_path: Path) -> None:
 
 def tagrig_into(stdout: int, *args: str) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-c", "from rig.cli import main; main()", *args],
+        [*TAGRIG, *args],
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
@@ -130,6 +163,74 @@ def test_output_that_nobody_takes_is_no_verdict(closed_pipe: int) -> None:
         code, told = tagrig_into(full.fileno(), "faults")
     assert code == 3
     assert told.startswith("tagrig: output cannot be written: No space left on device. Next: ")
+
+
+@pytest.mark.needs("mosquitto")
+def test_without_a_standard_output_the_verdict_is_the_code(scenario: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            "sh",
+            "-c",
+            'exec "$@" >&-',
+            "sh",
+            *TAGRIG,
+            "run",
+            scenario,
+            "--out",
+            tmp_path / "runs",
+            "--json",
+            "--no-report",
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads((tmp_path / "runs" / "park-1" / "verdict.json").read_bytes())["verdict"] == "PASS"
+
+
+BROKEN = """
+import importlib, sys
+sys.argv = ["tagrig", *sys.argv[1:]]
+def broken(**_options):
+    raise {error}
+importlib.import_module("rig.cli." + sys.argv[1]).command.callback = broken
+from rig.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("error", ["KeyError('x')", "EOFError()", "OSError(5, 'it')", "ModuleNotFoundError(name='x')"])
+def test_a_mistake_of_ours_is_no_verdict(error: str) -> None:
+    code, told = ended(BROKEN.format(error=error), "faults")
+    assert code == 3
+    assert told.startswith("Traceback (most recent call last):")
+    assert error.partition("(")[0] in told
+    assert "tagrig: this is a mistake in tagrig faults, and no verdict. Next: report it" in told
+
+
+@pytest.mark.parametrize(
+    ("verb", "error", "code"),
+    [
+        ("bridge", "KeyError('x')", 1),  # as bridge/README.md promises its supervisor
+        ("faults", "BrokenPipeError()", 141),
+        ("faults", "ModuleNotFoundError(name='bumble')", 2),
+        ("faults", "__import__('click').UsageError('as click has it')", 2),
+        ("faults", "SystemExit(4)", 4),
+    ],
+)
+def test_ends_that_are_meant_keep_their_codes(verb: str, error: str, code: int) -> None:
+    got, told = ended(BROKEN.format(error=error), verb)
+    assert got == code, told
+    assert "this is a mistake" not in told
+
+
+def ended(program: str, *args: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-c", program, *args], capture_output=True, text=True, check=False, timeout=60
+    )
+    return done.returncode, done.stderr
 
 
 def test_a_bench_file_that_is_missing_is_refused(scenario: Path, tmp_path: Path) -> None:

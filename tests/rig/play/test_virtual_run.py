@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from protocols.mqtt.messages import AlertKind
-from rig.errors import BenchBrokenError, ScenarioError
+from rig.errors import BenchBrokenError, RigError, ScenarioError
 from rig.play.run import JudgedRun, judge, play
 from rig.play.settings import Planted, PlaySettings, Source
 from rig.runs.load import read_lines
@@ -163,7 +163,7 @@ def test_bytes_with_times_speak_for_a_device_and_progress_is_told(tmp_path: Path
 
 
 def test_a_real_device_knows_no_virtual_time(tmp_path: Path) -> None:
-    with pytest.raises(BenchBrokenError, match=r"tag-1 is real, and knows no virtual time. Next: --pace real"):
+    with pytest.raises(RigError, match=r"tag-1 is real, and knows no virtual time. Next: --pace real"):
         run(scene(tmp_path, ZONE), tmp_path / "run", sources={"tag-1": Source(kind="real", transport="serial:/dev/x")})
 
 

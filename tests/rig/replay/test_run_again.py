@@ -16,7 +16,7 @@ from rig.play.virtual import play_virtual
 from rig.replay.errors import ReplayError
 from rig.replay.judging import judge_folder
 from rig.replay.run_again import replay_run
-from rig.runs.folder import JOURNAL_FILE, MESSAGES_FILE, SCENARIO_FILE, VERDICT_FILE
+from rig.runs.folder import EVENTS_FILE, FELT_FILE, JOURNAL_FILE, MESSAGES_FILE, SCENARIO_FILE, VERDICT_FILE
 from rig.scenario import load_scenario, resolve_text
 from rig.truth.findings import write_verdict
 from rig.truth.verdict import Verdict
@@ -165,6 +165,42 @@ def test_bytes_that_were_touched_are_named(run: Path) -> None:
     assert "were judged that no bytes say" in result.output
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"[]"])
+def test_a_damaged_verdict_is_told_and_the_run_is_judged_anew(run: Path, content: bytes) -> None:
+    (run / VERDICT_FILE).write_bytes(content)
+    result = replay(run)
+    assert result.exit_code == 0, result.output
+    assert "PASS (then: not known)" in result.output
+    assert f"note          {run / VERDICT_FILE} is damaged: the verdict of then is not known" in result.output
+
+
+def gone(run: Path, name: str) -> list[str]:
+    summary = msgspec.json.decode(replay(run, "--json").stdout)
+    told: list[str] = summary["cautions"]
+    assert [line for line in replay(run).output.splitlines() if line.startswith("note")][: len(told)] == [
+        f"note          {caution}" for caution in told
+    ], name
+    return told
+
+
+def test_what_is_gone_from_a_run_is_told_in_a_line_each(run: Path) -> None:
+    (path,) = (run / "captures").glob("his_*")
+    path.unlink()
+    assert gone(run, "his") == ["captures of his are gone: their bytes were not held against the journal"]
+    shutil.rmtree(run / "captures")
+    (run / FELT_FILE).unlink()
+    (run / EVENTS_FILE).unlink()
+    messages = (run / MESSAGES_FILE).read_bytes()
+    (run / MESSAGES_FILE).write_bytes(messages[:-20])
+    told = gone(run, "all")
+    assert told[0] == "captures are gone: the bytes were not held against the journal"
+    assert told[1].startswith("felt.jsonl is gone: what she felt is not known")
+    assert told[2].startswith("events.jsonl is gone: faults and outages of the bench are not known")
+    assert told[3] == "messages.jsonl: its last line is cut: that message was not compared"
+    (run / MESSAGES_FILE).unlink()
+    assert gone(run, "messages")[3] == "messages.jsonl is gone: nothing that arrived was compared"
+
+
 def test_a_run_of_another_code_says_so(run: Path) -> None:
     journal = run / JOURNAL_FILE
     content = journal.read_bytes()
@@ -203,5 +239,9 @@ def test_without_a_journal_the_captures_are_played_and_the_alerts_compared(tmp_p
     assert (summary["journal"], summary["same"], summary["alerts_same"]) == (False, False, 0)
     assert "did not come again: exclusion_zone_entered y of his" in summary["problems"][0]
     assert "came too: exclusion_zone_entered z of his" in summary["problems"][1]
+    messages.write_bytes(messages.read_bytes()[:-20])
+    (caution,) = msgspec.json.decode(replay(run, "--json").stdout)["cautions"]
+    assert caution == "messages.jsonl: its last line is cut: that message was not compared"
+    assert caution in replay(run).output
     shutil.rmtree(run / "captures")
     assert "neither a journal nor captures" in replay(run).output

@@ -99,6 +99,9 @@ def test_the_file_lies_beside_the_scenario_that_names_it_and_the_whole_text_need
         (f'gpx = "{GPX}", speed_mps = -1', "speed_mps must be above 0"),
         (f'gpx = "{GPX}", at_s = -1', "at_s and from_s of 0 or later"),
         (f'gpx = "{GPX}", move_to_m = [0, 300000]', "300 km from the origin"),
+        (f'gpx = "{GPX}", move_to_m = [nan, 0]', "track: move_to_m, east: expected a finite number, got nan"),
+        (f'gpx = "{GPX}", at_s = nan', "track: at_s: expected a finite number"),
+        (f'gpx = "{GPX}", speed = inf', "track: speed: expected a finite number"),
     ],
 )
 def test_what_is_wrong_with_a_recorded_track_is_named(tmp_path: Path, track: str, words: str) -> None:
@@ -149,6 +152,9 @@ def test_a_meeting_that_cannot_be_is_named(tmp_path: Path) -> None:
             "expected somebody who has no meeting of their own: pp-1",
         ),
         ("at_s = 150", "at_s = 500", "at_s in the scenario"),
+        ("closest_m = 5", "closest_m = inf", "closest_m above 0 and up to 200000"),
+        ("at_s = 150", "at_s = 150, bearing_deg = nan", "bearing_deg: expected degrees, got nan"),
+        ("wait_s = 60", "wait_s = nan", "with 'pp-1': waypoint 0: wait_s"),
         ("rotate_deg", "move_to_m = [0, 0], rotate_deg", "move_to_m and meet both say"),
     ):
         path.write_text(text.replace(old, new))
