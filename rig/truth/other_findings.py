@@ -1,6 +1,6 @@
 """Equipment and battery of devices; and what nothing explains."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from protocols.mqtt.messages import AlertKind, MsgType
@@ -12,7 +12,7 @@ from rig.truth.line_findings import Explained
 from rig.truth.lines import LINE_KINDS
 from rig.truth.reports import ReportLog
 from rig.truth.situation import Situation
-from rig.truth.verdict import Match, ReceivedAlert, Verdict, judge
+from rig.truth.verdict import Judgement, Match, ReceivedAlert, Verdict, judge
 
 _DEVICE_KINDS: Final = frozenset(
     {
@@ -43,16 +43,65 @@ def device_findings(situation: Situation) -> Iterator[Explained]:
         if device.person.device not in situation.logs
         for each in silence_alerts(device, situation.scenario.duration_s, situation.policy)
     ]
-    known = {person.device for person in situation.scenario.person}
-    received = [
-        seen.alert
-        for seen in situation.alerts
-        if seen.alert.subject in known and not seen.late and _is_of_device(seen.alert, situation)
-    ]
+    received = list(_received(situation))
     judgement = judge(expected, received, allowance_s=situation.policy.allowance_s)
     for match in judgement.matches:
         alert = match.received
         yield _of_match(match, situation), () if alert is None else (alert.index,)
+    yield from _too_soon(judgement, received, situation)
+
+
+def _received(situation: Situation) -> Iterator[ReceivedAlert]:
+    """Find what devices told about themselves, copies of a message left out."""
+    known = {person.device for person in situation.scenario.person}
+    ids: set[str] = set()
+    for seen in situation.alerts:
+        if seen.alert.subject not in known or seen.late or not _is_of_device(seen.alert, situation):
+            continue
+        if seen.event_id and seen.event_id in ids:
+            continue
+        ids.add(seen.event_id)
+        yield seen.alert
+
+
+def _too_soon(
+    judgement: Judgement, received: Sequence[ReceivedAlert], situation: Situation
+) -> Iterator[Explained]:
+    """Find alerts that were taken back while what they tell of, and must be told of, still stood."""
+    brought = {match.received.index: match.expected for match in judgement.matches if match.received is not None}
+    for alert in judgement.unexpected:
+        if not alert.cleared or alert.kind not in _DEVICE_KINDS:
+            continue
+        cause = _find_cause(alert, received, brought)
+        if cause is None or not cause.required:
+            continue
+        fault = situation.excuses.find_allowing(alert.kind, alert.t_s)
+        reason = f"taken back too soon: {cause.reason}" if fault is None else f"may come under {fault.fault}"
+        finding = Finding(
+            what=_what(alert),
+            check="silence",
+            side=alert.side,
+            subject=alert.subject,
+            received_s=alert.t_s,
+            verdict=Verdict.FAIL if fault is None else Verdict.SKIPPED,
+            reason=reason,
+            index=alert.index,
+        )
+        yield finding, (alert.index,)
+
+
+def _find_cause(
+    cleared: ReceivedAlert, received: Sequence[ReceivedAlert], brought: Mapping[int, ExpectedAlert]
+) -> ExpectedAlert | None:
+    """Return what brought the alert that is taken back; None where it did not stand, or nothing brought it."""
+    cause = None
+    for each in received:
+        if each.index >= cleared.index:
+            break
+        if (each.kind, each.subject) == (cleared.kind, cleared.subject):
+            # what goes on with an alert has no cause of its own
+            cause = None if each.cleared else brought.get(each.index, cause)
+    return cause
 
 
 def _is_of_device(alert: ReceivedAlert, situation: Situation) -> bool:

@@ -241,3 +241,58 @@ def test_her_tag_that_is_slow_or_quiet_is_found(approach: Scene) -> None:
     scene.record.felt.insert(1, replace(approach.record.felt[0], t_s=9.0, level=0, text=None))
     verdict = judged(scene.scenario, scene.record)
     assert any(f.what == "silence of her tag" and "must not have fired: he was" in f.reason for f in wrong(verdict))
+
+
+STRAP = '{at_s=30, do="strap_cut", lasts_s=50}'
+
+
+def strapped(folder: Path, *changes: tuple[float, bool], events: str = STRAP) -> RunVerdict:
+    """Judge what is told of his strap, by time and whether it is raised."""
+    scene = played(make(folder, walk_text("{at_m=[0,0]}", events=events)), 1)
+    for t_s, on in changes:
+        scene.tell(t_s, AlertKind.STRAP_TAMPER, "tag-1", on=on)
+    return judged(scene.scenario, scene.record)
+
+
+def test_an_equipment_alert_that_is_taken_back_too_soon_is_found(tmp_path: Path) -> None:
+    assert strapped(tmp_path, (30.2, True), (80.2, False)).problems == ()
+    flapped = strapped(tmp_path, (30.2, True), (40.0, False), (41.0, True), (80.2, False))
+    assert "strap tamper · over (tag-1) at 40.0 s: taken back too soon: the strap is cut" in flapped.problems
+    for_good = strapped(tmp_path, (30.2, True), (40.0, False), events='{at_s=30, do="strap_cut"}')
+    assert for_good.problems == ("strap tamper · over (tag-1) at 40.0 s: taken back too soon: the strap is cut",)
+    # a message that goes on with an alert changes nothing of it, and its end is no mistake of its own where it began
+    # without a cause
+    more = strapped(tmp_path, (30.2, True), (35.0, True), (40.0, False), events='{at_s=30, do="strap_cut"}')
+    assert for_good.problems[0] in more.problems
+    false = strapped(tmp_path, (10.0, True), (12.0, False), (30.2, True), (80.2, False))
+    assert [f.received_s for f in wrong(false)] == [pytest.approx(10.02)]
+
+
+@pytest.fixture(scope="module")
+def heard(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """He walks up to her with his beacon on, stays for a minute, and nothing is told of the beacon yet."""
+    hers = '[[person]]\ndevice = "pp-1"'
+    text = pair_text().replace(hers, "beacon = {}\n" + hers)
+    return played(make(tmp_path_factory.mktemp("heard"), text), 1)
+
+
+def beacon(scene: Scene, *changes: tuple[float, bool], about: str = "tag-1") -> RunVerdict:
+    """Judge what is told of his beacon, by time and whether it is raised."""
+    scene = replace_scene(scene)
+    for t_s, on in changes:
+        scene.tell(t_s, AlertKind.BEACON_HEARD, "pp-1", on=on, about=about)
+    return judged(scene.scenario, with_alerts(scene, scene.record.alerts))
+
+
+def test_a_beacon_that_is_told_stays_told_while_he_is_there(heard: Scene) -> None:
+    assert beacon(heard, (175.0, True)).problems == ()
+    assert any("it never came: he came to 4 m" in problem for problem in beacon(heard).problems)
+    early = beacon(heard, (160.0, True), (162.0, False))
+    assert any("it never came: he came to 4 m" in problem for problem in early.problems)
+    over = beacon(heard, (175.0, True), (235.0, False))
+    assert over.problems == ("beacon heard · over (pp-1) at 235.0 s: taken back too soon: he was still 4 m away",)
+    flaps = beacon(heard, (175.0, True), (235.0, False), (236.0, True))
+    assert over.problems[0] in flaps.problems
+    other = beacon(heard, (175.0, True), about="tag-99")
+    assert any(problem.startswith("beacon heard (pp-1) at 175.0 s: must not have fired") for problem in other.problems)
+    assert any("it never came: he came to 4 m" in problem for problem in other.problems)
