@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from protocols.mqtt.messages import AlertKind
+from rig.truth.excuses import Disturbance
 from rig.truth.findings import Finding, span_text
 from rig.truth.lines import LINE_KINDS, Line, turns_of
 from rig.truth.passes import Passing
@@ -165,7 +166,7 @@ def _stray_reason(line: Line, match: SpanMatch, stray: Turn, situation: Situatio
     if line.key.kind not in LINE_KINDS:
         if match.on:
             return f"taken back too soon: {line.name}"
-        allowing = situation.excuses.find_allowing(line.key.kind, stray.t_s)
+        allowing = _find_allowing(line, stray, situation)
         return "must not have fired: nothing brought it" if allowing is None else f"may come under {allowing.fault}"
     here_m = _distance_m(line, stray.t_s, situation)
     if match.on:
@@ -177,9 +178,13 @@ def _stray_reason(line: Line, match: SpanMatch, stray: Turn, situation: Situatio
 
 
 def _stray_verdict(line: Line, stray: Turn, situation: Situation) -> Verdict:
-    if line.key.kind in LINE_KINDS or situation.excuses.find_allowing(line.key.kind, stray.t_s) is None:
+    if line.key.kind in LINE_KINDS or _find_allowing(line, stray, situation) is None:
         return Verdict.FAIL
     return Verdict.SKIPPED
+
+
+def _find_allowing(line: Line, stray: Turn, situation: Situation) -> Disturbance | None:
+    return situation.excuses.find_allowing(situation.alerts[stray.index].alert)
 
 
 def _distance_m(line: Line, t_s: float, situation: Situation) -> str:

@@ -75,7 +75,7 @@ def _too_soon(
         cause = _find_cause(alert, received, brought)
         if cause is None or not cause.required:
             continue
-        fault = situation.excuses.find_allowing(alert.kind, alert.t_s)
+        fault = situation.excuses.find_allowing(alert)
         reason = f"taken back too soon: {cause.reason}" if fault is None else f"may come under {fault.fault}"
         finding = Finding(
             what=_what(alert),
@@ -161,7 +161,7 @@ def unexplained(situation: Situation, explained: set[int]) -> Iterator[Finding]:
 
 def _why(seen: AlertSeen, situation: Situation) -> tuple[Verdict | None, str]:
     alert = seen.alert
-    fault = situation.excuses.find_allowing(alert.kind, alert.t_s)
+    fault = situation.excuses.find_allowing(alert)
     if fault is not None:
         return Verdict.SKIPPED, f"may come under {fault.fault}"
     if seen.late:

@@ -39,7 +39,7 @@ def judge_run(
     events : sequence of BenchEvent
         What happened to the bench itself.
     """
-    excuses = Excuses(scenario, events, reconnect_s=policy.reconnect_s)
+    excuses = Excuses(scenario, events, policy)
     situation = make_situation(scenario, policy, record, excuses)
     errors = tuple(_why_not(situation))
     if errors:

@@ -12,6 +12,7 @@ from protocols.mqtt.messages import AlertKind, BandName
 from rig.runs.folder import BenchEvent
 from rig.runs.record import RunRecord
 from rig.scenario import Scenario
+from rig.truth.excuses import Excuses
 from rig.truth.findings import Finding, RunVerdict
 from rig.truth.run_verdict import judge_run
 from rig.truth.verdict import Verdict
@@ -296,3 +297,50 @@ def test_a_beacon_that_is_told_stays_told_while_he_is_there(heard: Scene) -> Non
     other = beacon(heard, (175.0, True), about="tag-99")
     assert any(problem.startswith("beacon heard (pp-1) at 175.0 s: must not have fired") for problem in other.problems)
     assert any("it never came: he came to 4 m" in problem for problem in other.problems)
+
+
+@pytest.mark.parametrize(
+    ("t_s", "subject", "device", "excused"),
+    [
+        (25.0, "tag-1", "tag-1", True),
+        (50.0, "tag-1", "tag-1", True),
+        (50.0, "pp-1", "tag-1", False),
+        (50.0, "pp-1", None, True),
+        (200.0, "tag-1", "tag-1", False),
+        (5.0, "tag-1", "tag-1", False),
+    ],
+    ids=["meanwhile", "shortly after", "of another one", "of all", "long after", "before"],
+)
+def test_a_fault_excuses_alerts_of_its_own_and_while_it_can_bring_them(
+    tmp_path: Path, t_s: float, subject: str, device: str | None, excused: bool
+) -> None:
+    scenario = make(tmp_path, pair_text("{at_m=[-900,0]}", tag=""))
+    scene = played(scenario, 1)
+    scene.tell(t_s, AlertKind.COMMS_LOST, subject, on=True)
+    scene.tell(t_s + 2, AlertKind.COMMS_LOST, subject, on=False)
+    events = [
+        BenchEvent(t_s=20, t_mono_ns=0, what="fault_applied", fault="serial.bit_flip", device=device),
+        BenchEvent(t_s=21, t_mono_ns=0, what="fault_ended", fault="serial.bit_flip", device=device),
+    ]
+    found = judged(scenario, with_alerts(scene, scene.record.alerts), *events)
+    stray = next(f for f in found.findings if f.received_s == pytest.approx(t_s + 0.02) and f.check == "silence")
+    assert (stray.verdict is Verdict.SKIPPED) is excused
+    assert (not wrong(found)) is excused
+
+
+def test_what_befalls_a_tag_may_bring_alerts_to_the_other_one_of_its_pair(tmp_path: Path) -> None:
+    scenario = make(tmp_path, pair_text("{at_m=[-900,0]}"))
+    scene = played(scenario, 1)
+    excuses = Excuses(
+        scenario,
+        [
+            BenchEvent(t_s=20, t_mono_ns=0, what="fault_applied", fault="device.reboot", device="tag-1"),
+            BenchEvent(t_s=40, t_mono_ns=0, what="fault_ended", fault="device.reboot", device="tag-1"),
+        ],
+        scene.policy,
+    )
+    scene.tell(30.0, AlertKind.COVER_LOST, "pp-1", on=True)
+    scene.tell(30.0, AlertKind.COMMS_LOST, "st-1", on=True)
+    cover, comms = (seen.alert for seen in scene.record.alerts[-2:])
+    assert excuses.find_allowing(cover) is not None
+    assert excuses.find_allowing(comms) is None
