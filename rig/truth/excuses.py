@@ -1,5 +1,6 @@
 """What faults and outages of a run excuse, and what they owe: by the catalogue, at the times they really happened."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -66,7 +67,7 @@ class Excuses:
             for each in self.disturbances
             if each.expect.arrival is not Arrival.PROMPT
         ]
-        cuts += [(a, b + _BRIDGE_BACK_S) for a, b in _pairs(events, "bridge_down", "bridge_up", scenario.duration_s)]
+        cuts += [(a, b + _BRIDGE_BACK_S) for a, b in _pairs(events, "bridge_down", "bridge_up")]
         self.cuts = tuple(sorted(cuts))
 
     def blind(self, device: str) -> list[tuple[float, float]]:
@@ -178,14 +179,15 @@ def _disturbance(begun: BenchEvent, until_s: float) -> Disturbance:
 
 
 def _broker_cuts(scenario: Scenario, events: Sequence[BenchEvent], reconnect_s: float) -> Iterator[tuple[float, float]]:
-    seen = list(_pairs(events, "broker_down", "broker_up", scenario.duration_s))
+    seen = list(_pairs(events, "broker_down", "broker_up"))
     if not seen:
         seen = [(outage.at_s, outage.at_s + outage.lasts_s) for outage in scenario.broker_outage]
     for from_s, until_s in seen:
         yield from_s, until_s + reconnect_s
 
 
-def _pairs(events: Iterable[BenchEvent], down: str, up: str, end_s: float) -> Iterator[tuple[float, float]]:
+def _pairs(events: Iterable[BenchEvent], down: str, up: str) -> Iterator[tuple[float, float]]:
+    """Find from when until when something was gone; infinite where it did not come back."""
     from_s: float | None = None
     for event in events:
         if event.what == down and from_s is None:
@@ -194,4 +196,4 @@ def _pairs(events: Iterable[BenchEvent], down: str, up: str, end_s: float) -> It
             yield from_s, event.t_s
             from_s = None
     if from_s is not None:
-        yield from_s, end_s
+        yield from_s, math.inf

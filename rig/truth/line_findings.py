@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from protocols.mqtt.messages import AlertKind
 from rig.truth.excuses import Disturbance
@@ -71,7 +72,7 @@ def _judged(line: Line, match: SpanMatch, situation: Situation) -> Iterator[Expl
             _finding(
                 line,
                 "window",
-                Verdict.PASS if match.late_s == 0.0 else Verdict.FAIL,
+                Verdict.SKIPPED if match.open else Verdict.PASS if match.late_s == 0.0 else Verdict.FAIL,
                 _late_reason(line, match),
                 earliest_s=match.earliest_s,
                 latest_s=match.latest_s,
@@ -121,8 +122,11 @@ def _passed(line: Line, passing: Passing, turns: list[Turn], situation: Situatio
         if each.t_s <= passing.from_s:
             state = each.on
     done = turn is not None or state
-    verdict = Verdict.PASS if done else Verdict.FAIL if passing.required else Verdict.SKIPPED
+    is_open = passing.seen_s + situation.policy.allowance_s < due_s and situation.deadlines.end_s < due_s
+    verdict = Verdict.PASS if done else Verdict.FAIL if passing.required and not is_open else Verdict.SKIPPED
     reason = f"he passed at {passing.near_m:.0f} m between two reports"
+    if is_open and not done:
+        reason = f"{_OPEN}: {reason}"
     if verdict is Verdict.FAIL:
         reason = f"it never came: {reason}"
     finding = _finding(
@@ -139,7 +143,12 @@ def _passed(line: Line, passing: Passing, turns: list[Turn], situation: Situatio
     return finding, () if turn is None else (turn.index,)
 
 
+_OPEN: Final = "nobody could be told before the record ended"
+
+
 def _late_reason(line: Line, match: SpanMatch) -> str:
+    if match.open:
+        return f"{_OPEN}: {_where(line, match)}"
     if match.late_s == 0.0:
         return ""
     if not math.isinf(match.late_s):

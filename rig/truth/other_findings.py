@@ -1,6 +1,7 @@
 """Equipment and battery of devices; and what nothing explains."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from protocols.mqtt.messages import AlertKind, MsgType
@@ -35,7 +36,13 @@ def device_findings(situation: Situation) -> Iterator[Explained]:
     expected = [
         each
         for device in situation.truth.values()
-        for each in device_alerts(device, situation.scenario.duration_s, situation.policy, with_silence=False)
+        for each in device_alerts(
+            device,
+            situation.scenario.duration_s,
+            situation.policy,
+            with_silence=False,
+            told_s=_find_told_s(device.person.device, situation),
+        )
     ]
     expected += [
         each
@@ -43,12 +50,28 @@ def device_findings(situation: Situation) -> Iterator[Explained]:
         if device.person.device not in situation.logs
         for each in silence_alerts(device, situation.scenario.duration_s, situation.policy)
     ]
+    expected = [_past_cuts(each, situation) for each in expected]
     received = list(_received(situation))
     judgement = judge(expected, received, allowance_s=situation.policy.allowance_s)
     for match in judgement.matches:
         alert = match.received
         yield _of_match(match, situation), () if alert is None else (alert.index,)
     yield from _too_soon(judgement, received, situation)
+
+
+def _find_told_s(device: str, situation: Situation) -> list[float] | None:
+    """Return when a device surely told how it was; None where it left no log."""
+    log = situation.logs.get(device)
+    if log is None:
+        return None
+    return [situation.time.t_s(each.sent_mono_ns) for each in log.all if each.sure and not each.stored]
+
+
+def _past_cuts(expected: ExpectedAlert, situation: Situation) -> ExpectedAlert:
+    """Move the end of a window past the times at which nobody could be told."""
+    due_s = situation.deadlines.after(expected.earliest_s, expected.latest_s)
+    is_seen = due_s == expected.latest_s or due_s <= situation.deadlines.end_s
+    return replace(expected, latest_s=due_s, required=expected.required and is_seen)
 
 
 def _received(situation: Situation) -> Iterator[ReceivedAlert]:

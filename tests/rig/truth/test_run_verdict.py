@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as replace_struct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -344,3 +345,54 @@ def test_what_befalls_a_tag_may_bring_alerts_to_the_other_one_of_its_pair(tmp_pa
     cover, comms = (seen.alert for seen in scene.record.alerts[-2:])
     assert excuses.find_allowing(cover) is not None
     assert excuses.find_allowing(comms) is None
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        '{at_s=20, do="power_off"}, {at_s=30, do="strap_cut"}',
+        '{at_s=20, do="outage"}, {at_s=30, do="strap_cut"}',
+        '{at_s=20, do="battery", value=0}, {at_s=30, do="strap_cut"}',
+        '{at_s=205, do="strap_cut"}',
+    ],
+    ids=["off", "without network", "flat", "after the story"],
+)
+def test_what_a_tag_cannot_report_is_not_owed(tmp_path: Path, events: str) -> None:
+    scenario = make(tmp_path, walk_text("{at_m=[0,0]}", events=events))
+    assert judged(scenario, played(scenario, 1).record).problems == ()
+
+
+def test_what_a_tag_reports_once_it_is_back_is_owed(tmp_path: Path) -> None:
+    events = '{at_s=20, do="power_off", lasts_s=30}, {at_s=30, do="strap_cut"}'
+    scenario = make(tmp_path, walk_text("{at_m=[0,0]}", events=events))
+    assert "strap tamper (tag-1): it never came: the strap is cut" in judged(
+        scenario, played(scenario, 1).record
+    ).problems
+
+
+def test_a_battery_that_falls_after_the_story_is_no_mistake(tmp_path: Path) -> None:
+    scenario = make(tmp_path, walk_text("{at_m=[0,0]}", events='{at_s=195, do="battery", value=15}', interval=60))
+    scene = played(scenario, 1)
+    last = scene.record.truth["tag-1"].epochs[-1]
+    scene.record.truth["tag-1"].epochs.append(
+        replace_struct(last, t_s=240.0, t_write_mono_ns=scene.record.start_mono_ns + 240 * 10**9)
+    )
+    scene.tell(240.0, AlertKind.BATTERY_LOW, "tag-1", on=True)
+    assert judged(scenario, scene.record).problems == ()
+
+
+@pytest.mark.parametrize("lasts_s", ["1000", "inf"])
+def test_what_a_broker_that_never_came_back_kept_is_not_judged(tmp_path: Path, lasts_s: str) -> None:
+    outage = f"[[broker_outage]]\nat_s = 20\nlasts_s = {lasts_s}\n"
+    text = walk_text(THROUGH, events='{at_s=30, do="strap_cut"}')
+    scenario = make(tmp_path, text + outage)
+    scene = played(scenario, 1)
+    down = [BenchEvent(t_s=20, t_mono_ns=0, what="broker_down")]
+    for events in ([], down):
+        verdict = judged(scenario, with_alerts(scene, []), *events)
+        assert verdict.problems == ()
+        assert any(f.reason.startswith("nobody could be told before the record ended") for f in verdict.findings)
+    there = make(tmp_path, text)
+    assert "exclusion zone entered · Park (tag-1): it never came: he was up to 40 m inside Park" in judged(
+        there, with_alerts(scene, [])
+    ).problems
