@@ -63,7 +63,7 @@ class Excuses:
         self.disturbances = tuple(_disturbances(events, scenario.duration_s))
         cuts = list(_broker_cuts(scenario, events, reconnect_s))
         cuts += [
-            (each.from_s, each.until_s + reconnect_s)
+            (each.from_s, math.inf if _keeps_all(each, scenario.duration_s) else each.until_s + reconnect_s)
             for each in self.disturbances
             if each.expect.arrival is not Arrival.PROMPT
         ]
@@ -151,6 +151,11 @@ _COVER_KINDS: Final = frozenset({AlertKind.COVER_LOST, AlertKind.PROTECTED_PERSO
 _BEACON_KINDS: Final = frozenset({AlertKind.BEACON_HEARD, AlertKind.BEACON_FORGED})
 _PAIR_KINDS: Final = _COVER_KINDS | _BEACON_KINDS | {AlertKind.PROXIMITY_BREACH}
 """Alerts to one of a pair that what befalls the other one may bring."""
+
+
+def _keeps_all(fault: Disturbance, duration_s: float) -> bool:
+    """Whether a fault keeps the broker away to the end of the run."""
+    return fault.fault in {"broker.down", "broker.refuse"} and fault.until_s >= duration_s
 
 
 def _disturbances(events: Sequence[BenchEvent], end_s: float) -> Iterator[Disturbance]:

@@ -396,3 +396,25 @@ def test_what_a_broker_that_never_came_back_kept_is_not_judged(tmp_path: Path, l
     assert "exclusion zone entered · Park (tag-1): it never came: he was up to 40 m inside Park" in judged(
         there, with_alerts(scene, [])
     ).problems
+
+
+NUMBERS: dict[str, tuple[list[tuple[int, str]], str]] = {
+    "in order": ([(1, "a"), (2, "b")], ""),
+    "copies": ([(1, "a"), (1, "a"), (2, "b"), (1, "a")], ""),
+    "one missing": ([(1, "a"), (3, "b")], "number 2 never came: expected 2, got 3"),
+    "some missing": ([(3, "a"), (9, "b")], "numbers 4 to 8 never came: expected 4, got 9"),
+    "one for two": ([(1, "a"), (1, "b")], "number 1 came twice: expected the id a, got b"),
+    "out of order": ([(2, "a"), (1, "b")], "out of order: expected a number after 2, got 1"),
+}
+
+
+@pytest.mark.parametrize(("numbers", "reason"), NUMBERS.values(), ids=NUMBERS.keys())
+def test_numbers_of_alerts_are_judged(through: Scene, numbers: list[tuple[int, str]], reason: str) -> None:
+    told = through.record.alerts[0]
+    alerts = [
+        replace(told, event_id=event_id, sequence=number, source="urn:tag-1", epoch="e") for number, event_id in numbers
+    ]
+    verdict = judged(through.scenario, with_alerts(through, alerts))
+    found = [f for f in verdict.findings if f.check == "numbers"]
+    assert [f.reason for f in found] == [f"urn:tag-1: {reason}" if reason else "urn:tag-1: all numbers up to 2 came, in order"]
+    assert [f.verdict for f in found] == [Verdict.FAIL if reason else Verdict.PASS]
