@@ -63,15 +63,11 @@ def find_heard(pair: Pair, situation: Situation) -> list[HeardWindow]:
                 else:
                     sure.append((sure_since_s, look.t_s, now.settle_s))
         elif earliest_s is not None:
-            windows.append(
-                HeardWindow(earliest_s=earliest_s, latest_s=latest_s, until_s=look.t_s, sure=tuple(sure))
-            )
+            windows.append(HeardWindow(earliest_s=earliest_s, latest_s=latest_s, until_s=look.t_s, sure=tuple(sure)))
             earliest_s, sure_since_s, latest_s, sure = None, None, math.inf, []
     if earliest_s is not None:
         windows.append(
-            HeardWindow(
-                earliest_s=earliest_s, latest_s=latest_s, until_s=scenario.duration_s, sure=tuple(sure)
-            )
+            HeardWindow(earliest_s=earliest_s, latest_s=latest_s, until_s=scenario.duration_s, sure=tuple(sure))
         )
     return windows
 

@@ -40,6 +40,13 @@ def line_findings(situation: Situation, lines: Iterable[Line]) -> Iterator[Expla
         for passing in line.passings:
             if passing.required:
                 yield _passed(line, passing, turns, situation)
+        for stay in line.unseen:
+            where = "inside" if line.on_side is Side.IN else "out of"
+            reason = (
+                f"he was up to {stay.deep_m:.0f} m {where} {line.name} from {stay.from_s:.1f} to {stay.until_s:.1f} s "
+                "and no report shows it"
+            )
+            yield _finding(line, "window", Verdict.SKIPPED, reason, earliest_s=stay.from_s, latest_s=stay.until_s), ()
         # whatever changed while it might is nobody's mistake
         used = tuple(turn.index for turn in turns)
         for finding in _may_have(line, turns, matches):

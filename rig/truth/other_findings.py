@@ -87,9 +87,7 @@ def _received(situation: Situation) -> Iterator[ReceivedAlert]:
         yield seen.alert
 
 
-def _too_soon(
-    judgement: Judgement, received: Sequence[ReceivedAlert], situation: Situation
-) -> Iterator[Explained]:
+def _too_soon(judgement: Judgement, received: Sequence[ReceivedAlert], situation: Situation) -> Iterator[Explained]:
     """Find alerts that were taken back while what they tell of, and must be told of, still stood."""
     brought = {match.received.index: match.expected for match in judgement.matches if match.received is not None}
     for alert in judgement.unexpected:

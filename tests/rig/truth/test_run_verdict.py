@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace as replace_struct
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as replace_struct
 
 from protocols.mqtt.messages import AlertKind, BandName
 from rig.runs.folder import BenchEvent
@@ -365,9 +365,9 @@ def test_what_a_tag_cannot_report_is_not_owed(tmp_path: Path, events: str) -> No
 def test_what_a_tag_reports_once_it_is_back_is_owed(tmp_path: Path) -> None:
     events = '{at_s=20, do="power_off", lasts_s=30}, {at_s=30, do="strap_cut"}'
     scenario = make(tmp_path, walk_text("{at_m=[0,0]}", events=events))
-    assert "strap tamper (tag-1): it never came: the strap is cut" in judged(
-        scenario, played(scenario, 1).record
-    ).problems
+    assert (
+        "strap tamper (tag-1): it never came: the strap is cut" in judged(scenario, played(scenario, 1).record).problems
+    )
 
 
 def test_a_battery_that_falls_after_the_story_is_no_mistake(tmp_path: Path) -> None:
@@ -393,9 +393,10 @@ def test_what_a_broker_that_never_came_back_kept_is_not_judged(tmp_path: Path, l
         assert verdict.problems == ()
         assert any(f.reason.startswith("nobody could be told before the record ended") for f in verdict.findings)
     there = make(tmp_path, text)
-    assert "exclusion zone entered · Park (tag-1): it never came: he was up to 40 m inside Park" in judged(
-        there, with_alerts(scene, [])
-    ).problems
+    assert (
+        "exclusion zone entered · Park (tag-1): it never came: he was up to 40 m inside Park"
+        in judged(there, with_alerts(scene, [])).problems
+    )
 
 
 NUMBERS: dict[str, tuple[list[tuple[int, str]], str]] = {
@@ -416,5 +417,19 @@ def test_numbers_of_alerts_are_judged(through: Scene, numbers: list[tuple[int, s
     ]
     verdict = judged(through.scenario, with_alerts(through, alerts))
     found = [f for f in verdict.findings if f.check == "numbers"]
-    assert [f.reason for f in found] == [f"urn:tag-1: {reason}" if reason else "urn:tag-1: all numbers up to 2 came, in order"]
+    assert [f.reason for f in found] == [
+        f"urn:tag-1: {reason}" if reason else "urn:tag-1: all numbers up to 2 came, in order"
+    ]
     assert [f.verdict for f in found] == [Verdict.FAIL if reason else Verdict.PASS]
+
+
+def test_a_stay_that_no_report_shows_is_named(tmp_path: Path, through: Scene) -> None:
+    hidden = "{at_m=[0,0], wait_s=20}, {at_m=[200,0], t_s=55}, {at_m=[300,0], t_s=200}"
+    scenario = make(tmp_path, walk_text(hidden, interval=60))
+    verdict = judged(scenario, played(scenario, 1).record)
+    assert verdict.problems == ()
+    named = [f for f in verdict.findings if f.reason.endswith("and no report shows it")]
+    assert [f.verdict for f in named] == [Verdict.SKIPPED]
+    assert " m inside Park from 30.8 to 44.5 s" in named[0].reason
+    seen = judged(through.scenario, through.record)
+    assert not any("no report shows it" in f.reason for f in seen.findings)
