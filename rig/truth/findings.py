@@ -18,8 +18,8 @@ FindingSide = Literal["tag", "protected", "smart_tag", "bench"]
 
 Check = Literal["window", "silence", "promptness", "warning", "told", "beacon", "numbers", "bench"]
 """Which question a finding answers: in its window, nothing where nothing was owed, from the report to the subscriber,
-what she felt, what the provider was told of it, what her unit heard, whether an alert is missing by the numbers, whether
-the bench could judge."""
+what she felt, what the provider was told of it, what her unit heard, whether an alert is missing by the numbers,
+whether the bench could judge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
