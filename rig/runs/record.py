@@ -11,7 +11,8 @@ from rig.truth.verdict import ReceivedAlert
 class AlertSeen:
     """One alert message as the subscriber got it.
 
-    ``event_id`` is the same in all copies of a message; ``level`` what the alert says beyond its kind.
+    ``event_id`` is the same in all copies of a message; ``level`` what the alert says beyond its kind; ``sequence`` its
+    number among the alerts of ``source`` and ``epoch``, None where none is known.
     """
 
     index: int
@@ -30,6 +31,9 @@ class AlertSeen:
     severity: str
     event_id: str = ""
     level: str | None = None
+    source: str = ""
+    epoch: str = ""
+    sequence: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -147,6 +147,9 @@ def _alert(
         severity=data.severity,
         event_id=event.id,
         level=data.level,
+        source=event.source,
+        epoch=data.delivery.epoch,
+        sequence=int(event.sequence) if event.sequence.isdecimal() else None,
     )
 
 

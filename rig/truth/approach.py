@@ -94,7 +94,7 @@ def judge_approach(
         Of this run, where it was judged already.
     """
     judged = judge_run(scenario, policy, record, events) if verdict is None else verdict
-    situation = make_situation(scenario, policy, record, Excuses(scenario, events, reconnect_s=policy.reconnect_s))
+    situation = make_situation(scenario, policy, record, Excuses(scenario, events, policy))
     if judged.verdict is Verdict.ERROR or not situation.pairs:
         reason = judged.problems[0] if judged.problems else "the scenario has no pair: nobody approaches anybody"
         return ApproachOutcome(

@@ -4,6 +4,7 @@ Positions are reported with an error, once per interval. So each alert has a win
 report may show the cause, to the one by which reports must have shown it. What comes outside is early or late.
 """
 
+import bisect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -56,13 +57,35 @@ def expected_alerts(scenario: Scenario, policy: JudgePolicy) -> list[ExpectedAle
 
 
 def device_alerts(
-    device: DeviceTruth, duration_s: float, policy: JudgePolicy, *, with_silence: bool = True
+    device: DeviceTruth,
+    duration_s: float,
+    policy: JudgePolicy,
+    *,
+    with_silence: bool = True,
+    told_s: Sequence[float] | None = None,
 ) -> Iterator[ExpectedAlert]:
-    """Find what a device itself owes: equipment, battery and, where asked for, silence by its scenario."""
-    yield from _equipment_alerts(device)
-    yield from _battery_alerts(device, duration_s, policy)
+    """Find what a device itself owes: equipment, battery and, where asked for, silence by its scenario.
+
+    ``told_s``: when it really reported and was surely heard, rising, where a log says so.
+    """
+    end_s = max([duration_s, *(told_s or ())[-1:]])
+    for each in (*_equipment_alerts(device), *_battery_alerts(device, end_s, policy)):
+        yield _as_told(each, device.person.interval_s, duration_s, told_s)
     if with_silence:
         yield from silence_alerts(device, duration_s, policy)
+
+
+def _as_told(
+    expected: ExpectedAlert, interval_s: float, duration_s: float, told_s: Sequence[float] | None
+) -> ExpectedAlert:
+    """Owe what happened to a device only where it could still report it: the story may be over, or it may be off."""
+    latest_s = expected.latest_s
+    required = latest_s <= duration_s + interval_s + _STAMP_SLACK_S
+    if told_s is not None:
+        i = bisect.bisect_left(told_s, expected.t_true_s - _STAMP_SLACK_S)
+        required = required and i < len(told_s)
+        latest_s = max(latest_s, told_s[i] + _STAMP_SLACK_S) if i < len(told_s) else latest_s
+    return replace(expected, latest_s=latest_s, required=required)
 
 
 def _past_outages(expected: ExpectedAlert, scenario: Scenario, policy: JudgePolicy) -> ExpectedAlert:

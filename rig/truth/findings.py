@@ -16,9 +16,10 @@ from rig.truth.verdict import Verdict
 FindingSide = Literal["tag", "protected", "smart_tag", "bench"]
 """Whom a finding is about: his side of the wall, hers, what her tag did, or the bench itself."""
 
-Check = Literal["window", "silence", "promptness", "warning", "told", "beacon", "bench"]
+Check = Literal["window", "silence", "promptness", "warning", "told", "beacon", "numbers", "bench"]
 """Which question a finding answers: in its window, nothing where nothing was owed, from the report to the subscriber,
-what she felt, what the provider was told of it, what her unit heard, whether the bench could judge."""
+what she felt, what the provider was told of it, what her unit heard, whether an alert is missing by the numbers,
+whether the bench could judge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

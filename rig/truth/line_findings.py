@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from protocols.mqtt.messages import AlertKind
+from rig.truth.excuses import Disturbance
 from rig.truth.findings import Finding, span_text
 from rig.truth.lines import LINE_KINDS, Line, turns_of
 from rig.truth.passes import Passing
@@ -38,6 +40,13 @@ def line_findings(situation: Situation, lines: Iterable[Line]) -> Iterator[Expla
         for passing in line.passings:
             if passing.required:
                 yield _passed(line, passing, turns, situation)
+        for stay in line.unseen:
+            where = "inside" if line.on_side is Side.IN else "out of"
+            reason = (
+                f"he was up to {stay.deep_m:.0f} m {where} {line.name} from {stay.from_s:.1f} to {stay.until_s:.1f} s "
+                "and no report shows it"
+            )
+            yield _finding(line, "window", Verdict.SKIPPED, reason, earliest_s=stay.from_s, latest_s=stay.until_s), ()
         # whatever changed while it might is nobody's mistake
         used = tuple(turn.index for turn in turns)
         for finding in _may_have(line, turns, matches):
@@ -70,7 +79,7 @@ def _judged(line: Line, match: SpanMatch, situation: Situation) -> Iterator[Expl
             _finding(
                 line,
                 "window",
-                Verdict.PASS if match.late_s == 0.0 else Verdict.FAIL,
+                Verdict.SKIPPED if match.open else Verdict.PASS if match.late_s == 0.0 else Verdict.FAIL,
                 _late_reason(line, match),
                 earliest_s=match.earliest_s,
                 latest_s=match.latest_s,
@@ -120,8 +129,11 @@ def _passed(line: Line, passing: Passing, turns: list[Turn], situation: Situatio
         if each.t_s <= passing.from_s:
             state = each.on
     done = turn is not None or state
-    verdict = Verdict.PASS if done else Verdict.FAIL if passing.required else Verdict.SKIPPED
+    is_open = passing.seen_s + situation.policy.allowance_s < due_s and situation.deadlines.end_s < due_s
+    verdict = Verdict.PASS if done else Verdict.FAIL if passing.required and not is_open else Verdict.SKIPPED
     reason = f"he passed at {passing.near_m:.0f} m between two reports"
+    if is_open and not done:
+        reason = f"{_OPEN}: {reason}"
     if verdict is Verdict.FAIL:
         reason = f"it never came: {reason}"
     finding = _finding(
@@ -138,7 +150,12 @@ def _passed(line: Line, passing: Passing, turns: list[Turn], situation: Situatio
     return finding, () if turn is None else (turn.index,)
 
 
+_OPEN: Final = "nobody could be told before the record ended"
+
+
 def _late_reason(line: Line, match: SpanMatch) -> str:
+    if match.open:
+        return f"{_OPEN}: {_where(line, match)}"
     if match.late_s == 0.0:
         return ""
     if not math.isinf(match.late_s):
@@ -165,7 +182,7 @@ def _stray_reason(line: Line, match: SpanMatch, stray: Turn, situation: Situatio
     if line.key.kind not in LINE_KINDS:
         if match.on:
             return f"taken back too soon: {line.name}"
-        allowing = situation.excuses.find_allowing(line.key.kind, stray.t_s)
+        allowing = _find_allowing(line, stray, situation)
         return "must not have fired: nothing brought it" if allowing is None else f"may come under {allowing.fault}"
     here_m = _distance_m(line, stray.t_s, situation)
     if match.on:
@@ -177,9 +194,13 @@ def _stray_reason(line: Line, match: SpanMatch, stray: Turn, situation: Situatio
 
 
 def _stray_verdict(line: Line, stray: Turn, situation: Situation) -> Verdict:
-    if line.key.kind in LINE_KINDS or situation.excuses.find_allowing(line.key.kind, stray.t_s) is None:
+    if line.key.kind in LINE_KINDS or _find_allowing(line, stray, situation) is None:
         return Verdict.FAIL
     return Verdict.SKIPPED
+
+
+def _find_allowing(line: Line, stray: Turn, situation: Situation) -> Disturbance | None:
+    return situation.excuses.find_allowing(situation.alerts[stray.index].alert)
 
 
 def _distance_m(line: Line, t_s: float, situation: Situation) -> str:

@@ -11,7 +11,7 @@ from rig.truth.excuses import Excuses
 from rig.truth.expectation import JudgePolicy
 from rig.truth.expectation import Side as Wall
 from rig.truth.looks import PairLook, Seen, pair_looks, ring_looks, zone_looks
-from rig.truth.passes import Passing, pair_passings
+from rig.truth.passes import Passing, Unseen, pair_passings, unseen_stays
 from rig.truth.planar import QuickZone
 from rig.truth.reports import TagTime
 from rig.truth.spans import Side, Span, Turn, find_spans
@@ -55,6 +55,8 @@ class Line:
     spans : tuple of Span
     passings : tuple of Passing
         Stays within it between two reports.
+    unseen : tuple of Unseen
+        Stays on the wrong side of a zone's edge that no report shows.
     """
 
     key: LineKey
@@ -62,6 +64,7 @@ class Line:
     on_side: Side
     spans: tuple[Span, ...]
     passings: tuple[Passing, ...] = ()
+    unseen: tuple[Unseen, ...] = ()
 
 
 def zone_lines(scenario: Scenario, seen: Mapping[str, Seen], policy: JudgePolicy) -> Iterator[Line]:
@@ -75,13 +78,13 @@ def zone_lines(scenario: Scenario, seen: Mapping[str, Seen], policy: JudgePolicy
                 continue
             done.add((order.wearer, zone_id))
             exclusion = feature["properties"]["purpose"] == "exclusion"
-            looks = zone_looks(
-                QuickZone(feature, ()).signed_distance_m,
-                seen[order.wearer],
-                duration_s=scenario.duration_s,
-                margin_m=policy.exit_margin_m,
+            his, margin_m = seen[order.wearer], policy.exit_margin_m
+            looks = list(
+                zone_looks(
+                    QuickZone(feature, ()).signed_distance_m, his, duration_s=scenario.duration_s, margin_m=margin_m
+                )
             )
-            spans = find_spans(looks, exit_margin_m=policy.exit_margin_m, begins=Side.OUT if exclusion else Side.IN)
+            spans = find_spans(looks, exit_margin_m=margin_m, begins=Side.OUT if exclusion else Side.IN)
             yield Line(
                 key=LineKey(
                     kind=AlertKind.EXCLUSION_ZONE_ENTERED if exclusion else AlertKind.INCLUSION_ZONE_LEFT,
@@ -92,6 +95,7 @@ def zone_lines(scenario: Scenario, seen: Mapping[str, Seen], policy: JudgePolicy
                 name=str(feature["properties"].get("name") or zone_id),
                 on_side=Side.IN if exclusion else Side.OUT,
                 spans=tuple(spans),
+                unseen=tuple(unseen_stays(looks, his, inward=exclusion, margin_m=margin_m)),
             )
 
 

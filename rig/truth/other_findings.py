@@ -1,6 +1,7 @@
 """Equipment and battery of devices; and what nothing explains."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from protocols.mqtt.messages import AlertKind, MsgType
@@ -12,7 +13,7 @@ from rig.truth.line_findings import Explained
 from rig.truth.lines import LINE_KINDS
 from rig.truth.reports import ReportLog
 from rig.truth.situation import Situation
-from rig.truth.verdict import Match, ReceivedAlert, Verdict, judge
+from rig.truth.verdict import Judgement, Match, ReceivedAlert, Verdict, judge
 
 _DEVICE_KINDS: Final = frozenset(
     {
@@ -35,7 +36,13 @@ def device_findings(situation: Situation) -> Iterator[Explained]:
     expected = [
         each
         for device in situation.truth.values()
-        for each in device_alerts(device, situation.scenario.duration_s, situation.policy, with_silence=False)
+        for each in device_alerts(
+            device,
+            situation.scenario.duration_s,
+            situation.policy,
+            with_silence=False,
+            told_s=_find_told_s(device.person.device, situation),
+        )
     ]
     expected += [
         each
@@ -43,16 +50,79 @@ def device_findings(situation: Situation) -> Iterator[Explained]:
         if device.person.device not in situation.logs
         for each in silence_alerts(device, situation.scenario.duration_s, situation.policy)
     ]
-    known = {person.device for person in situation.scenario.person}
-    received = [
-        seen.alert
-        for seen in situation.alerts
-        if seen.alert.subject in known and not seen.late and _is_of_device(seen.alert, situation)
-    ]
+    expected = [_past_cuts(each, situation) for each in expected]
+    received = list(_received(situation))
     judgement = judge(expected, received, allowance_s=situation.policy.allowance_s)
     for match in judgement.matches:
         alert = match.received
         yield _of_match(match, situation), () if alert is None else (alert.index,)
+    yield from _too_soon(judgement, received, situation)
+
+
+def _find_told_s(device: str, situation: Situation) -> list[float] | None:
+    """Return when a device surely told how it was; None where it left no log."""
+    log = situation.logs.get(device)
+    if log is None:
+        return None
+    return [situation.time.t_s(each.sent_mono_ns) for each in log.all if each.sure and not each.stored]
+
+
+def _past_cuts(expected: ExpectedAlert, situation: Situation) -> ExpectedAlert:
+    """Move the end of a window past the times at which nobody could be told."""
+    due_s = situation.deadlines.after(expected.earliest_s, expected.latest_s)
+    is_seen = due_s == expected.latest_s or due_s <= situation.deadlines.end_s
+    return replace(expected, latest_s=due_s, required=expected.required and is_seen)
+
+
+def _received(situation: Situation) -> Iterator[ReceivedAlert]:
+    """Find what devices told about themselves, copies of a message left out."""
+    known = {person.device for person in situation.scenario.person}
+    ids: set[str] = set()
+    for seen in situation.alerts:
+        if seen.alert.subject not in known or seen.late or not _is_of_device(seen.alert, situation):
+            continue
+        if seen.event_id and seen.event_id in ids:
+            continue
+        ids.add(seen.event_id)
+        yield seen.alert
+
+
+def _too_soon(judgement: Judgement, received: Sequence[ReceivedAlert], situation: Situation) -> Iterator[Explained]:
+    """Find alerts that were taken back while what they tell of, and must be told of, still stood."""
+    brought = {match.received.index: match.expected for match in judgement.matches if match.received is not None}
+    for alert in judgement.unexpected:
+        if not alert.cleared or alert.kind not in _DEVICE_KINDS:
+            continue
+        cause = _find_cause(alert, received, brought)
+        if cause is None or not cause.required:
+            continue
+        fault = situation.excuses.find_allowing(alert)
+        reason = f"taken back too soon: {cause.reason}" if fault is None else f"may come under {fault.fault}"
+        finding = Finding(
+            what=_what(alert),
+            check="silence",
+            side=alert.side,
+            subject=alert.subject,
+            received_s=alert.t_s,
+            verdict=Verdict.FAIL if fault is None else Verdict.SKIPPED,
+            reason=reason,
+            index=alert.index,
+        )
+        yield finding, (alert.index,)
+
+
+def _find_cause(
+    cleared: ReceivedAlert, received: Sequence[ReceivedAlert], brought: Mapping[int, ExpectedAlert]
+) -> ExpectedAlert | None:
+    """Return what brought the alert that is taken back; None where it did not stand, or nothing brought it."""
+    cause = None
+    for each in received:
+        if each.index >= cleared.index:
+            break
+        if (each.kind, each.subject) == (cleared.kind, cleared.subject):
+            # what goes on with an alert has no cause of its own
+            cause = None if each.cleared else brought.get(each.index, cause)
+    return cause
 
 
 def _is_of_device(alert: ReceivedAlert, situation: Situation) -> bool:
@@ -112,7 +182,7 @@ def unexplained(situation: Situation, explained: set[int]) -> Iterator[Finding]:
 
 def _why(seen: AlertSeen, situation: Situation) -> tuple[Verdict | None, str]:
     alert = seen.alert
-    fault = situation.excuses.find_allowing(alert.kind, alert.t_s)
+    fault = situation.excuses.find_allowing(alert)
     if fault is not None:
         return Verdict.SKIPPED, f"may come under {fault.fault}"
     if seen.late:

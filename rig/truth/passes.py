@@ -1,10 +1,12 @@
 """Stays within a ring between two reports: neither of the two shows them, the way between does."""
 
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rig.truth.looks import PairLook, Seen
+from rig.truth.spans import Look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +28,27 @@ class Passing:
     seen_s: float
     near_m: float
     required: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unseen:
+    """A stay on the wrong side of a zone's edge, ``deep_m`` beyond it and beyond all errors, without a report."""
+
+    from_s: float
+    until_s: float
+    deep_m: float
+
+
+def unseen_stays(looks: Iterable[Look], seen: Seen, *, inward: bool, margin_m: float) -> Iterator[Unseen]:
+    """Find the stays inside a zone, or out of it beyond the margin, within which a device told no position."""
+    for there, stay in itertools.groupby(looks, lambda look: look.true_m <= 0 if inward else look.true_m > margin_m):
+        each = list(stay)
+        from_s, until_s = each[0].t_s, each[-1].t_s
+        last_s = seen.find_last_s(until_s)
+        deepest = (min if inward else max)(each, key=lambda look: look.true_m)
+        deep_m = abs(deepest.true_m)
+        if there and deep_m > seen.error_m(deepest.t_s) and (last_s is None or last_s < from_s):
+            yield Unseen(from_s=from_s, until_s=until_s, deep_m=deep_m)
 
 
 def pair_passings(his: Seen, hers: Seen, looks: Sequence[PairLook], radius_m: float) -> Iterator[Passing]:

@@ -15,6 +15,7 @@ from rig.truth.expectation import JudgePolicy
 from rig.truth.findings import Finding, RunVerdict, conclude
 from rig.truth.heard import heard_findings
 from rig.truth.line_findings import line_findings
+from rig.truth.numbers import number_findings
 from rig.truth.other_findings import device_findings, unexplained
 from rig.truth.prompt import judge_promptness
 from rig.truth.silence import silence_lines
@@ -39,7 +40,7 @@ def judge_run(
     events : sequence of BenchEvent
         What happened to the bench itself.
     """
-    excuses = Excuses(scenario, events, reconnect_s=policy.reconnect_s)
+    excuses = Excuses(scenario, events, policy)
     situation = make_situation(scenario, policy, record, excuses)
     errors = tuple(_why_not(situation))
     if errors:
@@ -89,3 +90,4 @@ def _findings(situation: Situation) -> Iterator[Finding]:
             explained.update(indices)
             yield finding
     yield from unexplained(situation, explained)
+    yield from number_findings(situation)

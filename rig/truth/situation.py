@@ -90,6 +90,9 @@ def make_situation(scenario: Scenario, policy: JudgePolicy, record: RunRecord, e
         for device, each in truth.items()
     }
     pairs = find_pairs(scenario, seen, policy)
+    time = TagTime(start_mono_ns=record.start_mono_ns, speed=policy.speed)
+    last_ns = (log.all[-1].sent_mono_ns for log in logs.values())
+    end_s = max([scenario.duration_s, *(time.t_s(each) for each in last_ns)])
     return Situation(
         scenario=scenario,
         policy=policy,
@@ -100,8 +103,8 @@ def make_situation(scenario: Scenario, policy: JudgePolicy, record: RunRecord, e
         seen=seen,
         lines=(*zone_lines(scenario, seen, policy), *(line for pair in pairs for line in pair.lines())),
         pairs=tuple(pairs),
-        time=TagTime(start_mono_ns=record.start_mono_ns, speed=policy.speed),
-        deadlines=Deadlines(excuses.cuts),
+        time=time,
+        deadlines=Deadlines(excuses.cuts, end_s=end_s),
     )
 
 

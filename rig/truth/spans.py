@@ -173,6 +173,8 @@ class SpanMatch:
         The change that came for it.
     late_s : float
         Beyond the allowance; infinite where it never came. 0: in time.
+    open : bool
+        It did not come, and could not before the record ended: nobody could be told by then.
     stray : tuple of Turn
         Changes that must not have come within it.
     """
@@ -184,6 +186,7 @@ class SpanMatch:
     turn: Turn | None
     late_s: float
     stray: tuple[Turn, ...]
+    open: bool = False
 
 
 def match_spans(
@@ -216,9 +219,17 @@ def match_spans(
             for each in turns
             if each.on is not on and due_s < each.t_s < span.until_s and span.from_s + allowance_s < each.said_s
         )
+        is_open = math.isinf(late_s) and span.from_s + allowance_s < due_s and deadlines.end_s < due_s
         matches.append(
             SpanMatch(
-                span=span, on=on, earliest_s=earliest_s, latest_s=span.from_s, turn=turn, late_s=late_s, stray=stray
+                span=span,
+                on=on,
+                earliest_s=earliest_s,
+                latest_s=span.from_s,
+                turn=turn,
+                late_s=0.0 if is_open else late_s,
+                stray=stray,
+                open=is_open,
             )
         )
     return matches
@@ -248,10 +259,14 @@ def _find_turn(
 
 
 class Deadlines:
-    """Windows end later where nobody could be told: ``cuts`` are (from, until) in tag seconds."""
+    """Windows end later where nobody could be told: ``cuts`` are (from, until) in tag seconds.
 
-    def __init__(self, cuts: Sequence[tuple[float, float]] = ()) -> None:
+    ``end_s``: when the record ended; what is due later was never waited for.
+    """
+
+    def __init__(self, cuts: Sequence[tuple[float, float]] = (), *, end_s: float = math.inf) -> None:
         self._cuts = sorted(cuts)
+        self.end_s = end_s
 
     def after(self, from_s: float, due_s: float) -> float:
         """Return the end of a window that began at ``from_s`` and would end at ``due_s``."""

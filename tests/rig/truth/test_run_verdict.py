@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as replace_struct
 
 from protocols.mqtt.messages import AlertKind, BandName
 from rig.runs.folder import BenchEvent
 from rig.runs.record import RunRecord
 from rig.scenario import Scenario
+from rig.truth.excuses import Excuses
 from rig.truth.findings import Finding, RunVerdict
 from rig.truth.run_verdict import judge_run
 from rig.truth.verdict import Verdict
@@ -241,3 +243,193 @@ def test_her_tag_that_is_slow_or_quiet_is_found(approach: Scene) -> None:
     scene.record.felt.insert(1, replace(approach.record.felt[0], t_s=9.0, level=0, text=None))
     verdict = judged(scene.scenario, scene.record)
     assert any(f.what == "silence of her tag" and "must not have fired: he was" in f.reason for f in wrong(verdict))
+
+
+STRAP = '{at_s=30, do="strap_cut", lasts_s=50}'
+
+
+def strapped(folder: Path, *changes: tuple[float, bool], events: str = STRAP) -> RunVerdict:
+    """Judge what is told of his strap, by time and whether it is raised."""
+    scene = played(make(folder, walk_text("{at_m=[0,0]}", events=events)), 1)
+    for t_s, on in changes:
+        scene.tell(t_s, AlertKind.STRAP_TAMPER, "tag-1", on=on)
+    return judged(scene.scenario, scene.record)
+
+
+def test_an_equipment_alert_that_is_taken_back_too_soon_is_found(tmp_path: Path) -> None:
+    assert strapped(tmp_path, (30.2, True), (80.2, False)).problems == ()
+    flapped = strapped(tmp_path, (30.2, True), (40.0, False), (41.0, True), (80.2, False))
+    assert "strap tamper · over (tag-1) at 40.0 s: taken back too soon: the strap is cut" in flapped.problems
+    for_good = strapped(tmp_path, (30.2, True), (40.0, False), events='{at_s=30, do="strap_cut"}')
+    assert for_good.problems == ("strap tamper · over (tag-1) at 40.0 s: taken back too soon: the strap is cut",)
+    # a message that goes on with an alert changes nothing of it, and its end is no mistake of its own where it began
+    # without a cause
+    more = strapped(tmp_path, (30.2, True), (35.0, True), (40.0, False), events='{at_s=30, do="strap_cut"}')
+    assert for_good.problems[0] in more.problems
+    false = strapped(tmp_path, (10.0, True), (12.0, False), (30.2, True), (80.2, False))
+    assert [f.received_s for f in wrong(false)] == [pytest.approx(10.02)]
+
+
+@pytest.fixture(scope="module")
+def heard(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """He walks up to her with his beacon on, stays for a minute, and nothing is told of the beacon yet."""
+    hers = '[[person]]\ndevice = "pp-1"'
+    text = pair_text().replace(hers, "beacon = {}\n" + hers)
+    return played(make(tmp_path_factory.mktemp("heard"), text), 1)
+
+
+def beacon(scene: Scene, *changes: tuple[float, bool], about: str = "tag-1") -> RunVerdict:
+    """Judge what is told of his beacon, by time and whether it is raised."""
+    scene = replace_scene(scene)
+    for t_s, on in changes:
+        scene.tell(t_s, AlertKind.BEACON_HEARD, "pp-1", on=on, about=about)
+    return judged(scene.scenario, with_alerts(scene, scene.record.alerts))
+
+
+def test_a_beacon_that_is_told_stays_told_while_he_is_there(heard: Scene) -> None:
+    assert beacon(heard, (175.0, True)).problems == ()
+    assert any("it never came: he came to 4 m" in problem for problem in beacon(heard).problems)
+    early = beacon(heard, (160.0, True), (162.0, False))
+    assert any("it never came: he came to 4 m" in problem for problem in early.problems)
+    over = beacon(heard, (175.0, True), (235.0, False))
+    assert over.problems == ("beacon heard · over (pp-1) at 235.0 s: taken back too soon: he was still 4 m away",)
+    flaps = beacon(heard, (175.0, True), (235.0, False), (236.0, True))
+    assert over.problems[0] in flaps.problems
+    other = beacon(heard, (175.0, True), about="tag-99")
+    assert any(problem.startswith("beacon heard (pp-1) at 175.0 s: must not have fired") for problem in other.problems)
+    assert any("it never came: he came to 4 m" in problem for problem in other.problems)
+
+
+@pytest.mark.parametrize(
+    ("t_s", "subject", "device", "excused"),
+    [
+        (25.0, "tag-1", "tag-1", True),
+        (50.0, "tag-1", "tag-1", True),
+        (50.0, "pp-1", "tag-1", False),
+        (50.0, "pp-1", None, True),
+        (200.0, "tag-1", "tag-1", False),
+        (5.0, "tag-1", "tag-1", False),
+    ],
+    ids=["meanwhile", "shortly after", "of another one", "of all", "long after", "before"],
+)
+def test_a_fault_excuses_alerts_of_its_own_and_while_it_can_bring_them(
+    tmp_path: Path, t_s: float, subject: str, device: str | None, excused: bool
+) -> None:
+    scenario = make(tmp_path, pair_text("{at_m=[-900,0]}", tag=""))
+    scene = played(scenario, 1)
+    scene.tell(t_s, AlertKind.COMMS_LOST, subject, on=True)
+    scene.tell(t_s + 2, AlertKind.COMMS_LOST, subject, on=False)
+    events = [
+        BenchEvent(t_s=20, t_mono_ns=0, what="fault_applied", fault="serial.bit_flip", device=device),
+        BenchEvent(t_s=21, t_mono_ns=0, what="fault_ended", fault="serial.bit_flip", device=device),
+    ]
+    found = judged(scenario, with_alerts(scene, scene.record.alerts), *events)
+    stray = next(f for f in found.findings if f.received_s == pytest.approx(t_s + 0.02) and f.check == "silence")
+    assert (stray.verdict is Verdict.SKIPPED) is excused
+    assert (not wrong(found)) is excused
+
+
+def test_what_befalls_a_tag_may_bring_alerts_to_the_other_one_of_its_pair(tmp_path: Path) -> None:
+    scenario = make(tmp_path, pair_text("{at_m=[-900,0]}"))
+    scene = played(scenario, 1)
+    excuses = Excuses(
+        scenario,
+        [
+            BenchEvent(t_s=20, t_mono_ns=0, what="fault_applied", fault="device.reboot", device="tag-1"),
+            BenchEvent(t_s=40, t_mono_ns=0, what="fault_ended", fault="device.reboot", device="tag-1"),
+        ],
+        scene.policy,
+    )
+    scene.tell(30.0, AlertKind.COVER_LOST, "pp-1", on=True)
+    scene.tell(30.0, AlertKind.COMMS_LOST, "st-1", on=True)
+    cover, comms = (seen.alert for seen in scene.record.alerts[-2:])
+    assert excuses.find_allowing(cover) is not None
+    assert excuses.find_allowing(comms) is None
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        '{at_s=20, do="power_off"}, {at_s=30, do="strap_cut"}',
+        '{at_s=20, do="outage"}, {at_s=30, do="strap_cut"}',
+        '{at_s=20, do="battery", value=0}, {at_s=30, do="strap_cut"}',
+        '{at_s=205, do="strap_cut"}',
+    ],
+    ids=["off", "without network", "flat", "after the story"],
+)
+def test_what_a_tag_cannot_report_is_not_owed(tmp_path: Path, events: str) -> None:
+    scenario = make(tmp_path, walk_text("{at_m=[0,0]}", events=events))
+    assert judged(scenario, played(scenario, 1).record).problems == ()
+
+
+def test_what_a_tag_reports_once_it_is_back_is_owed(tmp_path: Path) -> None:
+    events = '{at_s=20, do="power_off", lasts_s=30}, {at_s=30, do="strap_cut"}'
+    scenario = make(tmp_path, walk_text("{at_m=[0,0]}", events=events))
+    assert (
+        "strap tamper (tag-1): it never came: the strap is cut" in judged(scenario, played(scenario, 1).record).problems
+    )
+
+
+def test_a_battery_that_falls_after_the_story_is_no_mistake(tmp_path: Path) -> None:
+    scenario = make(tmp_path, walk_text("{at_m=[0,0]}", events='{at_s=195, do="battery", value=15}', interval=60))
+    scene = played(scenario, 1)
+    last = scene.record.truth["tag-1"].epochs[-1]
+    scene.record.truth["tag-1"].epochs.append(
+        replace_struct(last, t_s=240.0, t_write_mono_ns=scene.record.start_mono_ns + 240 * 10**9)
+    )
+    scene.tell(240.0, AlertKind.BATTERY_LOW, "tag-1", on=True)
+    assert judged(scenario, scene.record).problems == ()
+
+
+@pytest.mark.parametrize("lasts_s", ["1000", "inf"])
+def test_what_a_broker_that_never_came_back_kept_is_not_judged(tmp_path: Path, lasts_s: str) -> None:
+    outage = f"[[broker_outage]]\nat_s = 20\nlasts_s = {lasts_s}\n"
+    text = walk_text(THROUGH, events='{at_s=30, do="strap_cut"}')
+    scenario = make(tmp_path, text + outage)
+    scene = played(scenario, 1)
+    down = [BenchEvent(t_s=20, t_mono_ns=0, what="broker_down")]
+    for events in ([], down):
+        verdict = judged(scenario, with_alerts(scene, []), *events)
+        assert verdict.problems == ()
+        assert any(f.reason.startswith("nobody could be told before the record ended") for f in verdict.findings)
+    there = make(tmp_path, text)
+    assert (
+        "exclusion zone entered · Park (tag-1): it never came: he was up to 40 m inside Park"
+        in judged(there, with_alerts(scene, [])).problems
+    )
+
+
+NUMBERS: dict[str, tuple[list[tuple[int, str]], str]] = {
+    "in order": ([(1, "a"), (2, "b")], ""),
+    "copies": ([(1, "a"), (1, "a"), (2, "b"), (1, "a")], ""),
+    "one missing": ([(1, "a"), (3, "b")], "number 2 never came: expected 2, got 3"),
+    "some missing": ([(3, "a"), (9, "b")], "numbers 4 to 8 never came: expected 4, got 9"),
+    "one for two": ([(1, "a"), (1, "b")], "number 1 came twice: expected the id a, got b"),
+    "out of order": ([(2, "a"), (1, "b")], "out of order: expected a number after 2, got 1"),
+}
+
+
+@pytest.mark.parametrize(("numbers", "reason"), NUMBERS.values(), ids=NUMBERS.keys())
+def test_numbers_of_alerts_are_judged(through: Scene, numbers: list[tuple[int, str]], reason: str) -> None:
+    told = through.record.alerts[0]
+    alerts = [
+        replace(told, event_id=event_id, sequence=number, source="urn:tag-1", epoch="e") for number, event_id in numbers
+    ]
+    verdict = judged(through.scenario, with_alerts(through, alerts))
+    found = [f for f in verdict.findings if f.check == "numbers"]
+    assert [f.reason for f in found] == [
+        f"urn:tag-1: {reason}" if reason else "urn:tag-1: all numbers up to 2 came, in order"
+    ]
+    assert [f.verdict for f in found] == [Verdict.FAIL if reason else Verdict.PASS]
+
+
+def test_a_stay_that_no_report_shows_is_named(tmp_path: Path, through: Scene) -> None:
+    hidden = "{at_m=[0,0], wait_s=20}, {at_m=[200,0], t_s=55}, {at_m=[300,0], t_s=200}"
+    scenario = make(tmp_path, walk_text(hidden, interval=60))
+    verdict = judged(scenario, played(scenario, 1).record)
+    assert verdict.problems == ()
+    named = [f for f in verdict.findings if f.reason.endswith("and no report shows it")]
+    assert [f.verdict for f in named] == [Verdict.SKIPPED]
+    assert " m inside Park from 30.8 to 44.5 s" in named[0].reason
+    seen = judged(through.scenario, through.record)
+    assert not any("no report shows it" in f.reason for f in seen.findings)
