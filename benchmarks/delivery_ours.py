@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.delivery_load import ALERT_BYTES, body_of, number_of, topic_of, wait_until_ns
+from bridge.mqtt.presence import Presence
 from bridge.mqtt.publisher import BrokerState, MqttPublisher
 from bridge.mqtt.settings import MqttSettings, PathSettings
 from bridge.outbox.durable import DurableOutbox
 from bridge.publisher import Lane, Message
 from devices.clock import SystemClock
+from protocols.mqtt.words import OnOff
 
 STATUS_TOPIC = "em/v1/ours/bridge/bench/status"
 
@@ -30,8 +32,9 @@ def message_of(number: int, size: int, lane: Lane, stream: str) -> Message:
     )
 
 
-def _state(word: str) -> Message:
-    return Message(topic=STATUS_TOPIC, body=body_of(0, 200) + word.encode(), lane=Lane.STATE, retain=True)
+def _state(state: OnOff, reason: str) -> Message:
+    body = body_of(0, 200) + f"{state}, {reason}".encode()
+    return Message(topic=STATUS_TOPIC, body=body, lane=Lane.STATE, retain=True)
 
 
 class CountingOutbox(DurableOutbox):
@@ -77,9 +80,7 @@ def make_publisher(outbox: DurableOutbox, host: str, port: int, version: str) ->
         paths=[PathSettings(endpoints=(endpoint,))],
         outbox=outbox,
         clock=SystemClock(),
-        birth=_state("online"),
-        will=_state("gone"),
-        farewell=_state("offline"),
+        presence=Presence(topic=STATUS_TOPIC, make=_state),
         on_state=on_state,
     )
     return publisher, up
