@@ -182,8 +182,7 @@ class Composer:
     @property
     def bridge_status_topic(self) -> str:
         """Where the bridge's own status goes."""
-        identity = self.identity
-        return str(Topic(root=identity.root, side=Side.BRIDGE, subject=identity.bridge_id, stream=Stream.STATUS))
+        return self._topic(Side.BRIDGE, self.identity.bridge_id, Stream.STATUS)
 
     def bridge_status(self, state: m.OnOff, reason: str, t_utc_ns: int) -> Message:
         """Make a birth, a farewell or a will."""
@@ -315,6 +314,9 @@ class Composer:
             warning=view.standing,
         )
 
+    def _topic(self, side: Side, subject: str, stream: Stream) -> str:
+        return str(Topic(root=self.identity.root, side=side, subject=subject, stream=stream))
+
     def _message(
         self,
         event: m.Event,
@@ -331,7 +333,7 @@ class Composer:
         # Not before: a message that cannot be encoded would leave a gap, which a reader takes for a loss.
         self._sequences[event.source] = int(event.sequence)
         return Message(
-            topic=str(Topic(root=self.identity.root, side=side, subject=subject, stream=stream)),
+            topic=self._topic(side, subject, stream),
             body=body,
             lane=lane,
             retain=retain,

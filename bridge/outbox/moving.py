@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bridge.errors import OutboxIoError
 from bridge.outbox import schema as sql
+from bridge.outbox.rows import OWNER_AT
 from bridge.outbox.store import FILE_NAME, Change, OutboxStore, Value
 
 ROWS_PER_INSERT = 500
@@ -19,9 +20,6 @@ ROWS_PER_INSERT = 500
 
 ROWS_PER_COMMIT = 20_000
 """Rows in one transaction. Larger ones make a longer log, smaller ones more waits for the disk; nobody waits for us."""
-
-
-_OWNER = sql.COLUMNS.split(", ").index("owner")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +74,7 @@ def move_all(
                 changed |= {owner for owner, heir in heirs.items() if owner and heir != source.number}
                 # As they are: one that cannot be read back is set aside by its next bridge.
                 for values in store.raw_rows():
-                    writers[heirs.get(values[_OWNER], own)].add(values)
+                    writers[heirs.get(values[OWNER_AT], own)].add(values)
                 _copy_facts(store, targets, heirs)
         for writer in writers.values():
             writer.finish()

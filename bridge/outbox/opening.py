@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bridge.errors import OutboxCorruptError, OutboxFullError
+from bridge.errors import OutboxFullError
 from bridge.outbox import schema as sql
 from bridge.outbox.ballast import BALLAST_NAME, Ballast
 from bridge.outbox.port import OutboxTrouble, TroubleKind, TroubleListener
-from bridge.outbox.store import LAST_MAX, OutboxStore
+from bridge.outbox.store import LAST_MAX, OutboxStore, corrupt_error
 from bridge.publisher import Lane, Saved
 
 _log = logging.getLogger(__name__)
@@ -83,15 +83,9 @@ def _begin_store(path: Path) -> tuple[OutboxStore, Found]:
         boot_id = BOOT_ID_FILE.read_text().strip() if BOOT_ID_FILE.exists() else ""
         # A killed process leaves a sound file. Only a machine that went down may have torn it.
         if not was_clean and meta.get("boot_id") != boot_id and (damage := store.find_damage()):
-            raise OutboxCorruptError(
-                f"{path}: is damaged: {damage}. Next: move it and its -wal file away, keep them as evidence, check the "
-                "disk, start again; what waited in it is not sent, and streams begin anew with 1"
-            )
+            raise corrupt_error(path, damage)
         if (last := store.last_number()) > LAST_MAX:
-            raise OutboxCorruptError(
-                f"{path}: is damaged: a message has number {last}. Next: move it and its -wal file away, keep them as "
-                "evidence, check the disk, start again; what waited in it is not sent, and streams begin anew with 1"
-            )
+            raise corrupt_error(path, f"a message has number {last}")
         newest = next(iter(store.ask(sql.NEWEST)), None)
         found = Found(
             was_clean=was_clean,

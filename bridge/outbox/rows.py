@@ -28,6 +28,9 @@ ATTEMPTS_MAX = 2**31
 NOT_IN_TOPICS = ("+", "#", "\0")
 
 _NAMES = tuple(sql.COLUMNS.split(", "))
+OWNER_AT, RECEIPT_AT = _NAMES.index("owner"), _NAMES.index("receipt")
+"""Where these stand among a row's values."""
+
 _OPTIONAL = {"expiry_s", "alert_type", "acked_utc_ns", "receipt_utc_ns"}
 _TEXTS = {"owner", "topic", "source", "event_id", "properties", "alert_type"}
 _KIND = {name: str if name in _TEXTS else bytes if name == "body" else int for name in _NAMES}

@@ -29,7 +29,7 @@ from bridge.outbox import schema as sql
 from bridge.outbox.joined import Change as Change
 from bridge.outbox.joined import Value as Value
 from bridge.outbox.joined import join_changes, join_rows
-from bridge.outbox.rows import DamagedRow, Loaded, read_row
+from bridge.outbox.rows import RECEIPT_AT, DamagedRow, Loaded, read_row
 from bridge.outbox.rows import StoredRow as StoredRow
 from bridge.outbox.rows import row_values as row_values
 from bridge.publisher import Lane, Saved
@@ -70,6 +70,14 @@ class StoredSequence:
     lane: Lane
 
 
+def corrupt_error(where: Path | str, what: str) -> OutboxCorruptError:
+    """Say what is wrong with a whole file, and what to do."""
+    return OutboxCorruptError(
+        f"{where}: is damaged: {what}. Next: move it and its -wal file away, keep them as evidence, check the disk, "
+        "start again; what waited in it is not sent, and streams begin anew with 1"
+    )
+
+
 class _Seam:
     """Turns what SQLite raises into our errors, with the file's name."""
 
@@ -89,10 +97,7 @@ class _Seam:
             case _ if isinstance(exc, apsw.FullError) or self._lacks_room_for_index(exc):
                 raise OutboxFullError(f"{where}: the disk is full. Next: make room on its file system") from exc
             case apsw.CorruptError() | apsw.NotADBError():
-                raise OutboxCorruptError(
-                    f"{where}: is damaged ({exc}). Next: move it and its -wal file away, keep them as evidence, check "
-                    "the disk, start again; what waited in it is not sent, and streams begin anew with 1"
-                ) from exc
+                raise corrupt_error(where, str(exc)) from exc
             case apsw.ReadOnlyError() | apsw.PermissionsError():
                 raise OutboxReadOnlyError(
                     f"{where}: cannot be written to ({exc}). Next: check mount and rights"
@@ -252,7 +257,9 @@ class OutboxStore:
             try:
                 loaded.rows.append(read_row(values))
             except OutboxRowError as exc:
-                loaded.damaged.append(self._damaged(values[0], str(exc), is_told=values[17] == sql.SET_ASIDE_RECEIPT))
+                loaded.damaged.append(
+                    self._damaged(values[0], str(exc), is_told=values[RECEIPT_AT] == sql.SET_ASIDE_RECEIPT)
+                )
             if len(loaded.rows) == limit:
                 return
 
@@ -300,7 +307,9 @@ class OutboxStore:
         for source, owner, last, lane in self._facts("SELECT source, owner, last, lane FROM sequence"):
             are_kinds = isinstance(source, str) and isinstance(owner, str) and isinstance(last, int)
             if not are_kinds or not 0 <= last <= LAST_MAX or lane not in _LANES:
-                raise self._corrupt(f"the number of stream {source!r:.80} is {last!r:.40}, its lane {lane!r:.40}")
+                raise corrupt_error(
+                    self._where, f"the number of stream {source!r:.80} is {last!r:.40}, its lane {lane!r:.40}"
+                )
             found.append(StoredSequence(source=source, owner=owner, last=last, lane=Lane(lane)))
         return tuple(found)
 
@@ -309,7 +318,9 @@ class OutboxStore:
         found: list[Saved] = []
         for owner, key, value in self._facts("SELECT owner, key, value FROM kept ORDER BY owner, key"):
             if not (isinstance(owner, str) and isinstance(key, str) and isinstance(value, bytes)):
-                raise self._corrupt(f"what is kept for {owner!r:.80} as {key!r:.80} has another type than was written")
+                raise corrupt_error(
+                    self._where, f"what is kept for {owner!r:.80} as {key!r:.80} has another type than was written"
+                )
             found.append(Saved(owner=owner, key=key, value=value))
         return tuple(found)
 
@@ -317,7 +328,7 @@ class OutboxStore:
         """Facts about the file."""
         found = self._facts("SELECT name, value FROM meta")
         if not all(isinstance(text, str) for fact in found for text in fact):
-            raise self._corrupt("a fact about the file has another type than was written")
+            raise corrupt_error(self._where, "a fact about the file has another type than was written")
         return dict(found)
 
     def _facts(self, statement: str) -> list[tuple[Any, ...]]:
@@ -325,13 +336,7 @@ class OutboxStore:
             try:
                 return self._db.execute(statement).fetchall()
             except UnicodeDecodeError as exc:
-                raise self._corrupt("a text in it is no text") from exc
-
-    def _corrupt(self, what: str) -> OutboxCorruptError:
-        return OutboxCorruptError(
-            f"{self._where}: is damaged: {what}. Next: move it and its -wal file away, keep them as evidence, check "
-            "the disk, start again; what waited in it is not sent, and streams begin anew with 1"
-        )
+                raise corrupt_error(self._where, "a text in it is no text") from exc
 
     def last_number(self) -> int:
         """Highest number of a row; 0: there is none."""

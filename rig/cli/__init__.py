@@ -75,30 +75,21 @@ class _LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> object:
-        # click's own code for a closed pipe is 1, which is the verdict FAIL here
+        # click's own code for a closed pipe, and Python's for what nobody caught, is 1, which is the verdict FAIL here
         try:
-            return self._invoke(ctx)
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.Abort, click.ClickException):
+            raise
         except BrokenPipeError:
             drop_output()
             sys.exit(OUTPUT_CLOSED)
-        except OSError as exc:
-            if exc.errno != errno.ENOSPC or exc.filename is not None:
-                raise
-            drop_output()
-            click.echo(
-                f"tagrig: output cannot be written: {exc.strerror}. Next: free some space, run it again", err=True
-            )
-            sys.exit(ExitCode.BENCH_BROKEN)
-
-    def _invoke(self, ctx: click.Context) -> object:
-        """Run the verb; Python's own code for an exception that nobody caught is 1, too."""
-        try:
-            return super().invoke(ctx)
-        except (click.exceptions.Exit, click.Abort, click.ClickException, BrokenPipeError):
-            raise
         except Exception as exc:
             if isinstance(exc, OSError) and exc.errno == errno.ENOSPC and exc.filename is None:
-                raise
+                drop_output()
+                click.echo(
+                    f"tagrig: output cannot be written: {exc.strerror}. Next: free some space, run it again", err=True
+                )
+                sys.exit(ExitCode.BENCH_BROKEN)
             if isinstance(exc, ModuleNotFoundError) and _find_extra(exc) is not None:
                 raise
             if ctx.invoked_subcommand in _HAS_OWN_CODE:
