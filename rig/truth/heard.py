@@ -85,7 +85,7 @@ def heard_findings(situation: Situation) -> Iterator[Explained]:
             if math.isinf(window.latest_s) or situation.is_unreachable(tag or "", window.latest_s):
                 continue
             due_s = situation.deadlines.after(window.earliest_s, window.latest_s + slack_s)
-            if due_s > max(window.latest_s + slack_s, situation.deadlines.end_s):
+            if situation.deadlines.is_unseen(window.latest_s + slack_s, due_s):
                 continue
             # one that came and was over again by then, while he was still there, does not tell that he is
             since_s = due_s if due_s <= window.sure[0][1] else window.earliest_s

@@ -129,7 +129,7 @@ def _passed(line: Line, passing: Passing, turns: list[Turn], situation: Situatio
         if each.t_s <= passing.from_s:
             state = each.on
     done = turn is not None or state
-    is_open = passing.seen_s + situation.policy.allowance_s < due_s and situation.deadlines.end_s < due_s
+    is_open = situation.deadlines.is_unseen(passing.seen_s + situation.policy.allowance_s, due_s)
     verdict = Verdict.PASS if done else Verdict.FAIL if passing.required and not is_open else Verdict.SKIPPED
     reason = f"he passed at {passing.near_m:.0f} m between two reports"
     if is_open and not done:
@@ -182,7 +182,7 @@ def _stray_reason(line: Line, match: SpanMatch, stray: Turn, situation: Situatio
     if line.key.kind not in LINE_KINDS:
         if match.on:
             return f"taken back too soon: {line.name}"
-        allowing = _find_allowing(line, stray, situation)
+        allowing = _find_allowing(stray, situation)
         return "must not have fired: nothing brought it" if allowing is None else f"may come under {allowing.fault}"
     here_m = _distance_m(line, stray.t_s, situation)
     if match.on:
@@ -194,12 +194,12 @@ def _stray_reason(line: Line, match: SpanMatch, stray: Turn, situation: Situatio
 
 
 def _stray_verdict(line: Line, stray: Turn, situation: Situation) -> Verdict:
-    if line.key.kind in LINE_KINDS or _find_allowing(line, stray, situation) is None:
+    if line.key.kind in LINE_KINDS or _find_allowing(stray, situation) is None:
         return Verdict.FAIL
     return Verdict.SKIPPED
 
 
-def _find_allowing(line: Line, stray: Turn, situation: Situation) -> Disturbance | None:
+def _find_allowing(stray: Turn, situation: Situation) -> Disturbance | None:
     return situation.excuses.find_allowing(situation.alerts[stray.index].alert)
 
 

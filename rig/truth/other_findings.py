@@ -70,8 +70,8 @@ def _find_told_s(device: str, situation: Situation) -> list[float] | None:
 def _past_cuts(expected: ExpectedAlert, situation: Situation) -> ExpectedAlert:
     """Move the end of a window past the times at which nobody could be told."""
     due_s = situation.deadlines.after(expected.earliest_s, expected.latest_s)
-    is_seen = due_s == expected.latest_s or due_s <= situation.deadlines.end_s
-    return replace(expected, latest_s=due_s, required=expected.required and is_seen)
+    is_unseen = situation.deadlines.is_unseen(expected.latest_s, due_s)
+    return replace(expected, latest_s=due_s, required=expected.required and not is_unseen)
 
 
 def _received(situation: Situation) -> Iterator[ReceivedAlert]:

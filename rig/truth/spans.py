@@ -219,7 +219,7 @@ def match_spans(
             for each in turns
             if each.on is not on and due_s < each.t_s < span.until_s and span.from_s + allowance_s < each.said_s
         )
-        is_open = math.isinf(late_s) and span.from_s + allowance_s < due_s and deadlines.end_s < due_s
+        is_open = math.isinf(late_s) and deadlines.is_unseen(span.from_s + allowance_s, due_s)
         matches.append(
             SpanMatch(
                 span=span,
@@ -266,7 +266,7 @@ class Deadlines:
 
     def __init__(self, cuts: Sequence[tuple[float, float]] = (), *, end_s: float = math.inf) -> None:
         self._cuts = sorted(cuts)
-        self.end_s = end_s
+        self._end_s = end_s
 
     def after(self, from_s: float, due_s: float) -> float:
         """Return the end of a window that began at ``from_s`` and would end at ``due_s``."""
@@ -274,6 +274,10 @@ class Deadlines:
             if cut_s <= due_s and from_s <= back_s:
                 due_s = max(due_s, back_s)
         return due_s
+
+    def is_unseen(self, own_s: float, due_s: float) -> bool:
+        """Whether a window that would end at ``own_s`` was moved to an end that the record does not reach."""
+        return due_s > max(own_s, self._end_s)
 
     def cut(self, t_s: float) -> bool:
         """Whether what arrives at a moment may have waited."""
