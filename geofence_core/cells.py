@@ -23,8 +23,9 @@ from geofence_core.arrays import C128, F64, I64, U8, U16, Bool, chunks, expand
 from geofence_core.edges import ASK, ASK_M, INSIDE, SOFT, STARTS_EDGE, EdgeTable
 from geofence_core.meridian import LatitudeTerms, latitude_terms
 
-OUT, IN, MIXED = 0, 1, 2
-"""What is known of a whole cell: outside the zone, inside, or the boundary comes within `edges.ASK_M` of it."""
+OUT, IN, MIXED, BEYOND = 0, 1, 2, 3
+"""What is known of a whole cell: outside the zone, inside, or the boundary comes within `edges.ASK_M` of it; not in
+the box of the zone and its band, where that is told apart."""
 
 CELL_SLACK_M = 1e-5
 """Added to each side of a cell; metre. Covers the rounding by which a fix on a cell's border is put into the neighbour;

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from geofence_core.arrays import F64, I32, I64, U8, Bool, even, indices
-from geofence_core.cells import IN, MIXED
+from geofence_core.cells import BEYOND, IN, MIXED
 from geofence_core.drawn import DrawnZones
 from geofence_core.edges import EdgeTable
 from geofence_core.gridpairs import far_cell, far_m
 from geofence_core.grids import ZoneGrids
 from geofence_core.listed import Places, listed_m, turned
-from geofence_core.nearest import POINTS, POOL, Work
+from geofence_core.nearest import POINTS, POOL, Work, shortest_first
 
 
 def column_m(edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places: Places, zone: int, work: Work) -> F64:
@@ -33,27 +33,28 @@ def column_m(edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places: Plac
     float64 (N,), metre, the same bits as `grids.pairs_m`.
     """
     out = np.empty(places.lat_deg.size)
+    limit_m = grids.limit_m
+    # What the side of a cell without a list says; fixes in the rim are put right below.
+    bare = np.full(4, limit_m)
+    bare[IN] = -limit_m
     for span in _spans(out.size):
         lists: list[tuple[I64, I32, U8]] = []
-        beyond: list[I64] = []
         for a in range(span.start, span.stop, POINTS):
             part = slice(a, min(a + POINTS, span.stop))
             cell = _cells(grids, places.lat_deg[part], places.lon_deg[part], zone, work)
+            side = grids.side.take(cell)
+            bare.take(side, out=out[part], mode="clip")
+            beyond = indices(side == BEYOND)
+            if beyond.size:
+                beyond += a
+                out[beyond] = _far_m(grids, places.lat_deg.take(beyond), places.lon_deg.take(beyond), zone)
             count = grids.count.take(cell)
             listed = indices(count)
             if listed.size:
                 lists.append((listed + a, cell.take(listed), count.take(listed)))
-            if listed.size < count.size:
-                out[part] = -grids.limit_m
-                bare = indices(count == 0)
-                beyond.append(bare.take(indices(grids.side.take(cell.take(bare)) != IN)) + a)
         for rows, d in _walked(edges, grids, drawn, places, zone, lists, work):
-            if d.max() > grids.limit_m:
-                beyond.append(rows.take(indices(d > grids.limit_m)))
-            np.maximum(d, -grids.limit_m, out=d)
+            np.clip(d, -limit_m, limit_m, out=d)
             out[rows] = d
-        for rows in beyond:
-            out[rows] = _far_m(grids, places.lat_deg.take(rows), places.lon_deg.take(rows), zone)
     return out
 
 
@@ -93,8 +94,11 @@ def column_exact_m(
             lat, lon = lat.take(here), lon.take(here)
         cell = _cells(grids, lat, lon, zone, work)
         count = grids.count.take(cell)
-        found.append(_listed(edges, grids, drawn, lat, lon, zone, cell, count, work))
+        signed = np.empty(here.size)
+        row, d = _listed(edges, grids, drawn, Places(lat, lon), zone, np.arange(here.size), cell, count, work)
+        signed[row] = d
         rows.append(here + a)
+        found.append(signed)
     if not rows:
         return np.zeros(0, dtype=np.int64), np.zeros(0)
     return np.concatenate(rows), np.concatenate(found)
@@ -152,20 +156,21 @@ def _walked(
         return
     rows, cell, count = (np.concatenate(column) for column in zip(*lists, strict=True))
     for part in even(rows.size, POINTS):
-        row = rows[part]
-        lat, lon = places.lat_deg.take(row), places.lon_deg.take(row)
-        yield row, _listed(edges, grids, drawn, lat, lon, zone, cell[part], count[part], work)
+        yield _listed(edges, grids, drawn, places, zone, rows[part], cell[part], count[part], work)
 
 
 def _listed(
     edges: EdgeTable,
     grids: ZoneGrids,
     drawn: DrawnZones,
-    lat: F64,
-    lon: F64,
+    places: Places,
     zone: int,
+    rows: I64,
     cell: I32,
     count: U8,
     work: Work,
-) -> F64:
-    return listed_m(edges, grids.candidate, drawn, Places(lat, lon), zone, grids.start.take(cell), count, work)
+) -> tuple[I64, F64]:
+    """Judge fixes with lists: in the order in which these were walked, and their signed distances, a buffer."""
+    count, rows, cell = shortest_first(count, rows, cell)
+    at = Places(places.lat_deg.take(rows), places.lon_deg.take(rows))
+    return rows, listed_m(edges, grids.candidate, drawn, at, zone, grids.start.take(cell), count, work)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from geofence_core.arrays import F64, I32, I64, Bool
+from geofence_core.arrays import F64, I32, I64, Bool, indices
 from geofence_core.shapes import ZoneShape
 
 
@@ -43,12 +43,13 @@ class DrawnZones:
         """
         inside = np.zeros(zone_idx.size, dtype=bool)
         touching = np.zeros(zone_idx.size, dtype=bool)
-        order = np.argsort(zone_idx, kind="stable")
-        first = np.flatnonzero(np.diff(zone_idx[order], prepend=-1))
-        for rows in np.split(order, first[1:]) if order.size else []:
-            polygon = self.prepared(int(zone_idx[rows[0]]))
-            inside[rows] = shapely.intersects_xy(polygon, lon_deg[rows], lat_deg[rows])
-            touching[rows] = inside[rows] & ~shapely.contains_xy(polygon, lon_deg[rows], lat_deg[rows])
+        for zone in set(zone_idx.tolist()):
+            polygon = self.prepared(zone)
+            rows = indices(zone_idx == zone)
+            found = rows.take(indices(shapely.intersects_xy(polygon, lon_deg.take(rows), lat_deg.take(rows))))
+            if found.size:
+                inside[found] = True
+                touching[found] = ~shapely.contains_xy(polygon, lon_deg.take(found), lat_deg.take(found))
         return inside, touching
 
     @cached_property

@@ -17,7 +17,7 @@ from geofence_core.drawn import DrawnZones
 from geofence_core.edges import EdgeTable
 from geofence_core.grids import FAR_CELLS_PER_DEG, FAR_LIMIT_DEG, LAT_M, ZoneGrids
 from geofence_core.listed import Places, listed_m, settle, turned
-from geofence_core.nearest import FEW_POINTS, POINTS, Work, by_zone
+from geofence_core.nearest import FEW_POINTS, POINTS, Work, by_zone, shortest_first
 
 LOOK_UP = POINTS >> 1
 """Pairs looked up at once: seven buffers of complex numbers fit the second-level cache (1 MB)."""
@@ -185,9 +185,9 @@ def _within(
     return here, off.take(here)
 
 
-def _with_lists(grids: ZoneGrids, here: I64, zone: I64, off: C128, out: F64) -> tuple[I64, I64, I32, U8]:
-    """Settle pairs deep inside; of those whose cell has a list: pair, zone, start and length of the list."""
-    found: list[tuple[I64, I64, I32, U8]] = []
+def _with_lists(grids: ZoneGrids, here: I64, zone: I64, off: C128, out: F64) -> tuple[U8, I64, I64, I32]:
+    """Settle pairs deep inside; of those whose cell has a list: its length, the pair, its zone, start of the list."""
+    found: list[tuple[U8, I64, I64, I32]] = []
     for part in even(here.size, POINTS):
         row, z = here[part], zone[part]
         cell = _cell(grids, z, off.real[part], off.imag[part])
@@ -196,9 +196,9 @@ def _with_lists(grids: ZoneGrids, here: I64, zone: I64, off: C128, out: F64) -> 
         deep = bare.take(indices(grids.side.take(cell.take(bare)) == IN))
         out[row.take(deep)] = -grids.limit_m
         listed = indices(count)
-        found.append((row.take(listed), z.take(listed), grids.start.take(cell.take(listed)), count.take(listed)))
-    row, z, start, count = (np.concatenate(column) for column in zip(*found, strict=True))
-    return row, z, start, count
+        found.append((count.take(listed), row.take(listed), z.take(listed), grids.start.take(cell.take(listed))))
+    count, row, z, start = (np.concatenate(column) for column in zip(*found, strict=True))
+    return count, row, z, start
 
 
 def _walk(
@@ -207,18 +207,17 @@ def _walk(
     drawn: DrawnZones,
     places: Places,
     fix: I64,
-    lists: tuple[I64, I64, I32, U8],
+    lists: tuple[U8, I64, I64, I32],
     out: F64,
     work: Work,
 ) -> None:
     """Put exact distances into ``out``."""
-    rows, zone, start, count = lists
+    lengths, rows, zones, starts = lists
     for part in even(rows.size, POINTS):
-        row = rows[part]
+        count, row, zone, start = shortest_first(lengths[part], rows[part], zones[part], starts[part])
         whose = fix.take(row)
         at = Places(places.lat_deg.take(whose), places.lon_deg.take(whose))
-        signed = listed_m(edges, grids.candidate, drawn, at, zone[part], start[part], count[part], work)
-        settle(signed, grids.limit_m, out, row)
+        settle(listed_m(edges, grids.candidate, drawn, at, zone, start, count, work), grids.limit_m, out, row)
 
 
 def _cell(grids: ZoneGrids, zone: I64, u: F64, v: F64) -> I64:
@@ -263,10 +262,13 @@ def exact_pairs_m(
         if here.size:
             z = z.take(here)
             cell = _cell(grids, z, u.take(here), v.take(here))
-            at = Places(lat.take(here), lon.take(here))
-            start, count = grids.start.take(cell), grids.count.take(cell)
-            found.append(listed_m(edges, grids.candidate, drawn, at, z, start, count, work))
+            row = np.arange(here.size)
+            count, row, z, start = shortest_first(grids.count.take(cell), row, z, grids.start.take(cell))
+            at = Places(lat.take(here.take(row)), lon.take(here.take(row)))
+            signed = np.empty(here.size)
+            signed[row] = listed_m(edges, grids.candidate, drawn, at, z, start, count, work)
             rows.append(here + a)
+            found.append(signed)
     if not rows:
         return np.zeros(0, dtype=np.int64), np.zeros(0)
     return np.concatenate(rows), np.concatenate(found)

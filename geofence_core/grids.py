@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from geofence_core.arrays import F64, I32, I64, U8, U16, indices
-from geofence_core.cells import Cells, Lattice, Splitting, relative, split
+from geofence_core.cells import BEYOND, Cells, Lattice, Splitting, relative, split
 from geofence_core.edges import EdgeTable, margin_deg
 from geofence_core.judge import OUTSIDE_FLOOR_M
 from geofence_core.meridian import metres_per_degree_lon
@@ -32,8 +32,8 @@ answer; further out the plane of the zone would err by more than 2 mm per 100 m.
 CELLS_PER_EDGE_ALONE = 24.0
 """Where a table has one zone only, memory is no matter."""
 
-CELLS_ALONE = 1 << 14
-"""Least cells of the grid of a table's only zone: 100 kB, which the second-level cache holds, and 20 ms to build."""
+CELLS_ALONE = 1 << 16
+"""Least cells of the grid of a table's only zone: 400 kB, a third of a second-level cache, and 20 ms to build."""
 
 LEVELS_LIMIT = 9
 """Most splits of a grid, 262,144 cells: 2 MB."""
@@ -61,8 +61,9 @@ class ZoneGrids:
     sides; ``lon_scale lat_scale`` float64, cells per degree; ``half`` float64, half its cells along a side; ``size``
     int32, its cells along a side; ``base`` int64, its first cell; ``lon_m`` float64, least metres per degree of
     longitude.
-    Per cell: ``start`` int32, ``count`` uint8 or uint16, ``side`` uint8 (`cells.OUT`, `IN`, `MIXED`). ``candidate``
-    uint8 to uint32: lists of edges, counted from the first vertex of the zone. ``band_m``: values are exact up to here.
+    Per cell: ``start`` int32, ``count`` uint8 or uint16, ``side`` uint8 (`cells.OUT`, `IN`, `MIXED`, `BEYOND`).
+    ``candidate`` uint8 to uint32: lists of edges, counted from the first vertex of the zone.
+    ``band_m``: values are exact up to here.
     """
 
     band_m: float
@@ -136,10 +137,10 @@ def _build(edges: EdgeTable, band_m: float, margin_m: F64, cells_per_edge: float
     base = np.concatenate([[0], np.cumsum(size * size)]).astype(np.int64)
     start, number, side = _paint(found, levels, base)
     if has_rim:
-        for cells in (number, side):
+        for cells, rim in ((number, 0), (side, BEYOND)):
             square = cells.reshape(int(size[0]), int(size[0]))
-            square[[0, -1]] = 0
-            square[:, [0, -1]] = 0
+            square[[0, -1]] = rim
+            square[:, [0, -1]] = rim
     poleward = np.minimum(np.maximum(np.abs(south), np.abs(north)) + 1.5 * FAR_LIMIT_DEG, 89.9)
     grids = ZoneGrids(
         band_m=band_m,

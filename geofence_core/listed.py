@@ -8,7 +8,7 @@ from geofence_core.arrays import F64, I32, I64, U8, U16, indices
 from geofence_core.drawn import DrawnZones
 from geofence_core.edges import EdgeTable
 from geofence_core.judge import OUTSIDE_FLOOR_M
-from geofence_core.meridian import latitude_terms, project
+from geofence_core.meridian import place
 from geofence_core.nearest import Work, nearest
 
 
@@ -44,20 +44,24 @@ def listed_m(
     count: U8,
     work: Work,
 ) -> F64:
-    """Signed distance of pairs with lists: into the zone's plane, nearest edge, back to the ground; float64 (P,).
+    """Signed distance of pairs with lists: into the zone's plane, nearest edge, back to the ground.
 
-    ``zone``: integers (P,), or one for all. The plane stretches lengths with the square of the distance from its
-    meridian; distances are shrunk by the stretch at the fix, which leaves 1e-7 of them in the band and 1e-5 at 15 km.
+    ``zone``: integers (P,), or one for all; pairs as `nearest.shortest_first` puts them, P from 1 to `nearest.POINTS`.
+    Returns float64 (P,), a buffer of ``work`` that its next use overwrites. The plane stretches lengths with the square
+    of the distance from its meridian; distances are shrunk by the stretch at the fix, which leaves 1e-7 of them in the
+    band and 1e-5 at 15 km.
     """
-    dlon = turned(places.lon_deg - edges.meridian_deg.take(zone))
-    point = project(latitude_terms(places.lat_deg), dlon, edges.origin_m.take(zone))
+    n = places.lat_deg.size
+    dlon = turned(np.subtract(places.lon_deg, edges.meridian_deg.take(zone), out=work.shift[:n]))
+    point, scratch = work.point[:n], [a[:n] for a in (work.length, work.held, work.across, work.along)]
+    place(places.lat_deg, dlon, edges.origin_m.take(zone), point, scratch)
     signed, ask = nearest(edges, candidate, np.asarray(edges.first.take(zone)), point, start, count, work)
-    shrink = point.real * point.real
+    shrink = np.multiply(point.real, point.real, out=scratch[0])
     shrink *= edges.scale_per_m2.take(zone)
     np.subtract(1.0, shrink, out=shrink)
     signed *= shrink
     if ask.size:
-        whose = zone if isinstance(zone, np.ndarray) else np.full(signed.size, zone)
+        whose = zone if isinstance(zone, np.ndarray) else np.full(n, zone)
         _ask(edges, drawn, places, whose, dlon, ask, signed)
     reach = np.asarray(edges.reach_m.take(zone))
     if not reach.ndim:

@@ -12,14 +12,15 @@
 
 from collections.abc import Sequence
 from math import sqrt
+from typing import Any
 
 import numpy as np
 
-from geofence_core.arrays import C128, F64, I32, I64, U8, U16, Bool, chunks, indices
+from geofence_core.arrays import C128, F64, I32, I64, U8, U16, chunks, indices
 from geofence_core.edges import ASK, ASK_M, INSIDE, SOFT, EdgeTable
 
 POINTS = 1 << 14
-"""Points handled at once: thirteen buffers of this many fit the second-level cache of a core (1 MB)."""
+"""Points handled at once: fifteen buffers of this many fit the second-level cache of a core (1 MB)."""
 
 POOL = 8
 """Blocks of so many points are looked up, and their lists collected, before lists are walked: full buffers cost fewer
@@ -42,12 +43,26 @@ Only the speed depends on them."""
 class Work:
     """Buffers of one call, kept between calls: fresh ones of this size cost page faults on every use."""
 
-    __slots__ = ("across", "along", "at", "best", "edge", "held", "index", "length", "lower", "to", "winner", "zero")
+    __slots__ = (
+        "across",
+        "along",
+        "at",
+        "best",
+        "edge",
+        "held",
+        "index",
+        "length",
+        "lower",
+        "point",
+        "shift",
+        "to",
+        "winner",
+        "zero",
+    )
 
     def __init__(self) -> None:
-        self.to = np.empty(POINTS, dtype=np.complex128)
-        self.at = np.empty(POINTS, dtype=np.complex128)
-        self.length, self.held, self.across, self.best, self.along = (np.empty(POINTS) for _ in range(5))
+        self.to, self.at, self.point = (np.empty(POINTS, dtype=np.complex128) for _ in range(3))
+        self.length, self.held, self.across, self.best, self.along, self.shift = (np.empty(POINTS) for _ in range(6))
         self.index, self.edge, self.winner = (np.empty(POINTS, dtype=np.int64) for _ in range(3))
         self.lower = np.empty(POINTS, dtype=bool)
         # Against an array the larger of two is found three times as fast as against a number.
@@ -94,34 +109,36 @@ def nearest(
     point
         complex128 (n,), plane coordinates, metre; n up to `POINTS`; each in the plane of its list's zone.
     start, count
-        integers (n,): list i is ``candidate[start[i] : start[i] + count[i]]``; counts of 1 and more, uint8 or uint16.
+        integers (n,): list i is ``candidate[start[i] : start[i] + count[i]]``; counts of 1 and more, uint8 or uint16,
+        as `shortest_first` puts them.
     work
-        Buffers.
+        Buffers; ``work.point`` and ``work.shift`` stay as they are.
 
     Returns
     -------
     signed_m, ask
-        float64 (n,), metre, negative left of the nearest edge; int64: the points whose side is not to be trusted,
-        because they are within `edges.ASK_M` of an edge or nearest to a corner where rings touch.
+        float64 (n,), metre, negative left of the nearest edge, a buffer of ``work``; int64: the points whose side is
+        not to be trusted, because they are within `edges.ASK_M` of an edge or nearest to a corner where rings touch.
 
     Notes
     -----
     Method: the nearest edge by squared distances; distance and side anew for the winners, in plain multiplications
     without fused ones and from the corner itself where a corner is nearest, so that every list that holds the winner
-    gives the same bits. Against shapely on the same coordinates: below 1e-9 m. Cost: 6 ns a candidate.
+    gives the same bits. Against shapely on the same coordinates: below 1e-9 m. Cost: 9 ns a candidate.
     """
-    n = point.size
-    if n <= FEW_POINTS:
-        signed, ask = _distance(edges, point, _ragged(edges, candidate, base, point, start, count)[1], work)
-        return signed, indices(ask)
+    if point.size <= FEW_POINTS:
+        winner = _ragged(edges, candidate, base, point, start, count)[1]
+    else:
+        winner = _winners(edges, candidate, base, point, start, count, work)
+    return _distance(edges, point, winner, work)
+
+
+def shortest_first(count: U8, *columns: Any) -> tuple[Any, ...]:
+    """Return lengths of lists, and arrays of as many rows, in the order in which `nearest` walks them."""
+    if count.size <= FEW_POINTS:
+        return count, *columns
     order = np.argsort(count, kind="stable")
-    point = point.take(order)
-    begin = start.take(order)
-    winner = _winners(edges, candidate, base.take(order) if base.ndim else base, point, begin, count.take(order), work)
-    signed, ask = _distance(edges, point, winner, work)
-    out = np.empty(n)
-    out[order] = signed
-    return out, order.take(indices(ask))
+    return count.take(order), *(column.take(order) for column in columns)
 
 
 def by_zone(zone: I64 | I32) -> I64:
@@ -134,20 +151,30 @@ def by_zone(zone: I64 | I32) -> I64:
 
 def _winners(edges: EdgeTable, candidate: U16, base: I64, point: C128, begin: I64 | I32, count: U8, work: Work) -> I64:
     n = point.size
-    per_length = np.bincount(count)
-    at_least = (n - per_length.cumsum() + per_length).tolist()
-    steps, longest = _steps(at_least)
+    longest = int(count[-1])
+    # How many lists are shorter than 0, 1, 2, ...: they are in order.
+    shorter = count.searchsorted(np.arange(longest + 1, dtype=count.dtype)).tolist()
+    at_least = [n - low for low in shorter]
+    steps = _steps(at_least)
     best, winner, zero = work.best[:n], work.winner[:n], work.zero
     for k in range(steps):
         m = at_least[k + 1]
         low = n - m
-        i, e, to, at = work.index[:m], work.edge[:m], work.to[:m], work.at[:m]
-        length, held, along = work.length[:m], work.held[:m], work.along[:m]
-        across, lower = work.across[:m], work.lower[:m]
+        i, e = work.index[:m], work.edge[:m]
         np.add(begin[low:], k, out=i)
         np.add(candidate.take(i), base[low:] if base.ndim else base, out=e)
+        if k == 0:
+            # The only edge of a list wins without being measured.
+            winner[:] = e
+            alone = n - at_least[2] if longest > 1 else n
+            if alone == n:
+                continue
+            low, m, e = alone, n - alone, e[alone:]
+        to, at = work.to[:m], work.at[:m]
+        length, held, along = work.length[:m], work.held[:m], work.along[:m]
+        across, lower = work.across[:m], work.lower[:m]
         edges.at.take(e, out=at, mode="clip")
-        np.subtract(point[low:], at, out=to)
+        np.subtract(point[low:].view(np.float64), at.view(np.float64), out=to.view(np.float64))
         edges.unit.take(e, out=at, mode="clip")
         np.multiply(to, at, out=to)
         edges.length_m.take(e, out=length, mode="clip")
@@ -157,16 +184,15 @@ def _winners(edges: EdgeTable, candidate: U16, base: I64, point: C128, begin: I6
         np.subtract(along, held, out=held)
         np.multiply(held, held, out=held)
         np.multiply(to.imag, to.imag, out=across)
-        np.add(across, held, out=across)
         if k == 0:
-            best[low:] = across
-            winner[low:] = e
-        else:
-            np.less(across, best[low:], out=lower)
-            np.minimum(across, best[low:], out=best[low:])
-            np.putmask(winner[low:], lower, e)
+            np.add(across, held, out=best[low:])
+            continue
+        np.add(across, held, out=across)
+        np.less(across, best[low:], out=lower)
+        np.minimum(across, best[low:], out=best[low:])
+        np.putmask(winner[low:], lower, e)
     if steps < longest:
-        low = int(np.searchsorted(count, steps, side="right"))
+        low = shorter[steps + 1]
         rest = base[low:] if base.ndim else base
         lowest, found = _ragged(edges, candidate, rest, point[low:], begin[low:] + steps, count[low:] - steps)
         if steps:
@@ -176,8 +202,8 @@ def _winners(edges: EdgeTable, candidate: U16, base: I64, point: C128, begin: I6
     return winner
 
 
-def _steps(at_least: list[int]) -> tuple[int, int]:
-    """How many steps are walked before the ragged pass is cheaper for what is left, and the longest list."""
+def _steps(at_least: list[int]) -> int:
+    """How many steps are walked before the ragged pass is cheaper for what is left."""
     longest = len(at_least) - 1
     steps, rest = longest, 0
     for k in range(longest, 0, -1):
@@ -186,7 +212,7 @@ def _steps(at_least: list[int]) -> tuple[int, int]:
             steps = k - 1
         elif at_least[k] > 4096:
             break
-    return steps, longest
+    return steps
 
 
 def _ragged(edges: EdgeTable, candidate: U16, base: I64, point: C128, start: I64 | I32, count: U8) -> tuple[F64, I64]:
@@ -225,10 +251,11 @@ def _ragged(edges: EdgeTable, candidate: U16, base: I64, point: C128, start: I64
     return lowest, found
 
 
-def _distance(edges: EdgeTable, point: C128, winner: I64, work: Work) -> tuple[F64, Bool]:
+def _distance(edges: EdgeTable, point: C128, winner: I64, work: Work) -> tuple[F64, I64]:
     n = point.size
     at = edges.at.take(winner, out=work.at[:n], mode="clip")
-    to = np.subtract(point, at, out=work.to[:n])
+    to = work.to[:n]
+    np.subtract(point.view(np.float64), at.view(np.float64), out=to.view(np.float64))
     unit = edges.unit.take(winner, out=at, mode="clip")
     # unit is the conjugate direction: its imaginary part is minus the northward share.
     along = np.multiply(to.real, unit.real, out=work.along[:n])
@@ -239,17 +266,15 @@ def _distance(edges: EdgeTable, point: C128, winner: I64, work: Work) -> tuple[F
     across += part
     length = edges.length_m.take(winner, out=work.length[:n], mode="clip")
     # Where a corner is nearest this is noise, and replaced below.
-    signed = length - along
+    signed = np.subtract(length, along, out=work.best[:n])
     signed *= along
-    signed *= edges.bulge_per_m.take(winner)
+    part[:] = edges.bulge_per_m.take(winner)
+    signed *= part
     signed -= across
-    is_first = along <= 0.0
-    is_last = along >= length
-    is_last &= ~is_first
-    corner = indices(is_first | is_last)
-    ask = np.abs(signed) < ASK_M
+    ask = np.abs(signed, out=part) < ASK_M
+    corner = indices((along <= 0.0) | (along >= length))
     if corner.size:
-        last = is_last.take(corner)
+        last = along.take(corner) > 0.0
         e = winner.take(corner)
         gap = point.take(corner)
         gap -= edges.at.take(e + last)
@@ -262,7 +287,7 @@ def _distance(edges: EdgeTable, point: C128, winner: I64, work: Work) -> tuple[F
         inside[soft] = across.take(corner.take(soft)) > 0.0
         signed[corner] = np.where(inside, -d, d)
         ask[corner] = (code == ASK) | (d < ASK_M)
-    return signed, ask
+    return signed, indices(ask)
 
 
 def nearest_one(

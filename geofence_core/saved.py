@@ -39,7 +39,7 @@ from geofence_core.sweep import SweepIndex
 MAGIC = b"\x89zones\r\n"
 """First bytes: not text, and changed by transfers that change line ends."""
 
-VERSION = 1
+VERSION = 2
 """Layout and meaning of the arrays. Raised whenever an older program would read a file wrongly."""
 
 ALIGN = 64

@@ -28,7 +28,7 @@ from geofence_core.edges import EdgeTable, margin_deg
 from geofence_core.grids import small
 from geofence_core.judge import OUTSIDE_FLOOR_M
 from geofence_core.listed import Places, listed_m
-from geofence_core.nearest import POINTS, POOL, Work
+from geofence_core.nearest import POINTS, POOL, Work, shortest_first
 
 TILES_PER_DEG = 32
 """Tiles per degree of latitude: 3.5 km. With larger tiles more empty leaves are stored, with smaller ones more rows
@@ -430,10 +430,11 @@ def _judge(
     listed = indices(count)
     for part in even(listed.size, POINTS):
         at = listed[part]
+        length, at = shortest_first(count.take(at), at)
         f = fix.take(at)
         d = listed_m(
             edges, sheet.candidate, drawn, Places(places.lat_deg.take(f), places.lon_deg.take(f)),
-            zone.take(at), start.take(at), count.take(at), work,
+            zone.take(at), start.take(at), length, work,
         )  # fmt: skip
         np.maximum(d, -limit_m, out=d)
         signed[at] = d
