@@ -9,8 +9,7 @@ import numpy.typing as npt
 from geofence_core.arrays import F64, I64, chunks, expand, float_column, indices, int_column
 from geofence_core.errors import AssignmentError, ColumnError
 from geofence_core.fence import SingleFence
-from geofence_core.index import places_of
-from geofence_core.listed import Places
+from geofence_core.listed import Places, places_of
 from geofence_core.zones import FixZones, ZoneTable
 
 CHUNK_PAIRS = 1 << 20
@@ -167,7 +166,7 @@ class AssignedZones:
         count.cumsum(out=fix_ptr[1:])
         entries: list[I64] = []
         signed: list[F64] = []
-        for part in chunks(count, CHUNK_PAIRS):
+        for part in [slice(None)] if fix_ptr[-1] <= CHUNK_PAIRS else chunks(count, CHUNK_PAIRS):
             fix, entry = expand(start[part], count[part])
             at = Places(places.lat_deg[part], places.lon_deg[part])
             entries.append(entry)

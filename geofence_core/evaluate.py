@@ -17,7 +17,7 @@ import numpy.typing as npt
 from geofence_core.arrays import F64, I8, I32, I64, float_column, indices, int_column
 from geofence_core.assigned import AssignedZones
 from geofence_core.errors import ColumnError
-from geofence_core.index import places_of
+from geofence_core.listed import places_of
 
 UNKNOWN, OUTSIDE, INSIDE = -1, 0, 1
 

@@ -30,7 +30,7 @@ from geofence_core.ellipsoid import frames
 from geofence_core.errors import ColumnError
 from geofence_core.gridpairs import Boxes, boxes_of, exact_pairs_m, far_cell, far_m, pairs_m
 from geofence_core.grids import ZoneGrids, build_exact_grids, build_grids
-from geofence_core.listed import Places
+from geofence_core.listed import Places, places_of
 from geofence_core.nearest import Work, borrow, give_back
 from geofence_core.saved import PARTS, Part, Saved
 from geofence_core.shapes import DrawnShapes, Mend
@@ -207,29 +207,31 @@ class ZoneIndex:
             out[a : a + CHUNK_PAIRS] = judge.signed_m(arrays, placed, here, z, gap, band_m)
         return out
 
-    def near(self, places: Places, within_m: float) -> Pairs:
-        """Every pair with a signed distance up to ``within_m``: fix and zone int64 (M,), rising; float64 (M,)."""
+    def near(self, lat_deg: F64, lon_deg: F64, within_m: float) -> Pairs:
+        """Every pair with a signed distance up to ``within_m``: fix and zone int64 (M,), rising; float64 (M,).
+
+        Positions as they were given, here and below.
+        """
         if within_m > self.band_m:
-            return self._near_beyond(places, within_m)
+            return self._near_beyond(places_of(lat_deg, lon_deg), within_m)
         work = borrow()
-        found = query(self.edges, self.sheets, self.drawn, places, work)
+        found = query(self.edges, self.sheets, self.drawn, lat_deg, lon_deg, work)
         give_back(work)
         if within_m < self.band_m:
             keep = indices(found[2] <= within_m)
             found = found[0].take(keep), found[1].take(keep), found[2].take(keep)
-        return self._with_others(found, places, within_m)
+        return self._with_others(found, places_of(lat_deg, lon_deg), within_m) if self.other.size else found
 
-    def containing(self, places: Places) -> tuple[I64, I64]:
+    def containing(self, lat_deg: F64, lon_deg: F64) -> tuple[I64, I64]:
         """Every pair of a fix and a zone it is in: int64 (M,), rising."""
         work = borrow()
-        found = query(self.edges, self.inside_sheets, self.drawn, places, work)
+        found = query(self.edges, self.inside_sheets, self.drawn, lat_deg, lon_deg, work)
         give_back(work)
-        fix, zone, _ = self._with_others(found, places, 0.0)
-        return fix, zone
+        if self.other.size:
+            found = self._with_others(found, places_of(lat_deg, lon_deg), 0.0)
+        return found[0], found[1]
 
     def _with_others(self, found: Pairs, places: Places, within_m: float) -> Pairs:
-        if not self.other.size:
-            return found
         placed = frames(places.lat_deg, places.lon_deg)
         more = near_by_balls(self.others, placed, within_m, max(within_m, self.band_m))
         if not more[0].size:
@@ -258,7 +260,7 @@ class ZoneIndex:
             zone = np.tile(np.arange(zones), n)
             return self.pairs_m(places, fix, zone, np.inf if exact else self.band_m).reshape(n, zones)
         out = self._far(places)
-        fix, zone, signed = self.near(places, self.band_m)
+        fix, zone, signed = self.near(places.lat_deg, places.lon_deg, self.band_m)
         fix *= zones
         fix += zone
         out.ravel()[fix] = signed
@@ -289,14 +291,13 @@ class ZoneIndex:
         if few and np.fmax.reduce(lon_deg) < 180.0 and np.fmin.reduce(lon_deg) >= -180.0:
             found: Bool = shapely.intersects_xy(self.drawn.all_prepared, lon_deg[:, None], lat_deg[:, None])
             return found
-        places = places_of(lat_deg, lon_deg)
-        if zones == 1 and not self.other.size and _all_present(places):
+        if zones == 1 and not self.other.size and _all_present(places := places_of(lat_deg, lon_deg)):
             work = borrow()
             column = column_inside(self.edges, self.inside_grid, self.drawn, places, 0, work)
             give_back(work)
             return column[:, None]
         out = np.zeros((n, zones), dtype=bool)
-        fix, zone = self.containing(places)
+        fix, zone = self.containing(lat_deg, lon_deg)
         fix *= zones
         fix += zone
         out.ravel()[fix] = True
@@ -325,16 +326,3 @@ def _unpacked(data: bytes) -> ZoneIndex:
 
 def _all_present(places: Places) -> bool:
     return not places.lat_deg.size or bool(places.lat_deg.min() == places.lat_deg.min())
-
-
-def places_of(lat_deg: F64, lon_deg: F64) -> Places:
-    """Return fixes as they are judged: longitudes wrapped to [-180, 180), what is no position NaN in both."""
-    if lat_deg.size and (
-        lat_deg.min() >= -90.0 and lat_deg.max() <= 90.0 and lon_deg.min() >= -180.0 and lon_deg.max() < 180.0
-    ):
-        return Places(lat_deg, lon_deg)
-    with np.errstate(invalid="ignore"):
-        valid = (np.abs(lat_deg) <= 90.0) & (np.abs(lon_deg) <= 360.0)
-    lat, lon = np.where(valid, lat_deg, np.nan), np.where(valid, lon_deg, np.nan)
-    lon = np.where(lon >= 180.0, lon - 360.0, lon)
-    return Places(lat, np.where(lon < -180.0, lon + 360.0, lon))

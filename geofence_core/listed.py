@@ -19,9 +19,25 @@ class Places(NamedTuple):
     lon_deg: F64
 
 
+def places_of(lat_deg: F64, lon_deg: F64) -> Places:
+    """Return fixes as they are judged: longitudes wrapped to [-180, 180), what is no position NaN in both."""
+    if lat_deg.size and (
+        np.minimum.reduce(lat_deg) >= -90.0
+        and np.maximum.reduce(lat_deg) <= 90.0
+        and np.minimum.reduce(lon_deg) >= -180.0
+        and np.maximum.reduce(lon_deg) < 180.0
+    ):
+        return Places(lat_deg, lon_deg)
+    with np.errstate(invalid="ignore"):
+        valid = (np.abs(lat_deg) <= 90.0) & (np.abs(lon_deg) <= 360.0)
+    lat, lon = np.where(valid, lat_deg, np.nan), np.where(valid, lon_deg, np.nan)
+    lon = np.where(lon >= 180.0, lon - 360.0, lon)
+    return Places(lat, np.where(lon < -180.0, lon + 360.0, lon))
+
+
 def turned(dlon: F64) -> F64:
     """Differences of longitudes the short way round, in place; NaN stays NaN."""
-    if dlon.size and not (dlon.max() <= 180.0 and dlon.min() >= -180.0):
+    if dlon.size and not (np.maximum.reduce(dlon) <= 180.0 and np.minimum.reduce(dlon) >= -180.0):
         dlon -= 360.0 * np.rint(dlon / 360.0)
     return dlon
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from geofence_core.arrays import C128, F64, I32, I64, U8, U16, chunks, indices
 from geofence_core.edges import ASK, ASK_M, INSIDE, SOFT, EdgeTable
+from geofence_core.grids import FAR_LIMIT_DEG
 
 POINTS = 1 << 14
 """Points handled at once: fifteen buffers of this many fit the second-level cache of a core (1 MB)."""
@@ -49,6 +50,7 @@ class Work:
         "at",
         "best",
         "edge",
+        "far_limit",
         "held",
         "index",
         "length",
@@ -66,7 +68,7 @@ class Work:
         self.index, self.edge, self.winner = (np.empty(POINTS, dtype=np.int64) for _ in range(3))
         self.lower = np.empty(POINTS, dtype=bool)
         # Against an array the larger of two is found three times as fast as against a number.
-        self.zero = np.zeros(POINTS)
+        self.zero, self.far_limit = np.zeros(POINTS), np.full(POINTS, FAR_LIMIT_DEG)
 
 
 _spare: list[Work] = []

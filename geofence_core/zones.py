@@ -15,8 +15,8 @@ from geofence_core.clean import clean, middles
 from geofence_core.crossed import CrossedZones, crossed
 from geofence_core.errors import ColumnError, ZoneGeometryError
 from geofence_core.given import from_shapelys
-from geofence_core.index import ZoneIndex, places_of
-from geofence_core.listed import Places
+from geofence_core.index import ZoneIndex
+from geofence_core.listed import places_of
 from geofence_core.shapes import DrawnShapes, Mend, ZoneShape
 from geofence_core.validate import check, check_order
 
@@ -329,9 +329,9 @@ class ZoneTable:
         FixZoneIds
             The pairs for which `contains` is True.
         """
-        at = _places(lat_deg, lon_deg)
-        fix, zone = self._zone_index.containing(at)
-        return FixZoneIds(_fix_ptr(fix, at.lat_deg.size), zone)
+        lat, lon = _columns(lat_deg, lon_deg)
+        fix, zone = self._zone_index.containing(lat, lon)
+        return FixZoneIds(_fix_ptr(fix, lat.size), zone)
 
     def signed_distance_m(self, lat_deg: npt.ArrayLike, lon_deg: npt.ArrayLike, exact: bool = False) -> F64:
         """Signed distance of every fix to every zone.
@@ -349,7 +349,7 @@ class ZoneTable:
         float64 (N, Z), metre, negative inside, 0 on the boundary, NaN for NaN. For corridors the value inside is the
         distance to the line minus the half width. Error bounds: `boundary.boundary_m`, `ellipsoid.arc_m`.
         """
-        return self._zone_index.dense_m(_places(lat_deg, lon_deg), exact)
+        return self._zone_index.dense_m(places_of(*_columns(lat_deg, lon_deg)), exact)
 
     def near(self, lat_deg: npt.ArrayLike, lon_deg: npt.ArrayLike, within_m: float) -> FixZones:
         """Return only the zones that matter: those a fix is in, or no further than ``within_m`` from.
@@ -369,9 +369,9 @@ class ZoneTable:
         """
         if not 0.0 <= within_m < np.inf:
             raise ColumnError(f"within_m: expected metres, 0 or more, got {within_m}")
-        at = _places(lat_deg, lon_deg)
-        fix, zone, signed = self._zone_index.near(at, within_m)
-        return FixZones(_fix_ptr(fix, at.lat_deg.size), zone, signed)
+        lat, lon = _columns(lat_deg, lon_deg)
+        fix, zone, signed = self._zone_index.near(lat, lon, within_m)
+        return FixZones(_fix_ptr(fix, lat.size), zone, signed)
 
     def crossed(
         self, lat0_deg: npt.ArrayLike, lon0_deg: npt.ArrayLike, lat1_deg: npt.ArrayLike, lon1_deg: npt.ArrayLike
@@ -391,10 +391,21 @@ class ZoneTable:
         return crossed(self._zone_index.sweep, self.containing, lat0_deg, lon0_deg, lat1_deg, lon1_deg)
 
 
-def _places(lat_deg: npt.ArrayLike, lon_deg: npt.ArrayLike) -> Places:
+def _columns(lat_deg: npt.ArrayLike, lon_deg: npt.ArrayLike) -> tuple[F64, F64]:
     lat = float_column(lat_deg, "lat_deg")
-    return places_of(lat, float_column(lon_deg, "lon_deg", lat.size))
+    return lat, float_column(lon_deg, "lon_deg", lat.size)
 
 
 def _fix_ptr(fix: I64, n: int) -> I64:
-    return np.concatenate([[0], np.cumsum(np.bincount(fix, minlength=n))]).astype(np.int64)
+    """First row of each fix among rows in their order, and the number of rows; int64 (N + 1,)."""
+    if fix.size < n >> 2:
+        # As often as fixes lie between two rows: several times as fast as a running sum while rows are few.
+        gaps = np.empty(fix.size + 1, dtype=np.int64)
+        gaps[:-1] = fix
+        gaps[-1] = n
+        gaps[1:] -= fix
+        gaps[0] += 1
+        return np.arange(gaps.size).repeat(gaps)
+    ptr = np.zeros(n + 1, dtype=np.int64)
+    np.cumsum(np.bincount(fix, minlength=n), out=ptr[1:])
+    return ptr
