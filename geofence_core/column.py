@@ -13,6 +13,10 @@ from geofence_core.grids import ZoneGrids
 from geofence_core.listed import Places, listed_m, turned
 from geofence_core.nearest import POINTS, POOL, Work, shortest_first
 
+HAIR = 1e-6
+"""Fixes this near to the outline of a grid are looked at one by one; cells. Covers the rounding by which two ways to
+say where it is may differ."""
+
 
 def column_m(edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places: Places, zone: int, work: Work) -> F64:
     """Signed distance of N fixes to one indexed zone.
@@ -41,7 +45,7 @@ def column_m(edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places: Plac
         lists: list[tuple[I64, I32, U8]] = []
         for a in range(span.start, span.stop, POINTS):
             part = slice(a, min(a + POINTS, span.stop))
-            cell = _cells(grids, places.lat_deg[part], places.lon_deg[part], zone, work)
+            cell, _ = _cells(grids, places.lat_deg[part], places.lon_deg[part], zone, work)
             side = grids.side.take(cell)
             bare.take(side, out=out[part], mode="clip")
             beyond = indices(side == BEYOND)
@@ -65,7 +69,7 @@ def column_inside(edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places:
         lists: list[tuple[I64, I32, U8]] = []
         for a in range(span.start, span.stop, POINTS):
             part = slice(a, min(a + POINTS, span.stop))
-            cell = _cells(grids, places.lat_deg[part], places.lon_deg[part], zone, work)
+            cell, _ = _cells(grids, places.lat_deg[part], places.lon_deg[part], zone, work)
             side = grids.side.take(cell)
             np.equal(side, IN, out=out[part])
             mixed = indices(side == MIXED)
@@ -79,33 +83,35 @@ def column_inside(edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places:
 
 def column_exact_m(
     edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places: Places, zone: int, work: Work
-) -> tuple[I64, F64]:
-    """Signed distance of the fixes within a grid of `build_exact_grids`; as `grids.exact_pairs_m`, the same bits."""
-    rows: list[I64] = []
-    found: list[F64] = []
-    for a in range(0, places.lat_deg.size, POINTS):
+) -> tuple[F64, I64]:
+    """Signed distance of the fixes within a grid of `build_exact_grids`; as `grids.exact_pairs_m`, the same bits.
+
+    Returns
+    -------
+    signed_m, rest
+        float64 (N,), metre, with anything at ``rest``; int64: the fixes that are outside the grid.
+    """
+    out = np.empty(places.lat_deg.size)
+    rest: list[I64] = [np.zeros(0, dtype=np.int64)]
+    for a in range(0, out.size, POINTS):
         lat, lon = places.lat_deg[a : a + POINTS], places.lon_deg[a : a + POINTS]
-        u = np.abs(turned(lon - grids.lon_deg[zone]))
-        v = np.abs(lat - grids.lat_deg[zone])
-        here = indices((u < grids.half_lon_deg[zone]) & (v < grids.half_lat_deg[zone]))
-        if not here.size:
-            continue
-        if here.size < lat.size:
-            lat, lon = lat.take(here), lon.take(here)
-        cell = _cells(grids, lat, lon, zone, work)
-        count = grids.count.take(cell)
-        signed = np.empty(here.size)
-        row, d = _listed(edges, grids, drawn, Places(lat, lon), zone, np.arange(here.size), cell, count, work)
-        signed[row] = d
-        rows.append(here + a)
-        found.append(signed)
-    if not rows:
-        return np.zeros(0, dtype=np.int64), np.zeros(0)
-    return np.concatenate(rows), np.concatenate(found)
+        cell, all_within = _cells(grids, lat, lon, zone, work)
+        rows = np.arange(a, a + lat.size)
+        if not all_within:
+            u, v = np.abs(turned(lon - grids.lon_deg[zone])), np.abs(lat - grids.lat_deg[zone])
+            within = (u < grids.half_lon_deg[zone]) & (v < grids.half_lat_deg[zone])
+            here = indices(within)
+            rest.append(indices(~within) + a)
+            rows, cell = here + a, cell.take(here)
+            if not rows.size:
+                continue
+        row, d = _listed(edges, grids, drawn, places, zone, rows, cell, grids.count.take(cell), work)
+        out[row] = d
+    return out, np.concatenate(rest)
 
 
-def _cells(grids: ZoneGrids, lat: F64, lon: F64, zone: int, work: Work) -> I32:
-    """Find the cells of fixes; those outside the grid get one of its rim."""
+def _cells(grids: ZoneGrids, lat: F64, lon: F64, zone: int, work: Work) -> tuple[I32, bool]:
+    """Find the cells of fixes; where not all are within the grid, the others get a cell of its rim."""
     n = lat.size
     size = int(grids.size[zone])
     half, half_lon = float(grids.half[zone]), float(grids.half_lon_deg[zone])
@@ -114,16 +120,23 @@ def _cells(grids: ZoneGrids, lat: F64, lon: F64, zone: int, work: Work) -> I32:
     if abs(middle[0]) + half_lon > 180.0:
         lon = turned(lon - middle[0]) + middle[0]
     u, v = work.held[:n], work.along[:n]
+    all_within = True
     for value, deg, scale, centre in ((u, lon, scales[0], middle[0]), (v, lat, scales[1], middle[1])):
         np.multiply(deg, scale, out=value)
         value += half - centre * scale
-        np.clip(value, 0.0, size - 0.5, out=value)
+        # Looking at the extremes costs less than moving what may be outside; NaN is never within.
+        low = np.minimum.reduce(value)
+        if not (low > HAIR and np.maximum.reduce(value) < size - HAIR):
+            all_within = False
+            np.clip(value, 0.0, size - 0.5, out=value)
+            if np.isnan(low):
+                np.fmax(value, 0.0, out=value)
     cell: I32 = v.astype(np.int32)
     cell *= size
     cell += u.astype(np.int32)
     if grids.base[zone]:
         cell += int(grids.base[zone])
-    return cell
+    return cell, all_within
 
 
 def _far_m(grids: ZoneGrids, lat: F64, lon: F64, zone: int) -> F64:

@@ -246,36 +246,33 @@ def _cell(grids: ZoneGrids, zone: I64, u: F64, v: F64) -> I64:
 
 def exact_pairs_m(
     edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places: Places, zone: I64, work: Work
-) -> tuple[I64, F64]:
+) -> tuple[F64, I64]:
     """Signed distance of pairs within the grids of `build_exact_grids`; in the band the bits of `pairs_m`.
 
     Returns
     -------
-    row, signed_m
-        int64 (M,), the pairs that are within; float64 (M,), metre, negative inside.
+    signed_m, rest
+        float64 (P,), metre, negative inside, with anything at ``rest``; int64: the pairs outside their grids.
 
     Notes
     -----
     Measured against geodesics: 1e-5 of the distance, and `edges.BEND_LIMIT_M` where two edges are equally near.
     """
-    rows: list[I64] = []
-    found: list[F64] = []
+    out = np.empty(zone.size)
+    rest: list[I64] = [np.zeros(0, dtype=np.int64)]
     for a in range(0, zone.size, POINTS):
         z = zone[a : a + POINTS]
         lat, lon = places.lat_deg[a : a + POINTS], places.lon_deg[a : a + POINTS]
         u = turned(lon - grids.lon_deg.take(z))
         v = lat - grids.lat_deg.take(z)
-        here = indices((np.abs(u) < grids.half_lon_deg.take(z)) & (np.abs(v) < grids.half_lat_deg.take(z)))
+        within = (np.abs(u) < grids.half_lon_deg.take(z)) & (np.abs(v) < grids.half_lat_deg.take(z))
+        here = indices(within)
+        if here.size < z.size:
+            rest.append(indices(~within) + a)
         if here.size:
             z = z.take(here)
             cell = _cell(grids, z, u.take(here), v.take(here))
-            row = np.arange(here.size)
-            count, row, z, start = shortest_first(grids.count.take(cell), row, z, grids.start.take(cell))
-            at = Places(lat.take(here.take(row)), lon.take(here.take(row)))
-            signed = np.empty(here.size)
-            signed[row] = listed_m(edges, grids.candidate, drawn, at, z, start, count, work)
-            rows.append(here + a)
-            found.append(signed)
-    if not rows:
-        return np.zeros(0, dtype=np.int64), np.zeros(0)
-    return np.concatenate(rows), np.concatenate(found)
+            count, row, z, start = shortest_first(grids.count.take(cell), here + a, z, grids.start.take(cell))
+            at = Places(places.lat_deg.take(row), places.lon_deg.take(row))
+            out[row] = listed_m(edges, grids.candidate, drawn, at, z, start, count, work)
+    return out, np.concatenate(rest)

@@ -181,19 +181,15 @@ class ZoneIndex:
         if band_m <= self.band_m:
             return pairs_m(self.edges, self.grids, self._boxes, self.drawn, places, fix, zone, work)
         at = Places(places.lat_deg.take(fix), places.lon_deg.take(fix))
-        rows, d = exact_pairs_m(self.edges, self.exact_grids, self.drawn, at, zone, work)
-        return d if rows.size == zone.size else self._with_rest(at, zone, rows, d, band_m)
-
-    def _with_rest(self, at: Places, zone: I64, rows: I64, signed: F64, band_m: float) -> F64:
-        """Add the pairs that lie outside the exact grids."""
-        out = np.empty(zone.size)
-        out[rows] = signed
-        left = np.ones(zone.size, dtype=bool)
-        left[rows] = False
-        rest = indices(left)
-        d = self._by_balls(self.exact, at, rest, zone.take(rest), band_m)
-        out[rest] = np.copysign(np.maximum(np.abs(d), self.grids.limit_m), d)
+        out, rest = exact_pairs_m(self.edges, self.exact_grids, self.drawn, at, zone, work)
+        if rest.size:
+            self._judge_rest(at, rest, zone.take(rest), band_m, out)
         return out
+
+    def _judge_rest(self, at: Places, rest: I64, zone: I64, band_m: float, out: F64) -> None:
+        """Judge the pairs that lie outside the exact grids."""
+        d = self._by_balls(self.exact, at, rest, zone, band_m)
+        out[rest] = np.copysign(np.maximum(np.abs(d), self.grids.limit_m), d)
 
     @staticmethod
     def _by_balls(arrays: ZoneArrays, at: Places, rows: I64, zone: I64, band_m: float) -> F64:
@@ -267,17 +263,11 @@ class ZoneIndex:
         return out
 
     def _column_m(self, places: Places, exact: bool) -> F64:
-        if not _all_present(places):
-            out = np.full(places.lat_deg.size, np.nan)
-            present = indices(~np.isnan(places.lat_deg))
-            out[present] = self._column_m(Places(places.lat_deg[present], places.lon_deg[present]), exact)
-            return out
         work = borrow()
         if exact:
-            rows, out = column_exact_m(self.edges, self.exact_grids, self.drawn, places, 0, work)
-            if rows.size < places.lat_deg.size:
-                zone = np.zeros(places.lat_deg.size, dtype=np.int64)
-                out = self._with_rest(places, zone, rows, out, np.inf)
+            out, rest = column_exact_m(self.edges, self.exact_grids, self.drawn, places, 0, work)
+            if rest.size:
+                self._judge_rest(places, rest, np.zeros(rest.size, dtype=np.int64), np.inf, out)
         else:
             out = column_m(self.edges, self.grids, self.drawn, places, 0, work)
         give_back(work)
@@ -291,8 +281,8 @@ class ZoneIndex:
         if few and np.fmax.reduce(lon_deg) < 180.0 and np.fmin.reduce(lon_deg) >= -180.0:
             found: Bool = shapely.intersects_xy(self.drawn.all_prepared, lon_deg[:, None], lat_deg[:, None])
             return found
-        if zones == 1 and not self.other.size and _all_present(places := places_of(lat_deg, lon_deg)):
-            work = borrow()
+        if zones == 1 and not self.other.size:
+            work, places = borrow(), places_of(lat_deg, lon_deg)
             column = column_inside(self.edges, self.inside_grid, self.drawn, places, 0, work)
             give_back(work)
             return column[:, None]
@@ -322,7 +312,3 @@ def _reopened(path: str, check: int) -> ZoneIndex:
 
 def _unpacked(data: bytes) -> ZoneIndex:
     return ZoneIndex.of_saved(saved.unpack(data))
-
-
-def _all_present(places: Places) -> bool:
-    return not places.lat_deg.size or bool(places.lat_deg.min() == places.lat_deg.min())

@@ -321,6 +321,9 @@ def _saved(header: Mapping[str, Json], arrays: _Arrays, place: tuple[str, int] |
     values, ids = header["values"], header["ids"]
     if not all(type(zone_id) is str for zone_id in ids):
         raise ValueError("ids: expected strings")
+    band_m = float(header["band_m"])
+    if not 0.0 <= band_m < np.inf:
+        raise ValueError(f"band_m: expected metres, 0 or more, got {band_m}")
     names: list[str | None] = [None] * len(ids)
     for z, name in header["names"].items():
         names[int(z)] = str(name)
@@ -331,7 +334,7 @@ def _saved(header: Mapping[str, Json], arrays: _Arrays, place: tuple[str, int] |
     return Saved(
         shapes=DrawnShapes(tuple(ids), tuple(names), drawn),
         mends=tuple(Mend(zone_id=str(zone), ring=ring, what=str(what)) for zone, ring, what in header["mends"]),
-        band_m=float(header["band_m"]),
+        band_m=band_m,
         edges=edges,
         parts=parts,
         place=place,

@@ -472,6 +472,13 @@ def test_arrays_that_do_not_fit_are_named(whole: bytes, path: Path, name: str, e
         gc.ZoneTable.open(path)
 
 
+@pytest.mark.parametrize("band_m", [-1.0, float("nan"), float("inf")])
+def test_a_band_that_is_none_is_refused(whole: bytes, path: Path, band_m: float) -> None:
+    path.write_bytes(with_header(whole, lambda header: header.update(band_m=band_m)))
+    with pytest.raises(gc.ZoneFileError, match=r"band_m: expected metres, 0 or more, got"):
+        gc.ZoneTable.open(path)
+
+
 def test_arrays_of_an_older_program_are_missed(whole: bytes, path: Path) -> None:
     path.write_bytes(with_header(whole, lambda header: header["arrays"].pop("edges.bulge_per_m")))
     with pytest.raises(gc.ZoneFileError, match=r"edges\.bulge_per_m"):
