@@ -21,7 +21,7 @@ from geofence_core.edges import ASK, ASK_M, INSIDE, SOFT, EdgeTable
 from geofence_core.grids import FAR_LIMIT_DEG
 
 POINTS = 1 << 14
-"""Points handled at once: fifteen buffers of this many fit the second-level cache of a core (1 MB)."""
+"""Points handled at once: what a step reads and writes of them is about a megabyte, a second-level cache."""
 
 POOL = 8
 """Blocks of so many points are looked up, and their lists collected, before lists are walked: full buffers cost fewer
