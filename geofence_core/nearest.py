@@ -23,7 +23,7 @@ from geofence_core.grids import FAR_LIMIT_DEG
 POINTS = 1 << 14
 """Points handled at once: what a step reads and writes of them is about a megabyte, a second-level cache."""
 
-POOL = 8
+POOL = 16
 """Blocks of so many points are looked up, and their lists collected, before lists are walked: full buffers cost fewer
 calls per point."""
 
