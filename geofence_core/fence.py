@@ -13,12 +13,13 @@ from math import floor, hypot, log2, nan, sqrt
 import numpy as np
 
 from geofence_core.arrays import I64
-from geofence_core.cells import CELL_SLACK_M, IN, MIXED
+from geofence_core.cells import IN, MIXED
 from geofence_core.edges import ASK, ASK_M
 from geofence_core.gridpairs import far_m
 from geofence_core.grids import FAR_CELLS_PER_DEG, FAR_LIMIT_DEG, LAT_M
 from geofence_core.index import ZoneIndex
 from geofence_core.judge import OUTSIDE_FLOOR_M
+from geofence_core.lattice import CELL_SLACK_M
 from geofence_core.listed import Places
 from geofence_core.meridian import Terms, in_plane, latitude_terms_one
 from geofence_core.nearest import nearest_one

@@ -21,12 +21,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geofence_core.arrays import F64, I32, I64, U16, even, expand, indices
-from geofence_core.cells import IN, Cells, Lattice, Splitting, relative, split
+from geofence_core.arrays import F64, I32, I64, U16, even, expand, group_starts, indices
+from geofence_core.cells import IN, Cells, Splitting, split
 from geofence_core.drawn import DrawnZones
 from geofence_core.edges import EdgeTable, margin_deg
 from geofence_core.grids import small
 from geofence_core.judge import OUTSIDE_FLOOR_M
+from geofence_core.lattice import Lattice, Roots
 from geofence_core.listed import Places, listed_m
 from geofence_core.nearest import POINTS, POOL, Work
 
@@ -229,9 +230,8 @@ def zones_sheet(edges: EdgeTable, band_m: float, zones: I64, box: Box, frame: Fr
         lattice_west, np.full(n, south0), _spread(n, zones, width * size), _spread(n, zones, height * size)
     )
     how = Splitting(levels=level_of + LEAF_BITS, floor=level_of, few=FEW, band_m=band_m, drop_out=True)
-    none = np.zeros(own.size, dtype=np.int64)
-    found = split(edges, lattice, zones[own], rx0[own] + k % across[own], ry0[own] + k // across[own], none, how)
-    return _directory(edges, found, level_of, frame)
+    roots = Roots(zones[own], rx0[own] + k % across[own], ry0[own] + k // across[own])
+    return _directory(split(edges, lattice, roots, how), level_of, frame)
 
 
 def _spread(n: int, zones: I64, values: F64) -> F64:
@@ -240,36 +240,32 @@ def _spread(n: int, zones: I64, values: F64) -> F64:
     return out
 
 
-def _directory(edges: EdgeTable, cells: Cells, power: I64, frame: Frame) -> Sheet:
+def _directory(cells: Cells, power: I64, frame: Frame) -> Sheet:
     """Paint settled cells onto leaves and sort their rows by leaf, then zone."""
     west, south, width, height, columns, rows = frame
     side = 1 << LEAF_BITS
-    number = np.diff(cells.ptr)
-    useful = indices((number > 0) | (cells.side == IN))
-    zone = cells.zone[useful]
-    depth = cells.level[useful] - power[zone]
-    span = np.int64(1) << (LEAF_BITS - depth)
-    x, y = cells.x0[useful] * span, cells.y0[useful] * span
-    inner = (x >= side) & (y >= side) & (x < (columns - 1) * side) & (y < (rows - 1) * side)
-    zone, span, x, y, useful = zone[inner], span[inner], x[inner], y[inner], useful[inner]
-    own, k = expand(np.zeros(span.size, dtype=np.int64), span * span)
-    wide = span[own]
-    lx, ly = x[own] + k % wide, y[own] + k // wide
-    tile_of = (ly >> LEAF_BITS) * columns + (lx >> LEAF_BITS)
+    count = np.diff(cells.ptr)
+    useful = indices((count > 0) | (cells.side == IN))
+    power_of = LEAF_BITS + power.take(cells.zone.take(useful)) - cells.level.take(useful)
+    x, y = cells.x0.take(useful) << power_of, cells.y0.take(useful) << power_of
+    inner = indices((x >= side) & (y >= side) & (x < (columns - 1) * side) & (y < (rows - 1) * side))
+    # Entries in order of zones, so that a leaf's rows, sorted stably, are in that order too.
+    inner = inner.take(np.argsort(cells.zone.take(useful.take(inner)), kind="stable"))
+    power_of, x, y, useful = power_of.take(inner), x.take(inner), y.take(inner), useful.take(inner)
+    # No cell is larger than a tile.
+    tile_of = (y >> LEAF_BITS) * columns + (x >> LEAF_BITS)
     used = np.zeros(columns * rows, dtype=bool)
     used[tile_of] = True
     tile = np.zeros(columns * rows, dtype=np.int32)
     tile[used] = np.arange(1, int(used.sum()) + 1)
+    leaves = (int(used.sum()) + 1) << (2 * LEAF_BITS)
     mask = side - 1
-    leaf = (tile[tile_of].astype(np.int64) << (2 * LEAF_BITS)) | ((ly & mask) << LEAF_BITS) | (lx & mask)
-    # Entries in order of zones, so that a leaf's rows, sorted stably, are in that order too.
-    by_zone = np.argsort(zone, kind="stable")
-    rank = np.empty(by_zone.size, dtype=np.int64)
-    rank[by_zone] = np.arange(by_zone.size)
-    # One key instead of two: sorting plain integers is several times faster than sorting rows.
-    key = leaf * by_zone.size + rank[own]
-    key.sort()
-    per_leaf = np.bincount(leaf, minlength=(int(used.sum()) + 1) << (2 * LEAF_BITS))
+    leaf = (tile.take(tile_of).astype(np.int64) << (2 * LEAF_BITS)) | ((y & mask) << LEAF_BITS) | (x & mask)
+    leaf, entry = _rows_by_leaf(leaf, power_of)
+    starts = group_starts(leaf)
+    first = np.append(starts, leaf.size).astype(np.int32).repeat(np.diff(leaf.take(starts), prepend=-1, append=leaves))
+    record = np.zeros((useful.size, 4), dtype=np.int32)
+    record[:, 0], record[:, 1], record[:, 2] = cells.zone.take(useful), cells.ptr.take(useful), count.take(useful)
     sheet = Sheet(
         west_deg=west,
         south_deg=south,
@@ -278,16 +274,34 @@ def _directory(edges: EdgeTable, cells: Cells, power: I64, frame: Frame) -> Shee
         columns=columns,
         rows=rows,
         tile=tile,
-        first=np.concatenate([[0], np.cumsum(per_leaf)]).astype(np.int32),
-        entry=(key % max(by_zone.size, 1)).astype(np.int32),
-        zone_start_count=np.stack(
-            [zone, cells.ptr[:-1][useful], number[useful], np.zeros(zone.size, dtype=np.int64)], axis=1
-        )[by_zone].astype(np.int32),
-        candidate=relative(edges, cells),
+        first=first,
+        entry=entry,
+        zone_start_count=record,
+        candidate=cells.candidate,
     )
     for name in SHEET_ARRAYS:
         getattr(sheet, name).flags.writeable = False
     return sheet
+
+
+def _rows_by_leaf(leaf: I64, power: I64) -> tuple[I64, I32]:
+    """Every leaf of entries, in rising order: its number and the entry's.
+
+    ``leaf``: that of each entry's lowest corner; ``power``: 2**power by 2**power leaves belong to it. One key instead
+    of two: sorting plain integers is several times faster than sorting rows.
+    """
+    bits = int(leaf.size).bit_length()
+    corner = (leaf << bits) + np.arange(leaf.size)
+    parts = []
+    for p in indices(np.bincount(power)).tolist():
+        step = np.arange(1 << p)
+        within = ((step[:, None] << LEAF_BITS) + step).ravel() << bits
+        parts.append((corner.take(indices(power == p))[:, None] + within).ravel())
+    key = np.concatenate(parts) if parts else corner
+    key.sort()
+    entry = (key & ((1 << bits) - 1)).astype(np.int32)
+    key >>= bits
+    return key, entry
 
 
 def query(edges: EdgeTable, sheets: Sheets, drawn: DrawnZones, places: Places, work: Work) -> tuple[I64, I64, F64]:
