@@ -117,7 +117,8 @@ def _level(
     found = prune(lines, live.ptr, live.candidate, cells)
     gap, is_in = _gap(edges, zone, cells, found)
     far = gap > how.band_m + ASK_M
-    side = np.where(gap > ASK_M, np.where(is_in, IN, OUT).astype(np.uint8), np.uint8(MIXED))
+    side = np.where(is_in, np.uint8(IN), np.uint8(OUT))
+    side[gap <= ASK_M] = MIXED
     settled = far | (found.number <= how.few)
     settled &= live.level >= how.floor.take(zone)
     settled |= live.level >= how.levels.take(zone)
@@ -135,17 +136,19 @@ def _level(
 def _gap(edges: EdgeTable, zone: I64, cells: Rectangles, found: Pruned) -> tuple[F64, Bool]:
     """How far each cell stays from the boundary at least, and whether its centre is inside."""
     code, along = edges.code.take(found.edge), found.along_m
-    end = np.where(along >= edges.length_m.take(found.edge), code >> 2 & 3, SOFT)
-    corner = np.where(along <= 0.0, code & 3, end)
+    corner = np.where(along >= edges.length_m.take(found.edge), code >> 2 & 3, np.uint8(SOFT))
+    corner = np.where(along <= 0.0, code & 3, corner)
     inside: Bool = np.where(corner == SOFT, found.across_m > 0.0, corner == INSIDE)
-    signed = np.where(inside, -found.nearest_m, found.nearest_m)
+    gap = found.nearest_m
     reach = edges.reach_m.take(zone)
     if reach.any():
-        signed = np.where(reach > 0, found.nearest_m - reach, signed)
-    gap = np.abs(signed) - np.sqrt(cells.half_x * cells.half_x + cells.half_y * cells.half_y)
+        within = (gap < reach) & (reach > 0)
+        inside = np.where(reach > 0, within, inside)
+        gap = np.abs(gap - reach)
+    gap = gap - np.sqrt(cells.half_x * cells.half_x + cells.half_y * cells.half_y)
     # Rings touch at the nearest point: only the drawing can tell the side.
     gap[corner == ASK] = -np.inf
-    return gap, signed < 0
+    return gap, inside
 
 
 class _Placed(NamedTuple):

@@ -61,6 +61,7 @@ class Rows(NamedTuple):
     lat_deg: F64
     terms: LatitudeTerms
     first: I64
+    cross_equator: bool
 
 
 def rectangles(
@@ -107,10 +108,9 @@ def _fill(
     east += rows.terms.n.take(line)[:, None]
     east *= dlon
     x_low, x_high = _between(np.minimum, east), _between(np.maximum, east)
-    south_deg, north_deg = rows.lat_deg.take(line[:-1]), rows.lat_deg.take(line[1:])
-    across = (south_deg < 0.0) & (north_deg > 0.0)
-    if across.any():  # the widest parallel of a cell across the equator
-        _widen(x_low, x_high, dlon, across)
+    if rows.cross_equator:
+        lat = rows.lat_deg.take(line)
+        _widen(x_low, x_high, dlon, (lat[:-1] < 0.0) & (lat[1:] > 0.0))
     # On each parallel the northing depends on the square of the way to the meridian.
     ways = np.empty((2, step.size - 1, root.size))
     np.minimum(square[:-1], square[1:], out=ways[0])
@@ -122,7 +122,7 @@ def _fill(
     north *= ways
     north += m
     north -= edges.origin_m.take(zone)
-    y_low, y_high = np.minimum(north[:-1, 0], north[:-1, 1]), np.maximum(north[1:, 0], north[1:, 1])
+    y_low, y_high = north[:-1].min(axis=1), north[1:].max(axis=1)
     for low, high, middle, half in ((x_low, x_high, out[0], out[2]), (y_low, y_high, out[1], out[3])):
         np.add(low, high, out=middle)
         middle *= 0.5
@@ -139,7 +139,8 @@ def _rows(lattice: Lattice, roots: Roots, level: int, root: I64) -> Rows:
     zone = roots.zone.take(own)
     lat = lattice.south_deg.take(zone) + line * (lattice.lat_deg.take(zone) * 2.0**-level)
     np.clip(lat, -90.0, 90.0, out=lat)
-    return Rows(lat, latitude_terms(lat), np.cumsum(number) - number)
+    crosses = bool(lat.size) and float(lat.min()) < 0.0 < float(lat.max())
+    return Rows(lat, latitude_terms(lat), np.cumsum(number) - number, crosses)
 
 
 def _between(extreme: np.ufunc, corner: F64) -> F64:
@@ -150,6 +151,7 @@ def _between(extreme: np.ufunc, corner: F64) -> F64:
 
 
 def _widen(x_low: F64, x_high: F64, dlon: F64, across: Bool) -> None:
+    """Add the widest parallel of cells across the equator."""
     terms = latitude_terms(np.zeros(1))
     equator = dlon * (terms.n + dlon * dlon * terms.c3)
     for row in range(across.shape[0]):

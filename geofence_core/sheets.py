@@ -292,14 +292,18 @@ def _rows_by_leaf(leaf: I64, power: I64) -> tuple[I64, I32]:
     """
     bits = int(leaf.size).bit_length()
     corner = (leaf << bits) + np.arange(leaf.size)
-    parts = []
-    for p in indices(np.bincount(power)).tolist():
+    number = np.bincount(power)
+    key = np.empty(int((number << 2 * np.arange(number.size)).sum()), dtype=np.int64)
+    done = 0
+    for p in indices(number).tolist():
         step = np.arange(1 << p)
         within = ((step[:, None] << LEAF_BITS) + step).ravel() << bits
-        parts.append((corner.take(indices(power == p))[:, None] + within).ravel())
-    key = np.concatenate(parts) if parts else corner
+        part = key[done : done + int(number[p]) * within.size].reshape(-1, within.size)
+        np.add(corner.take(indices(power == p))[:, None], within, out=part)
+        done += part.size
     key.sort()
-    entry = (key & ((1 << bits) - 1)).astype(np.int32)
+    entry = np.empty(key.size, dtype=np.int32)
+    np.bitwise_and(key, (1 << bits) - 1, out=entry, casting="same_kind")
     key >>= bits
     return key, entry
 
