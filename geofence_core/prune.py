@@ -137,8 +137,13 @@ def _pruned(lines: Lines, candidate: I64, number: I64, cells: Rectangles, room: 
     y *= cells.half_y.repeat(number, axis=1)
     sway = np.add(x, y, out=work)
     x -= y
-    for corner, (change, way) in enumerate(((np.add, sway), (np.subtract, sway), (np.add, x), (np.subtract, x))):
-        keep |= change(d, way, out=y) < limit[corner].repeat(number, axis=1)
+    # d + sway < a or d - sway < b : d < (a + b) / 2 + |sway - (a - b) / 2|, for corners that face each other.
+    middle, half = (limit[::2] + limit[1::2]) / 2, (limit[::2] - limit[1::2]) / 2
+    for pair, way in enumerate((sway, x)):
+        way -= half[pair].repeat(number, axis=1)
+        np.abs(way, out=way)
+        way += middle[pair].repeat(number, axis=1)
+    keep |= d < np.maximum(sway, x, out=x)
     at = keep.ravel().nonzero()[0]
     count = np.bincount(cell.take(at), minlength=k * places)
     start = count.cumsum() - count
