@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geofence_core.arrays import F64, I64, U8, U16, Bool, expand, indices
+from geofence_core.arrays import F64, I32, I64, U8, U16, Bool, even, expand, indices
 from geofence_core.edges import ASK, ASK_M, INSIDE, SOFT, STARTS_EDGE, EdgeTable
 from geofence_core.lattice import Lattice, Rectangles, Roots, rectangles
 from geofence_core.prune import Lines, Pruned, prune
@@ -25,24 +25,28 @@ from geofence_core.prune import Lines, Pruned, prune
 OUT, IN, MIXED = 0, 1, 2
 """What is known of a whole cell: outside the zone, inside, or the boundary comes within `edges.ASK_M` of it."""
 
-BATCH_EDGES = 1 << 14
-"""Edges whose zones are split at once; their cells are hundreds of times as many, 50 MB of temporaries."""
+BATCH_EDGES = 1 << 15
+"""Edges whose zones are split at once: the lists of a level are tens of times as many."""
+
+
+PLACES = 1 << 13
+"""Places of a level that are worked on at once, four cells each: what is known of them stays in the cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
     """(zone, cell) rows; R of them, with lists of candidate edges (CSR).
 
-    ``zone`` int64 (R,); ``x0 y0`` int64 (R,), place among the cells of its level; ``level`` int64 (R,), its number of
+    ``zone`` int32 (R,); ``x0 y0`` int32 (R,), place among the cells of its level; ``level`` int32 (R,), its number of
     splits; ``side`` uint8 (R,), `OUT`, `IN` or `MIXED`; ``ptr`` int64 (R + 1,), ``candidate`` uint8 to uint32, edges in
     rising order, counted from the first vertex of their zone: a byte or two for all but the longest boundaries.
     A cell without candidates is further than the band from the boundary everywhere.
     """
 
-    zone: I64
-    x0: I64
-    y0: I64
-    level: I64
+    zone: I32
+    x0: I32
+    y0: I32
+    level: I32
     side: U8
     ptr: I64
     candidate: U16
@@ -72,6 +76,27 @@ class _Live(NamedTuple):
     y: I64
     ptr: I64
     candidate: I64
+
+    def part(self, some: slice) -> "_Live":
+        """Return a run of places."""
+        ptr = self.ptr[some.start : some.stop + 1]
+        candidate = self.candidate[ptr[0] : ptr[-1]]
+        return _Live(self.level, self.side, self.root[some], self.x[some], self.y[some], ptr - ptr[0], candidate)
+
+    @classmethod
+    def joined(cls, parts: "list[_Live]") -> "_Live":
+        """Put runs of places together again."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            parts[0].level,
+            parts[0].side,
+            np.concatenate([part.root for part in parts]),
+            np.concatenate([part.x for part in parts]),
+            np.concatenate([part.y for part in parts]),
+            _ptr(np.concatenate([np.diff(part.ptr) for part in parts])),
+            np.concatenate([part.candidate for part in parts]),
+        )
 
 
 def split(edges: EdgeTable, lattice: Lattice, roots: Roots, how: Splitting) -> Cells:
@@ -104,7 +129,8 @@ def split(edges: EdgeTable, lattice: Lattice, roots: Roots, how: Splitting) -> C
         ptr = _ptr(np.bincount(own[starts], minlength=rows.size))
         live = _Live(0, 1, np.arange(rows.size), some.x, some.y, ptr, candidate)
         while live.root.size:
-            live = _level(edges, lines, lattice, some, live, how, done)
+            parts = [_level(edges, lines, lattice, some, live.part(s), how, done) for s in even(live.root.size, PLACES)]
+            live = _Live.joined(parts)
     return _joined(done)
 
 
@@ -126,8 +152,10 @@ def _level(
     placed = _in_order(live, zone, settled & ~gone)
     ptr, candidate = _lists(found, np.where(far, 0, found.number).take(placed.cell), placed.cell)
     candidate -= edges.first.take(placed.zone).repeat(np.diff(ptr))
-    level = np.full(placed.cell.size, live.level)
-    done.append(Cells(placed.zone, placed.x, placed.y, level, side.take(placed.cell), ptr, _narrow(candidate)))
+    level = np.full(placed.cell.size, live.level, dtype=np.int32)
+    x, y = placed.x.astype(np.int32), placed.y.astype(np.int32)
+    zone_of = placed.zone.astype(np.int32)
+    done.append(Cells(zone_of, x, y, level, side.take(placed.cell), ptr, _narrow(candidate)))
     placed = _in_order(live, zone, ~(settled | gone))
     ptr, candidate = _lists(found, found.number.take(placed.cell), placed.cell)
     return _Live(live.level + 1, 2, placed.root, 2 * placed.x, 2 * placed.y, ptr, candidate)
@@ -193,8 +221,8 @@ def _narrow(offset: I64) -> U16:
 
 def _joined(parts: list[Cells]) -> Cells:
     if not parts:
-        none = np.zeros(0, dtype=np.int64)
-        return Cells(none, none, none, none, none.astype(np.uint8), np.zeros(1, dtype=np.int64), _narrow(none))
+        none, few = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.uint8)
+        return Cells(none, none, none, none, few, np.zeros(1, dtype=np.int64), _narrow(np.zeros(0, dtype=np.int64)))
     count = np.concatenate([np.diff(part.ptr) for part in parts])
     return Cells(
         np.concatenate([part.zone for part in parts]),

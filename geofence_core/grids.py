@@ -171,7 +171,7 @@ def _paint(cells: Cells, levels: I64, base: I64) -> tuple[I32, U8, U8]:
     start, number, side = np.zeros(n, dtype=np.int32), np.zeros(n, dtype=np.int32), np.zeros(n, dtype=np.uint8)
     level = levels.take(cells.zone)
     power = level - cells.level
-    corner = base.take(cells.zone) + (((cells.y0 << level) + cells.x0) << power)
+    corner = base.take(cells.zone) + (((cells.y0 << level) + cells.x0) << power)  # int64, as the levels are
     count = np.diff(cells.ptr)
     for p in indices(np.bincount(power)).tolist():
         mine = indices(power == p)

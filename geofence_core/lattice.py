@@ -15,17 +15,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geofence_core.arrays import F64, I64, Bool, even, expand
+from geofence_core.arrays import F64, I64, Bool, expand
 from geofence_core.edges import EdgeTable
 from geofence_core.meridian import LatitudeTerms, latitude_terms
 
 CELL_SLACK_M = 1e-5
 """Added to each side of a cell; metre. Covers the rounding by which a fix on a cell's border is put into the neighbour;
 without it the nearest edge of such a fix could be missing."""
-
-
-PLACES = 1 << 12
-"""Groups of cells placed at once, so that what is known of their corners fits the second-level cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,18 +82,8 @@ def rectangles(
         (side * side, P), from the south-west cell by rows.
     """
     rows = _rows(lattice, roots, level, root)
-    found = np.empty((4, side, side, root.size))
-    for s in even(root.size, PLACES):
-        _fill(edges, lattice, roots, rows, level, root[s], x[s], y[s], found[..., s])
-    return Rectangles(*found.reshape(4, side * side, root.size))
-
-
-def _fill(
-    edges: EdgeTable, lattice: Lattice, roots: Roots, rows: Rows, level: int, root: I64, x: I64, y: I64, out: F64
-) -> None:
-    """`rectangles` of some places; ``out``: (4, side, side, P)."""
     zone = roots.zone.take(root)
-    step = np.arange(out.shape[1] + 1)[:, None]
+    step = np.arange(side + 1)[:, None]
     line = rows.first.take(root) + (y - (roots.y.take(root) << level)) + step
     width = lattice.lon_deg.take(zone) * 2.0**-level
     dlon = (x + step) * width
@@ -123,12 +109,14 @@ def _fill(
     north += m
     north -= edges.origin_m.take(zone)
     y_low, y_high = north[:-1].min(axis=1), north[1:].max(axis=1)
-    for low, high, middle, half in ((x_low, x_high, out[0], out[2]), (y_low, y_high, out[1], out[3])):
+    found = np.empty((4, side, side, root.size))
+    for low, high, middle, half in ((x_low, x_high, found[0], found[2]), (y_low, y_high, found[1], found[3])):
         np.add(low, high, out=middle)
         middle *= 0.5
         np.subtract(high, low, out=half)
         half *= 0.5
         half += CELL_SLACK_M
+    return Rectangles(*found.reshape(4, side * side, root.size))
 
 
 def _rows(lattice: Lattice, roots: Roots, level: int, root: I64) -> Rows:

@@ -246,7 +246,7 @@ def _directory(cells: Cells, power: I64, frame: Frame) -> Sheet:
     side = 1 << LEAF_BITS
     count = np.diff(cells.ptr)
     useful = indices((count > 0) | (cells.side == IN))
-    power_of = LEAF_BITS + power.take(cells.zone.take(useful)) - cells.level.take(useful)
+    power_of = (LEAF_BITS + power).astype(np.int32).take(cells.zone.take(useful)) - cells.level.take(useful)
     x, y = cells.x0.take(useful) << power_of, cells.y0.take(useful) << power_of
     inner = indices((x >= side) & (y >= side) & (x < (columns - 1) * side) & (y < (rows - 1) * side))
     # Entries in order of zones, so that a leaf's rows, sorted stably, are in that order too.
