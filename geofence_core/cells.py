@@ -2,80 +2,55 @@
 
 ::
 
-      +-------+-------+     Every (zone, cell) starts with all edges of the zone and is split into 2 x 2, until the list
-      |   .   |       |     is short, the cell small enough, or the boundary further away than the band.
-      |  c o-----.q   |
-      |       |  |  e |     q: point of edge e nearest to the centre c, at distance d along the unit vector n.
-      +-------+--|----+     For every p of the cell  |p - e| >= d + n.(p - c) : the edge lies behind a straight line.
-      |       |  |    |     |p - e*| of the centre's nearest edge e* is convex, so the difference is smallest in a
-      |       |       |     corner. Not below zero in any of the four? Then e never beats e* in this cell: dropped.
-      +-------+-------+
+      +---------------+      +-------+-------+      +-------+-------+     Every (zone, cell) starts with all edges of
+      |  1  2  3  4   |      | 1 2   | 2 3 4 |      | 1 2   | 2 | 3 |     the zone and is split into 2 x 2, until the
+      |  5  6  7  8   |  ->  +-------+-------+  ->  +-------+---+---+     list is short, the cell small enough, or the
+      |               |      | 1 5 6 | 6 7 8 |      | 1 | 5 | 6 | 8 |     boundary further away than the band. What
+      +---------------+      +-------+-------+      +---+---+---+---+     leaves a list: `prune`.
 
 Cells are rectangles of longitude and latitude, so a fix finds its cell without any projection; here each is replaced by
-the smallest upright rectangle of the zone's plane that holds it.
+the smallest upright rectangle of the zone's plane that holds it (`lattice`).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from geofence_core.arrays import C128, F64, I64, U8, U16, Bool, chunks, expand
+from geofence_core.arrays import F64, I32, I64, U8, U16, Bool, even, expand, indices
 from geofence_core.edges import ASK, ASK_M, INSIDE, SOFT, STARTS_EDGE, EdgeTable
-from geofence_core.meridian import LatitudeTerms, latitude_terms
+from geofence_core.lattice import Lattice, Rectangles, Roots, rectangles
+from geofence_core.prune import Lines, Pruned, prune
 
 OUT, IN, MIXED, BEYOND = 0, 1, 2, 3
 """What is known of a whole cell: outside the zone, inside, or the boundary comes within `edges.ASK_M` of it; not in
 the box of the zone and its band, where that is told apart."""
 
-CELL_SLACK_M = 1e-5
-"""Added to each side of a cell; metre. Covers the rounding by which a fix on a cell's border is put into the neighbour;
-without it the nearest edge of such a fix could be missing."""
+BATCH_EDGES = 1 << 15
+"""Edges whose zones are split at once: the lists of a level are tens of times as many."""
 
-PRUNE_SLACK = 1e-9
-"""Margin by which an edge may lose and still be kept, relative to the distances compared and absolute in metres: keeps
-both of two equally near edges, so that all lists of a place agree on the winner."""
 
-BATCH_EDGES = 1 << 14
-"""Edges whose zones are split at once; their cells are hundreds of times as many, 50 MB of temporaries."""
-
-PASS = 1 << 14
-"""Candidates weighed at once: about ten arrays of so many numbers fit the second-level cache (1 MB)."""
+PLACES = 1 << 13
+"""Places of a level that are worked on at once, four cells each: what is known of them stays in the cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
     """(zone, cell) rows; R of them, with lists of candidate edges (CSR).
 
-    ``zone`` int64 (R,); ``x0 y0`` int64 (R,), place among the cells of its level; ``level`` int64 (R,), its number of
-    splits; ``side`` uint8 (R,), `OUT`, `IN` or `MIXED`; ``ptr`` int64 (R + 1,), ``candidate`` int64, edges in rising
-    order. A cell without candidates is further than the band from the boundary everywhere.
+    ``zone`` int32 (R,); ``x0 y0`` int32 (R,), place among the cells of its level; ``level`` int32 (R,), its number of
+    splits; ``side`` uint8 (R,), `OUT`, `IN` or `MIXED`; ``ptr`` int64 (R + 1,), ``candidate`` uint8 to uint32, edges in
+    rising order, counted from the first vertex of their zone: a byte or two for all but the longest boundaries.
+    A cell without candidates is further than the band from the boundary everywhere.
     """
 
-    zone: I64
-    x0: I64
-    y0: I64
-    level: I64
+    zone: I32
+    x0: I32
+    y0: I32
+    level: I32
     side: U8
     ptr: I64
-    candidate: I64
-
-
-def relative(edges: EdgeTable, cells: Cells) -> U16:
-    """Candidates counted from the first vertex of their zone: a byte or two for all but the longest boundaries."""
-    offset = cells.candidate - np.repeat(edges.first[cells.zone], np.diff(cells.ptr))
-    most = int(offset.max(initial=0))
-    kind = np.uint8 if most < 1 << 8 else np.uint16 if most < 1 << 16 else np.uint32
-    return offset.astype(kind)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Lattice:
-    """Where cells lie: a cell of level k has its corner at ``origin + place * size / 2**k``, per zone, in degrees."""
-
-    west_deg: F64
-    south_deg: F64
-    lon_deg: F64
-    lat_deg: F64
+    candidate: U16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,15 +67,48 @@ class Splitting:
     drop_out: bool
 
 
-def split(edges: EdgeTable, lattice: Lattice, zone: I64, x0: I64, y0: I64, level: I64, how: Splitting) -> Cells:
+class _Live(NamedTuple):
+    """Places of a level that are still weighed: ``side`` by ``side`` cells each, from ``x y``, with one list; (P,)."""
+
+    level: int
+    side: int
+    root: I64
+    x: I64
+    y: I64
+    ptr: I64
+    candidate: I64
+
+    def part(self, some: slice) -> "_Live":
+        """Return a run of places."""
+        ptr = self.ptr[some.start : some.stop + 1]
+        candidate = self.candidate[ptr[0] : ptr[-1]]
+        return _Live(self.level, self.side, self.root[some], self.x[some], self.y[some], ptr - ptr[0], candidate)
+
+    @classmethod
+    def joined(cls, parts: "list[_Live]") -> "_Live":
+        """Put runs of places together again."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            parts[0].level,
+            parts[0].side,
+            np.concatenate([part.root for part in parts]),
+            np.concatenate([part.x for part in parts]),
+            np.concatenate([part.y for part in parts]),
+            _ptr(np.concatenate([np.diff(part.ptr) for part in parts])),
+            np.concatenate([part.candidate for part in parts]),
+        )
+
+
+def split(edges: EdgeTable, lattice: Lattice, roots: Roots, how: Splitting) -> Cells:
     """Split root cells until each is settled.
 
     Parameters
     ----------
     edges, lattice
         The zones and where their cells lie.
-    zone, x0, y0, level
-        int64 (R,): root cells; every root sees all edges of its zone.
+    roots
+        Root cells; every root sees all edges of its zone.
     how
         When to stop.
 
@@ -110,200 +118,119 @@ def split(edges: EdgeTable, lattice: Lattice, zone: I64, x0: I64, y0: I64, level
         Settled cells in no particular order.
     """
     done: list[Cells] = []
-    weight = edges.number[zone].astype(np.int64)
+    lines = Lines.of(edges)
+    weight = edges.number[roots.zone].astype(np.int64)
     batch = np.cumsum(weight) // BATCH_EDGES
     for b in np.unique(batch).tolist():
         rows = np.flatnonzero(batch == b)
-        z = zone[rows]
-        own, candidate = expand(edges.first[z], weight[rows])
+        some = Roots(*(column[rows] for column in roots))
+        own, candidate = expand(edges.first[some.zone], weight[rows])
         starts = edges.code[candidate] >= STARTS_EDGE
         candidate = candidate[starts]
-        ptr = np.concatenate([[0], np.cumsum(np.bincount(own[starts], minlength=z.size))]).astype(np.int64)
-        live = Cells(z, x0[rows], y0[rows], level[rows], np.zeros(z.size, dtype=np.uint8), ptr, candidate)
-        while live.zone.size:
-            live = _level(edges, lattice, live, how, done)
+        ptr = _ptr(np.bincount(own[starts], minlength=rows.size))
+        live = _Live(0, 1, np.arange(rows.size), some.x, some.y, ptr, candidate)
+        while live.root.size:
+            parts = [_level(edges, lines, lattice, some, live.part(s), how, done) for s in even(live.root.size, PLACES)]
+            live = _Live.joined(parts)
     return _joined(done)
 
 
-def _level(edges: EdgeTable, lattice: Lattice, live: Cells, how: Splitting, done: list[Cells]) -> Cells:
+def _level(
+    edges: EdgeTable, lines: Lines, lattice: Lattice, roots: Roots, live: _Live, how: Splitting, done: list[Cells]
+) -> _Live:
     """Prune the lists of one level, put settled cells into ``done`` and return the quarters of the others."""
-    z = live.zone
-    centre, hx, hy = _rectangles(edges, lattice, live)
-    distance, sign_inside, unsure, ptr, candidate = _prune(edges, live, centre, hx, hy)
-    reach = edges.reach_m[z]
-    signed = np.where(reach > 0, distance - reach, np.where(sign_inside, -distance, distance))
-    half_diagonal = np.sqrt(hx * hx + hy * hy)
-    gap = np.where(unsure, -np.inf, np.abs(signed) - half_diagonal)
-    side = np.where(gap > ASK_M, np.where(signed < 0, IN, OUT), MIXED).astype(np.uint8)
+    zone = roots.zone.take(live.root)
+    cells = rectangles(edges, lattice, roots, live.level, live.root, live.x, live.y, live.side)
+    found = prune(lines, live.ptr, live.candidate, cells)
+    gap, is_in = _gap(edges, zone, cells, found)
     far = gap > how.band_m + ASK_M
-    count = np.diff(ptr)
-    settled = (live.level >= how.levels[z]) | ((far | (count <= how.few)) & (live.level >= how.floor[z]))
-    gone = far & (side == OUT) & how.drop_out
-    current = replace(live, side=side, ptr=ptr, candidate=candidate)
-    done.append(_rows(current, np.flatnonzero(settled & ~gone), far))
-    return _quarters(_rows(current, np.flatnonzero(~settled & ~gone), np.zeros(far.size, dtype=bool)))
+    side = np.where(is_in, np.uint8(IN), np.uint8(OUT))
+    side[gap <= ASK_M] = MIXED
+    settled = far | (found.number <= how.few)
+    settled &= live.level >= how.floor.take(zone)
+    settled |= live.level >= how.levels.take(zone)
+    gone = far & ~is_in if how.drop_out else np.zeros(far.shape, dtype=bool)
+    placed = _in_order(live, zone, settled & ~gone)
+    ptr, candidate = _lists(found, np.where(far, 0, found.number).take(placed.cell), placed.cell)
+    candidate -= edges.first.take(placed.zone).repeat(np.diff(ptr))
+    level = np.full(placed.cell.size, live.level, dtype=np.int32)
+    x, y = placed.x.astype(np.int32), placed.y.astype(np.int32)
+    zone_of = placed.zone.astype(np.int32)
+    done.append(Cells(zone_of, x, y, level, side.take(placed.cell), ptr, _narrow(candidate)))
+    placed = _in_order(live, zone, ~(settled | gone))
+    ptr, candidate = _lists(found, found.number.take(placed.cell), placed.cell)
+    return _Live(live.level + 1, 2, placed.root, 2 * placed.x, 2 * placed.y, ptr, candidate)
 
 
-def _rectangles(edges: EdgeTable, lattice: Lattice, cells: Cells) -> tuple[C128, F64, F64]:
-    """Centre and half sides of the smallest upright rectangle that holds each cell, in its zone's plane."""
-    z = cells.zone
-    scale = np.ldexp(1.0, -cells.level)
-    width, height = lattice.lon_deg[z] * scale, lattice.lat_deg[z] * scale
-    west = lattice.west_deg[z] + cells.x0 * width - edges.meridian_deg[z]
-    south = lattice.south_deg[z] + cells.y0 * height
-    low = np.minimum(np.maximum(-west, 0.0), width) + west
-    far = np.where(np.abs(west) > np.abs(west + width), west, west + width)
-    x_low, x_high = np.full(z.size, np.inf), np.full(z.size, -np.inf)
-    y_low, y_high = x_low.copy(), x_high.copy()
-    latitudes = [south, south + height]
-    if ((south < 0.0) & (latitudes[1] > 0.0)).any():  # the widest parallel of a cell across the equator
-        latitudes.append(np.clip(0.0, south, latitudes[1]))
-    for lat in latitudes:
-        terms = latitude_terms(np.clip(lat, -90.0, 90.0))
-        for dlon in (west, west + width):
-            x = dlon * (terms.n + dlon * dlon * terms.c3)
-            np.minimum(x_low, x, out=x_low)
-            np.maximum(x_high, x, out=x_high)
-        for dlon in (low, far):
-            y = _northing(terms, dlon) - edges.origin_m[z]
-            np.minimum(y_low, y, out=y_low)
-            np.maximum(y_high, y, out=y_high)
-    centre = np.empty(z.size, dtype=np.complex128)
-    centre.real = (x_low + x_high) / 2
-    centre.imag = (y_low + y_high) / 2
-    return centre, (x_high - x_low) / 2 + CELL_SLACK_M, (y_high - y_low) / 2 + CELL_SLACK_M
+def _gap(edges: EdgeTable, zone: I64, cells: Rectangles, found: Pruned) -> tuple[F64, Bool]:
+    """How far each cell stays from the boundary at least, and whether its centre is inside."""
+    code, along = edges.code.take(found.edge), found.along_m
+    corner = np.where(along >= edges.length_m.take(found.edge), code >> 2 & 3, np.uint8(SOFT))
+    corner = np.where(along <= 0.0, code & 3, corner)
+    inside: Bool = np.where(corner == SOFT, found.across_m > 0.0, corner == INSIDE)
+    gap = found.nearest_m
+    reach = edges.reach_m.take(zone)
+    if reach.any():
+        within = (gap < reach) & (reach > 0)
+        inside = np.where(reach > 0, within, inside)
+        gap = np.abs(gap - reach)
+    gap = gap - np.sqrt(cells.half_x * cells.half_x + cells.half_y * cells.half_y)
+    # Rings touch at the nearest point: only the drawing can tell the side.
+    gap[corner == ASK] = -np.inf
+    return gap, inside
 
 
-def _northing(terms: LatitudeTerms, dlon: F64) -> F64:
-    d2 = dlon * dlon
-    return terms.m + d2 * (terms.s + d2 * terms.c4)
+class _Placed(NamedTuple):
+    """Some cells of a level in order of their places, (C,): where in the arrays (K, P), and what they are."""
+
+    cell: I64
+    root: I64
+    zone: I64
+    x: I64
+    y: I64
 
 
-def _prune(edges: EdgeTable, cells: Cells, centre: C128, hx: F64, hy: F64) -> tuple[F64, Bool, Bool, I64, I64]:
-    """Drop the edges that can be nearest nowhere in their cell (see the picture above).
-
-    Returns
-    -------
-    distance, inside, unsure, ptr, candidate
-        float64 (R,) from the centre to its nearest edge; bool (R,) its side, and whether rings touch at its nearest
-        point, so that only the drawing can tell the side; the shorter lists.
-    """
-    number = np.diff(cells.ptr)
-    parts = [
-        _pruned(edges, cells.candidate[cells.ptr[s.start] : cells.ptr[s.stop]], number[s], centre[s], hx[s], hy[s])
-        for s in chunks(number, PASS)
-    ]
-    distance, inside, unsure, kept, candidate = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return distance, inside, unsure, np.concatenate([[0], np.cumsum(kept)]), candidate
-
-
-def _pruned(
-    edges: EdgeTable, candidate: I64, number: I64, centre: C128, hx: F64, hy: F64
-) -> tuple[F64, Bool, Bool, I64, I64]:
-    """`_prune` of some cells; of their lists the lengths."""
-    own = np.arange(number.size).repeat(number)
-    first = np.cumsum(number) - number
-    unit = edges.unit.take(candidate)
-    # Way from the nearest point of each candidate to the centre of its cell, along and across the edge.
-    to = centre.take(own)
-    to -= edges.at.take(candidate)
-    to *= unit
-    along = to.real.copy()
-    held = np.minimum(along, edges.length_m.take(candidate))
-    np.maximum(held, np.zeros(held.size), out=held)
-    along -= held
-    to.real = along
-    along *= along
-    along += to.imag * to.imag
-    d = np.sqrt(along, out=along)
-    nearest = np.minimum.reduceat(d, first)
-    keep = d == nearest.take(own)
-    best_row = np.flatnonzero(keep)[::-1]
-    best = np.empty(number.size, dtype=np.int64)
-    # Written from the last to the first, so that of equals the first edge wins, as in every query.
-    best[own.take(best_row)] = candidate.take(best_row)
-    start, along_best, length = edges.at.take(best), edges.unit.take(best), edges.length_m.take(best)
-    to_best = (centre - start) * along_best
-    slack = PRUNE_SLACK * (1.0 + hx + hy + nearest)
-    np.conjugate(unit, out=unit)
-    to *= unit
-    per_metre = 1.0 / (d + 1e-300)
-    across_x, across_y = hx.take(own), hy.take(own)
-    across_x *= per_metre
-    across_x *= to.real
-    across_y *= per_metre
-    across_y *= to.imag
-    for sign in (1, -1):
-        sway = across_x + sign * across_y
-        corner = (hx + 1j * sign * hy) * along_best
-        keep |= d + sway < (_gap(to_best + corner, length) + slack).take(own)
-        keep |= d - sway < (_gap(to_best - corner, length) + slack).take(own)
-    rows = np.flatnonzero(keep)
-    inside, unsure = _side_of_best(edges, to_best, length, best)
-    kept = np.add.reduceat(keep, first, dtype=np.int64)
-    return nearest, inside, unsure, kept, candidate.take(rows)
-
-
-def _gap(to: C128, length: F64) -> F64:
-    """Distance to edges of points given along and across them; metre."""
-    along = to.real.copy()
-    held = np.minimum(along, length)
-    np.maximum(held, np.zeros(held.size), out=held)
-    along -= held
-    along *= along
-    along += to.imag * to.imag
-    return np.sqrt(along, out=along)
-
-
-def _side_of_best(edges: EdgeTable, to: C128, length: F64, edge: I64) -> tuple[Bool, Bool]:
-    code = edges.code.take(edge)
-    end = np.where(to.real >= length, code >> 2 & 3, SOFT)
-    corner = np.where(to.real <= 0.0, code & 3, end)
-    inside: Bool = np.where(corner == SOFT, to.imag > 0.0, corner == INSIDE)
-    return inside, corner == ASK
-
-
-def _rows(cells: Cells, rows: I64, without_list: Bool) -> Cells:
-    count = np.where(without_list[rows], 0, np.diff(cells.ptr)[rows])
-    kept = expand(cells.ptr[:-1][rows], count)[1]
-    ptr = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
-    return Cells(
-        cells.zone[rows],
-        cells.x0[rows],
-        cells.y0[rows],
-        cells.level[rows],
-        cells.side[rows],
-        ptr,
-        cells.candidate[kept],
+def _in_order(live: _Live, zone: I64, wanted: Bool) -> _Placed:
+    found = indices(wanted.T.ravel())
+    place, of_place = (found >> 2, found & 3) if live.side == 2 else (found, np.zeros_like(found))
+    return _Placed(
+        of_place * zone.size + place,
+        live.root.take(place),
+        zone.take(place),
+        live.x.take(place) + (of_place & 1),
+        live.y.take(place) + (of_place >> 1),
     )
 
 
-def _quarters(cells: Cells) -> Cells:
-    n = cells.zone.size
-    count = np.repeat(np.diff(cells.ptr), 4)
-    kept = expand(np.repeat(cells.ptr[:-1], 4), count)[1]
-    return Cells(
-        np.repeat(cells.zone, 4),
-        2 * np.repeat(cells.x0, 4) + np.tile([0, 1, 0, 1], n),
-        2 * np.repeat(cells.y0, 4) + np.tile([0, 0, 1, 1], n),
-        np.repeat(cells.level, 4) + 1,
-        np.repeat(cells.side, 4),
-        np.concatenate([[0], np.cumsum(count)]).astype(np.int64),
-        cells.candidate[kept],
-    )
+def _lists(found: Pruned, count: I64, cell: I64) -> tuple[I64, I64]:
+    """Copy the lists of cells one after the other."""
+    ptr = _ptr(count)
+    rows = (found.start.take(cell) - ptr[:-1]).repeat(count)
+    rows += np.arange(rows.size)
+    return ptr, found.candidate.take(rows)
+
+
+def _ptr(count: I64) -> I64:
+    return np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
+
+
+def _narrow(offset: I64) -> U16:
+    most = int(offset.max(initial=0))
+    kind = np.uint8 if most < 1 << 8 else np.uint16 if most < 1 << 16 else np.uint32
+    return offset.astype(kind)
 
 
 def _joined(parts: list[Cells]) -> Cells:
     if not parts:
-        none = np.zeros(0, dtype=np.int64)
-        return Cells(none, none, none, none, np.zeros(0, dtype=np.uint8), np.zeros(1, dtype=np.int64), none)
-    count = np.concatenate([np.diff(p.ptr) for p in parts])
+        none, few = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.uint8)
+        return Cells(none, none, none, none, few, np.zeros(1, dtype=np.int64), _narrow(np.zeros(0, dtype=np.int64)))
+    count = np.concatenate([np.diff(part.ptr) for part in parts])
     return Cells(
-        np.concatenate([p.zone for p in parts]),
-        np.concatenate([p.x0 for p in parts]),
-        np.concatenate([p.y0 for p in parts]),
-        np.concatenate([p.level for p in parts]),
-        np.concatenate([p.side for p in parts]),
-        np.concatenate([[0], np.cumsum(count)]).astype(np.int64),
-        np.concatenate([p.candidate for p in parts]),
+        np.concatenate([part.zone for part in parts]),
+        np.concatenate([part.x0 for part in parts]),
+        np.concatenate([part.y0 for part in parts]),
+        np.concatenate([part.level for part in parts]),
+        np.concatenate([part.side for part in parts]),
+        _ptr(count),
+        np.concatenate([part.candidate for part in parts]),  # the widest number of any part
     )

@@ -25,6 +25,14 @@ BEND_LIMIT_RATIO = 2.5e-4
 """Largest gap per length of the piece. Only next to a pole do edges bend this much within a piece; there it keeps the
 parabola's slope below a thousandth, and the error of measuring across the piece below 0.05 mm per 100 m."""
 
+_NEAR_DEG = 0.2
+"""Edges up to this long are judged by an estimate first; degree of longitude and of latitude. Within
+the limits here no shorter one bends by more than `BEND_LIMIT_RATIO`."""
+
+_M_PER_DEG = 111_320.0
+_BEND_M_PER_DEG2 = _M_PER_DEG * np.pi / 180.0 / 8.0
+"""Length of a degree, and height of an arc that turns by a degree for each degree of its length; metre, within 1 %."""
+
 PIECES_LIMIT = 4_000_000
 """Most pieces of one zone; about 0.5 GB. The coast of the largest country at 1:10 million takes a twentieth."""
 
@@ -58,14 +66,16 @@ def densify(
     The points in between lie exactly on the drawn edge (repeated halving in degrees). Bends stay below the limit
     at any latitude, poles included.
     """
-    edge = np.arange(len(lon), dtype=np.int64)
-    new = np.ones(len(lon), dtype=bool)
-    while True:
-        split = np.zeros(new.size, dtype=bool)
-        split[new] = _too_long_or_bent(lon[new], lat[new], bend_limit_m)
-        if not split.any():
-            return edge, lon, lat
-        counts = np.bincount(zone_of[edge], weights=1.0 + split, minlength=len(zone_ids))
+    cut = np.flatnonzero(_is_cut(lon, lat, bend_limit_m))
+    if not cut.size:
+        return np.arange(len(lon), dtype=np.int64), lon, lat
+    whole = np.ones(len(lon), dtype=bool)
+    whole[cut] = False
+    others = np.bincount(zone_of[whole], minlength=len(zone_ids))
+    edge, new_lon, new_lat = cut, lon[cut], lat[cut]
+    split = np.ones(cut.size, dtype=bool)
+    while split.any():
+        counts = others + np.bincount(zone_of[edge], weights=1.0 + split, minlength=len(zone_ids))
         if counts.size and counts.max() > PIECES_LIMIT:
             raise ZoneGeometryError(
                 zone_ids[int(np.argmax(counts))],
@@ -75,7 +85,39 @@ def densify(
                 "with fewer or shorter edges",
             )
         new = np.repeat(split, 1 + split)
-        edge, lon, lat = _halve(edge, lon, lat, split)
+        edge, new_lon, new_lat = _halve(edge, new_lon, new_lat, split)
+        split = new
+        split[new] = _is_cut(new_lon[new], new_lat[new], bend_limit_m)
+    pieces = np.ones(len(lon), dtype=np.int64)
+    pieces[cut] = np.bincount(edge, minlength=len(lon))[cut]
+    every = np.arange(len(lon), dtype=np.int64).repeat(pieces)
+    lon, lat = lon.take(every, axis=0), lat.take(every, axis=0)
+    at = np.flatnonzero(~whole.take(every))
+    lon[at], lat[at] = new_lon, new_lat
+    return every, lon, lat
+
+
+def _is_cut(lon: F64, lat: F64, bend_limit_m: float) -> Bool:
+    """Whether edges are too long or too bent, E of them; a closer look is taken only where an estimate leaves doubt.
+
+    A path straight in longitude and latitude leaves its chord by an eighth of its acceleration across, here on a
+    sphere; up to `_NEAR_DEG` that is right to a hundredth of the largest bend an edge of this length can have.
+    """
+    dlon, dlat = lon[:, 1] - lon[:, 0], lat[:, 1] - lat[:, 0]
+    middle = np.radians((lat[:, 0] + lat[:, 1]) / 2)
+    sin, cos = np.sin(middle), np.cos(middle)
+    east, square = dlon * cos, dlat * dlat
+    length2 = east * east + square
+    size = np.sqrt(length2)
+    bend = np.abs(dlon * sin) * (length2 + square) / np.maximum(size, 1e-300) * _BEND_M_PER_DEG2
+    doubt = 0.05 * bend_limit_m + 0.02 * _BEND_M_PER_DEG2 * np.abs(dlon) * (np.abs(dlon) + 2.0 * np.abs(dlat)) + 2e-6
+    near = np.maximum(np.abs(dlon), np.abs(dlat)) <= _NEAR_DEG
+    near &= np.abs(middle) <= 1.5
+    cut: Bool = near & ((size > 1.01 * PIECE_LIMIT_M / _M_PER_DEG) | (bend - doubt > bend_limit_m))
+    kept = near & (size < 0.99 * PIECE_LIMIT_M / _M_PER_DEG) & (bend + doubt < bend_limit_m)
+    open_ = np.flatnonzero(~(cut | kept))
+    cut[open_] = _too_long_or_bent(lon[open_], lat[open_], bend_limit_m)
+    return cut
 
 
 def bends_m(lon: F64, lat: F64) -> tuple[F64, F64]:
@@ -126,9 +168,9 @@ def _halve(edge: I64, lon: F64, lat: F64, split: Bool) -> tuple[I64, F64, F64]:
     second[1:] = parent[1:] == parent[:-1]
     first = np.zeros(parent.size, dtype=bool)
     first[:-1] = second[1:]
-    new_lon, new_lat = lon[parent], lat[parent]
+    new_lon, new_lat = lon.take(parent, axis=0), lat.take(parent, axis=0)
     for values, ends in ((new_lon, lon), (new_lat, lat)):
-        middle = ends.mean(axis=1)[parent]
-        values[first, 1] = middle[first]
-        values[second, 0] = middle[second]
+        middle = (ends[:, 0] + ends[:, 1])[split] / 2
+        values[first, 1] = middle
+        values[second, 0] = middle
     return edge[parent], new_lon, new_lat

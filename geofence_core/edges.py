@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import shapely
 
-from geofence_core.arrays import C128, F32, F64, I32, I64, U8, Bool
+from geofence_core.arrays import C128, F32, F64, I32, I64, U8, Bool, group_starts
 from geofence_core.build import Chains, chains_of
 from geofence_core.densify import densify
 from geofence_core.meridian import (
@@ -53,6 +53,9 @@ STARTS_EDGE = 16
 SHARP_COSINE = 0.1
 """Corners that turn by less than this cosine's angle (84 degrees) are soft: the sign of across is right all round them,
 and rounding at almost straight joints cannot pick the wrong code."""
+
+FEW_RINGS = 8
+"""Up to so many rings of a zone are held against each other, two by two, before their corners are."""
 
 _TOUCH_DEG = 1e-10
 """Rings of one zone closer than this at a corner touch there; degree (1e-5 m). Only costs time when too large."""
@@ -141,7 +144,7 @@ def build_edges(shapes: Sequence[ZoneShape]) -> EdgeTable:
         unit=unit,
         length_m=length,
         bulge_per_m=bulge,
-        code=_codes(vertices, unit, reach, _touching(shapes.arrays, vertices)),
+        code=_codes(vertices, unit, reach, _touching(vertices)),
         first=np.cumsum(number) - number,
         number=number.astype(np.int32),
         is_indexed=indexed,
@@ -188,9 +191,12 @@ def _boxes(drawn: DrawnArrays, chains: Chains, is_circle: Bool, centres: F64) ->
     n, reach = drawn.kind.size, drawn.size_m
     low = [np.full(n, np.inf) for _ in range(2)]
     high = [np.full(n, -np.inf) for _ in range(2)]
+    first = group_starts(chains.zone)
+    drawn_zones = chains.zone[first]
     for axis, values in enumerate((chains.lon, chains.lat)):
-        np.minimum.at(low[axis], chains.zone, values.min(axis=1))
-        np.maximum.at(high[axis], chains.zone, values.max(axis=1))
+        if first.size:
+            low[axis][drawn_zones] = np.minimum.reduceat(np.minimum(values[:, 0], values[:, 1]), first)
+            high[axis][drawn_zones] = np.maximum.reduceat(np.maximum(values[:, 0], values[:, 1]), first)
         low[axis][is_circle] = high[axis][is_circle] = centres[:, axis]
     dlon, dlat = margin_deg(low[1], high[1], reach)
     return (low[0] - dlon, low[1] - dlat, high[0] + dlon, high[1] + dlat), reach
@@ -271,11 +277,11 @@ def _codes(vertices: _Vertices, unit: C128, reach: F64, touches: Bool) -> U8:
     return code
 
 
-def _touching(drawn: DrawnArrays, vertices: _Vertices) -> Bool:
+def _touching(vertices: _Vertices) -> Bool:
     """Vertices where rings of one zone touch each other."""
     out = np.zeros(vertices.zone.size, dtype=bool)
-    many = np.diff(drawn.polygon_ptr[drawn.zone_ptr]) > 1
-    mine = np.flatnonzero(many[vertices.zone]) if many.any() else np.zeros(0, dtype=np.int64)
+    ring = _rings(vertices)
+    mine = np.flatnonzero(_may_touch(vertices, ring)[ring])
     if not mine.size:
         return out
     edges = mine[vertices.starts_edge[mine]]
@@ -289,10 +295,32 @@ def _touching(drawn: DrawnArrays, vertices: _Vertices) -> Bool:
     tree = shapely.STRtree(np.asarray(shapely.linestrings(ends)))
     points = shapely.points(vertices.lon[mine], vertices.lat[mine])
     point, line = tree.query(points, predicate="dwithin", distance=_TOUCH_DEG)
-    ring = _rings(vertices)
     v, e = mine[point], edges[line]
     out[v[(vertices.zone[v] == vertices.zone[e]) & (ring[v] != ring[e])]] = True
     return out
+
+
+def _may_touch(vertices: _Vertices, ring: I64) -> Bool:
+    """Rings that come near another ring of their zone; bool, by ring."""
+    zone = vertices.zone[~vertices.starts_edge]
+    number = np.bincount(zone) if zone.size else np.zeros(0, dtype=np.int64)
+    many = number > 1
+    if not many.any():
+        return np.zeros(zone.size, dtype=bool)
+    touching: Bool = (number > FEW_RINGS)[zone]
+    few = np.flatnonzero((many & (number <= FEW_RINGS))[zone])
+    if not few.size:
+        return touching
+    mine = np.flatnonzero(many[vertices.zone] & ~touching[ring])
+    place = np.zeros(zone.size, dtype=np.int64)
+    place[few] = np.arange(few.size)
+    lines = np.asarray(shapely.linestrings(vertices.lon[mine], vertices.lat[mine], indices=place[ring[mine]]))
+    shapely.prepare(lines)
+    for step in range(1, min(FEW_RINGS, few.size)):
+        one = np.flatnonzero(zone[few[step:]] == zone[few[:-step]])
+        near = one[shapely.dwithin(lines[one], lines[one + step], 2.0 * _TOUCH_DEG)]
+        touching[few[near]] = touching[few[near + step]] = True
+    return touching
 
 
 def _rings(vertices: _Vertices) -> I64:

@@ -12,13 +12,13 @@ from math import floor, hypot, log2, nan, sqrt
 
 import numpy as np
 
-from geofence_core.arrays import I64
-from geofence_core.cells import CELL_SLACK_M, IN, MIXED
+from geofence_core.arrays import I64, indices
+from geofence_core.cells import IN, MIXED
 from geofence_core.edges import ASK, ASK_M
-from geofence_core.gridpairs import far_m
 from geofence_core.grids import FAR_CELLS_PER_DEG, FAR_LIMIT_DEG, LAT_M
 from geofence_core.index import ZoneIndex
 from geofence_core.judge import OUTSIDE_FLOOR_M
+from geofence_core.lattice import CELL_SLACK_M
 from geofence_core.listed import Places
 from geofence_core.meridian import Terms, in_plane, latitude_terms_one
 from geofence_core.nearest import nearest_one
@@ -36,21 +36,39 @@ CELLS_LIMIT = 20_000
 _HALF_CELL_DEG = 0.5 / FAR_CELLS_PER_DEG * (1.0 + 1e-9)
 
 CELL_STRETCH = 0.02
-"""Share by which the corners of a cell may lie further from its middle than the one that is measured: cells are not
-quite rectangles in the plane."""
+"""Share by which the corners of a cell may lie further from its middle than half its sides as they are there: cells are
+not quite rectangles in the plane."""
+
+LAT_MOST_M = 111_700.0
+"""Length of a degree of latitude at most (at the poles, WGS 84); metre."""
 
 _Edge = tuple[float, float, float, float, float, float, float, int, int, float]
 _Cell = tuple[list[_Edge], bool | None]
 """The edges that can be nearest in a cell, and its side: inside, outside, or None where the boundary runs through."""
 
 
+class _Columns:
+    """Arrays of an index as Python reads single numbers from them fastest: a third of the time of a NumPy scalar."""
+
+    __slots__ = ("at", "bulge", "candidate", "code", "count", "length", "side", "start", "unit")
+
+    def __init__(self, index: ZoneIndex) -> None:
+        grids, edges = index.grids, index.edges
+        self.start, self.count, self.side = grids.start.data, grids.count.data, grids.side.data
+        self.candidate = grids.candidate.data
+        # East and north in turns.
+        self.at, self.unit = edges.at.view(np.float64).data, edges.unit.view(np.float64).data
+        self.length, self.bulge, self.code = edges.length_m.data, edges.bulge_per_m.data, edges.code.data
+
+
 class _ZoneCells:
     """One zone's grid, its cells unpacked on demand into `_Cell`."""
 
     __slots__ = (
+        "_base",
+        "_columns",
         "_cuts",
         "_first",
-        "_index",
         "_known",
         "cells",
         "half",
@@ -69,11 +87,11 @@ class _ZoneCells:
         "zone",
     )  # fmt: skip
 
-    def __init__(self, index: ZoneIndex, zone: int, place: int) -> None:
+    def __init__(self, index: ZoneIndex, columns: _Columns, zone: int, place: int) -> None:
         grids, edges = index.grids, index.edges
-        self._index = index
+        self._columns = columns
         self._known: dict[int, _Edge] = {}
-        self._first = int(edges.first[zone])
+        self._first, self._base = int(edges.first[zone]), int(grids.base[zone])
         self.cells: dict[int, _Cell] = {}
         self.zone, self.place = zone, place
         self.lon, self.lat = float(grids.lon_deg[zone]), float(grids.lat_deg[zone])
@@ -91,16 +109,17 @@ class _ZoneCells:
 
     def unpack(self, cell: int) -> _Cell:
         """Read one cell out of the arrays and keep it."""
-        grids = self._index.grids
+        columns, cuts = self._columns, self._cuts
         row, column = divmod(cell, self.size)
-        at = int(grids.base[self.zone]) + (row >> self._cuts) * (self.size >> self._cuts) + (column >> self._cuts)
-        count = int(grids.count[at])
-        known = int(grids.side[at])
-        found: _Cell = [], None if known == MIXED else known == IN
+        at = self._base + (row >> cuts) * (self.size >> cuts) + (column >> cuts)
+        count, known = columns.count[at], columns.side[at]
+        side = None if known == MIXED else known == IN
+        found: _Cell = [], side
         if count:
-            start = int(grids.start[at])
-            edges = grids.candidate[start : start + count].astype(np.int64) + self._first
-            found = self._nearest_of([self._edge(e) for e in edges.tolist()], found[1], row, column)
+            start = columns.start[at]
+            first = self._first
+            edges = [self._edge(first + e) for e in columns.candidate[start : start + count].tolist()]
+            found = self._nearest_of(edges, side, row, column) if count > 1 or side is None else (edges, side)
         if len(self.cells) >= CELLS_LIMIT:
             self.cells.clear()
             self._known.clear()
@@ -110,11 +129,10 @@ class _ZoneCells:
     def _nearest_of(self, edges: list[_Edge], side: bool | None, row: int, column: int) -> _Cell:
         """Keep the edges that can be nearest in a cell: distances change by no more than the way from its middle."""
         d = self.lon + (column + 0.5 - self.half) / self.lon_scale - self.meridian
-        x, y = in_plane(latitude_terms_one(self.lat + (row + 0.5 - self.half) / self.lat_scale), d, self.origin)
-        corner = in_plane(
-            latitude_terms_one(self.lat + (row - self.half) / self.lat_scale), d - 0.5 / self.lon_scale, self.origin
-        )
-        reach = hypot(x - corner[0], y - corner[1]) * (1.0 + CELL_STRETCH) + CELL_SLACK_M
+        terms = latitude_terms_one(self.lat + (row + 0.5 - self.half) / self.lat_scale)
+        x, y = in_plane(terms, d, self.origin)
+        reach = hypot(terms[1] / self.lon_scale, LAT_MOST_M / self.lat_scale) * (0.5 + 0.5 * CELL_STRETCH)
+        reach += CELL_SLACK_M
         distances = [abs(nearest_one((edge,), x, y)[0]) for edge in edges]
         least = min(distances)
         kept = [edge for edge, distance in zip(edges, distances, strict=True) if distance <= least + 2.0 * reach]
@@ -126,11 +144,12 @@ class _ZoneCells:
     def _edge(self, e: int) -> _Edge:
         found = self._known.get(e)
         if found is None:
-            edges = self._index.edges
-            a, b, unit = complex(edges.at[e]), complex(edges.at[e + 1]), complex(edges.unit[e])
-            code = int(edges.code[e])
-            length, bulge = float(edges.length_m[e]), float(edges.bulge_per_m[e])
-            found = (a.real, a.imag, unit.real, unit.imag, length, b.real, b.imag, code & 3, code >> 2 & 3, bulge)
+            c = self._columns
+            at, unit, code, k = c.at, c.unit, c.code[e], 2 * e
+            found = (
+                at[k], at[k + 1], unit[k], unit[k + 1], c.length[e], at[k + 2], at[k + 3],
+                code & 3, code >> 2 & 3, c.bulge[e],
+            )  # fmt: skip
             self._known[e] = found
         return found
 
@@ -144,16 +163,19 @@ class SingleFence:
         self._zones = zone_idx
         self._ids = zone_idx.tolist()
         grids = index.grids
-        self._lon, self._lat = grids.lon_deg[zone_idx], grids.lat_deg[zone_idx]
-        self._half_lon, self._half_lat = grids.half_lon_deg[zone_idx], grids.half_lat_deg[zone_idx]
-        self._lon_m = grids.lon_m[zone_idx]
+        # Longitude and latitude in rows of two: middles of the grids, half their sides, metres per degree at least.
+        self._middle = np.stack([grids.lon_deg[zone_idx], grids.lat_deg[zone_idx]])
+        self._half = np.stack([grids.half_lon_deg[zone_idx], grids.half_lat_deg[zone_idx]])
+        self._metres = np.stack([grids.lon_m[zone_idx], np.full(zone_idx.size, LAT_M)])
+        self._lon_extent = float(self._middle[0].min(initial=np.inf)), float(self._middle[0].max(initial=-np.inf))
         self._nowhere = [(z, nan) for z in zone_idx.tolist()]
         mine = index.edges.is_indexed[zone_idx]
-        self._cells = [_ZoneCells(index, z, k) if mine[k] else None for k, z in enumerate(zone_idx.tolist())]
+        columns = _Columns(index)
+        self._cells = [_ZoneCells(index, columns, z, k) if mine[k] else None for k, z in enumerate(self._ids)]
         self._others = np.flatnonzero(~mine)
-        columns = (self._lon, self._lat, self._half_lon, self._half_lat, self._lon_m)
         few = zone_idx.size <= FEW_ZONES
-        self._few = list(zip(self._cells, *(c.tolist() for c in columns), strict=True)) if few else []
+        rows = (*self._middle.tolist(), *self._half.tolist(), self._metres[0].tolist())
+        self._few = list(zip(self._cells, *rows, strict=True)) if few else []
         self._far: dict[tuple[int, int], tuple[list[tuple[int, float]], list[_ZoneCells]]] = {}
 
     def __reduce__(self) -> tuple[type["SingleFence"], tuple[ZoneIndex, I64]]:
@@ -254,14 +276,22 @@ class SingleFence:
         return known
 
     def _bounds(self, lat: float, lon: float) -> tuple[list[float], list[_ZoneCells]]:
-        du = np.abs(lon - self._lon)
-        np.minimum(du, np.abs(360.0 - du), out=du)
-        dv = np.abs(lat - self._lat)
-        reaches = (du <= self._half_lon + _HALF_CELL_DEG) & (dv <= self._half_lat + _HALF_CELL_DEG)
-        far = np.empty(self._zones.size)
-        far_m(self._half_lon, self._half_lat, self._lon_m, self._limit_m, du, dv, far)
-        near = [z for z, reach in zip(self._cells, reaches.tolist(), strict=True) if reach and z is not None]
-        return far.tolist(), near
+        beyond = self._middle - np.array([[lon], [lat]])
+        np.abs(beyond, out=beyond)
+        if lon - self._lon_extent[0] > 180.0 or self._lon_extent[1] - lon > 180.0:
+            np.minimum(beyond[0], np.abs(360.0 - beyond[0]), out=beyond[0])
+        beyond -= self._half
+        reaches = beyond <= _HALF_CELL_DEG
+        # As `gridpairs.far_m`, with half the array calls.
+        beyond -= 0.5 / FAR_CELLS_PER_DEG
+        np.maximum(beyond, 0.0, out=beyond)
+        np.minimum(beyond, FAR_LIMIT_DEG, out=beyond)
+        beyond *= self._metres
+        beyond *= beyond
+        far = np.sqrt(beyond[0] + beyond[1])
+        far += self._limit_m
+        near = [self._cells[k] for k in indices(reaches[0] & reaches[1]).tolist()]
+        return far.tolist(), [z for z in near if z is not None]
 
     def _bounds_of_few(self, lat: float, lon: float) -> tuple[list[float], list[_ZoneCells]]:
         """`_bounds` in plain floats, the same bits."""

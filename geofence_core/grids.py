@@ -14,9 +14,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from geofence_core.arrays import F64, I32, I64, U8, U16, indices
-from geofence_core.cells import BEYOND, Cells, Lattice, Splitting, relative, split
+from geofence_core.cells import BEYOND, Cells, Splitting, split
 from geofence_core.edges import EdgeTable, margin_deg
 from geofence_core.judge import OUTSIDE_FLOOR_M
+from geofence_core.lattice import Lattice, Roots
 from geofence_core.meridian import metres_per_degree_lon
 
 CELLS_PER_EDGE = 4.0
@@ -130,10 +131,10 @@ def _build(edges: EdgeTable, band_m: float, margin_m: F64, cells_per_edge: float
         west, east, south, north = west - rim_lon, east + rim_lon, south - rim_lat, north + rim_lat
     lattice = Lattice(west, south, east - west, north - south)
     zone = indices(ok & (count > 0))
-    none = np.zeros(zone.size, dtype=np.int64)
+    place = np.zeros(zone.size, dtype=np.int64)
     floor, few = np.zeros(n, dtype=np.int64), 1 if alone else FEW
     how = Splitting(levels=levels, floor=floor, few=few, band_m=band_m, drop_out=False)
-    found = split(edges, lattice, zone, none, none, none, how)
+    found = split(edges, lattice, Roots(zone, place, place), how)
     base = np.concatenate([[0], np.cumsum(size * size)]).astype(np.int64)
     start, number, side = _paint(found, levels, base)
     if has_rim:
@@ -157,7 +158,7 @@ def _build(edges: EdgeTable, band_m: float, margin_m: F64, cells_per_edge: float
         start=start,
         count=number,
         side=side,
-        candidate=relative(edges, found),
+        candidate=found.candidate,
     )
     for f in fields(grids):
         if f.name != "band_m":
@@ -168,16 +169,18 @@ def _build(edges: EdgeTable, band_m: float, margin_m: F64, cells_per_edge: float
 def _paint(cells: Cells, levels: I64, base: I64) -> tuple[I32, U8, U8]:
     """Spread settled cells over the dense grids of their zones."""
     n = int(base[-1])
-    start, number, side = np.zeros(n, dtype=np.int32), np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.uint8)
-    span = np.int64(1) << (levels[cells.zone] - cells.level)
-    own = np.repeat(np.arange(span.size), span * span)
-    within = np.arange(own.size) - np.repeat(np.cumsum(span * span) - span * span, span * span)
-    wide = span[own]
-    size = (np.int64(1) << levels[cells.zone])[own]
-    at = base[cells.zone[own]] + (cells.y0[own] * wide + within // wide) * size + cells.x0[own] * wide + within % wide
-    start[at] = cells.ptr[:-1][own]
-    number[at] = np.diff(cells.ptr)[own]
-    side[at] = cells.side[own]
+    start, number, side = np.zeros(n, dtype=np.int32), np.zeros(n, dtype=np.int32), np.zeros(n, dtype=np.uint8)
+    level = levels.take(cells.zone)
+    power = level - cells.level
+    corner = base.take(cells.zone) + (((cells.y0 << level) + cells.x0) << power)  # int64, as the levels are
+    count = np.diff(cells.ptr)
+    for p in indices(np.bincount(power)).tolist():
+        mine = indices(power == p)
+        places = corner.take(mine)
+        step = np.arange(1 << p)
+        at = places[:, None, None] + (step[:, None] << level.take(mine)[:, None, None]) + step
+        for grid, values in ((start, cells.ptr), (number, count), (side, cells.side)):
+            grid[at] = values.take(mine)[:, None, None]
     return start, small(number), side
 
 

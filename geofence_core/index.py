@@ -34,7 +34,8 @@ from geofence_core.listed import Places, places_of
 from geofence_core.nearest import Work, borrow, give_back
 from geofence_core.saved import PARTS, Part, Saved
 from geofence_core.shapes import DrawnShapes, Mend
-from geofence_core.sheets import Sheets, build_sheets, query
+from geofence_core.sheetpairs import query
+from geofence_core.sheets import Sheets, build_sheets
 from geofence_core.sweep import SweepIndex, sweep_index
 
 Pairs = tuple[I64, I64, F64]

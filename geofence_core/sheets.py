@@ -21,14 +21,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geofence_core.arrays import F64, I32, I64, U16, even, expand, indices
-from geofence_core.cells import IN, Cells, Lattice, Splitting, relative, split
-from geofence_core.drawn import DrawnZones
+from geofence_core.arrays import F64, I32, I64, U16, expand, group_starts, indices
+from geofence_core.cells import IN, Cells, Splitting, split
 from geofence_core.edges import EdgeTable, margin_deg
-from geofence_core.grids import small
-from geofence_core.judge import OUTSIDE_FLOOR_M
-from geofence_core.listed import Places, listed_m, places_of
-from geofence_core.nearest import POINTS, POOL, Work, shortest_first
+from geofence_core.lattice import Lattice, Roots
 
 TILES_PER_DEG = 32
 """Tiles per degree of latitude: 3.5 km. With larger tiles more empty leaves are stored, with smaller ones more rows
@@ -229,9 +225,8 @@ def zones_sheet(edges: EdgeTable, band_m: float, zones: I64, box: Box, frame: Fr
         lattice_west, np.full(n, south0), _spread(n, zones, width * size), _spread(n, zones, height * size)
     )
     how = Splitting(levels=level_of + LEAF_BITS, floor=level_of, few=FEW, band_m=band_m, drop_out=True)
-    none = np.zeros(own.size, dtype=np.int64)
-    found = split(edges, lattice, zones[own], rx0[own] + k % across[own], ry0[own] + k // across[own], none, how)
-    return _directory(edges, found, level_of, frame)
+    roots = Roots(zones[own], rx0[own] + k % across[own], ry0[own] + k // across[own])
+    return _directory(split(edges, lattice, roots, how), level_of, frame)
 
 
 def _spread(n: int, zones: I64, values: F64) -> F64:
@@ -240,36 +235,32 @@ def _spread(n: int, zones: I64, values: F64) -> F64:
     return out
 
 
-def _directory(edges: EdgeTable, cells: Cells, power: I64, frame: Frame) -> Sheet:
+def _directory(cells: Cells, power: I64, frame: Frame) -> Sheet:
     """Paint settled cells onto leaves and sort their rows by leaf, then zone."""
     west, south, width, height, columns, rows = frame
     side = 1 << LEAF_BITS
-    number = np.diff(cells.ptr)
-    useful = indices((number > 0) | (cells.side == IN))
-    zone = cells.zone[useful]
-    depth = cells.level[useful] - power[zone]
-    span = np.int64(1) << (LEAF_BITS - depth)
-    x, y = cells.x0[useful] * span, cells.y0[useful] * span
-    inner = (x >= side) & (y >= side) & (x < (columns - 1) * side) & (y < (rows - 1) * side)
-    zone, span, x, y, useful = zone[inner], span[inner], x[inner], y[inner], useful[inner]
-    own, k = expand(np.zeros(span.size, dtype=np.int64), span * span)
-    wide = span[own]
-    lx, ly = x[own] + k % wide, y[own] + k // wide
-    tile_of = (ly >> LEAF_BITS) * columns + (lx >> LEAF_BITS)
+    count = np.diff(cells.ptr)
+    useful = indices((count > 0) | (cells.side == IN))
+    power_of = (LEAF_BITS + power).astype(np.int32).take(cells.zone.take(useful)) - cells.level.take(useful)
+    x, y = cells.x0.take(useful) << power_of, cells.y0.take(useful) << power_of
+    inner = indices((x >= side) & (y >= side) & (x < (columns - 1) * side) & (y < (rows - 1) * side))
+    # Entries in order of zones, so that a leaf's rows, sorted stably, are in that order too.
+    inner = inner.take(np.argsort(cells.zone.take(useful.take(inner)), kind="stable"))
+    power_of, x, y, useful = power_of.take(inner), x.take(inner), y.take(inner), useful.take(inner)
+    # No cell is larger than a tile.
+    tile_of = (y >> LEAF_BITS) * columns + (x >> LEAF_BITS)
     used = np.zeros(columns * rows, dtype=bool)
     used[tile_of] = True
     tile = np.zeros(columns * rows, dtype=np.int32)
     tile[used] = np.arange(1, int(used.sum()) + 1)
+    leaves = (int(used.sum()) + 1) << (2 * LEAF_BITS)
     mask = side - 1
-    leaf = (tile[tile_of].astype(np.int64) << (2 * LEAF_BITS)) | ((ly & mask) << LEAF_BITS) | (lx & mask)
-    # Entries in order of zones, so that a leaf's rows, sorted stably, are in that order too.
-    by_zone = np.argsort(zone, kind="stable")
-    rank = np.empty(by_zone.size, dtype=np.int64)
-    rank[by_zone] = np.arange(by_zone.size)
-    # One key instead of two: sorting plain integers is several times faster than sorting rows.
-    key = leaf * by_zone.size + rank[own]
-    key.sort()
-    per_leaf = np.bincount(leaf, minlength=(int(used.sum()) + 1) << (2 * LEAF_BITS))
+    leaf = (tile.take(tile_of).astype(np.int64) << (2 * LEAF_BITS)) | ((y & mask) << LEAF_BITS) | (x & mask)
+    leaf, entry = _rows_by_leaf(leaf, power_of)
+    starts = group_starts(leaf)
+    first = np.append(starts, leaf.size).astype(np.int32).repeat(np.diff(leaf.take(starts), prepend=-1, append=leaves))
+    record = np.zeros((useful.size, 4), dtype=np.int32)
+    record[:, 0], record[:, 1], record[:, 2] = cells.zone.take(useful), cells.ptr.take(useful), count.take(useful)
     sheet = Sheet(
         west_deg=west,
         south_deg=south,
@@ -278,191 +269,35 @@ def _directory(edges: EdgeTable, cells: Cells, power: I64, frame: Frame) -> Shee
         columns=columns,
         rows=rows,
         tile=tile,
-        first=np.concatenate([[0], np.cumsum(per_leaf)]).astype(np.int32),
-        entry=(key % max(by_zone.size, 1)).astype(np.int32),
-        zone_start_count=np.stack(
-            [zone, cells.ptr[:-1][useful], number[useful], np.zeros(zone.size, dtype=np.int64)], axis=1
-        )[by_zone].astype(np.int32),
-        candidate=relative(edges, cells),
+        first=first,
+        entry=entry,
+        zone_start_count=record,
+        candidate=cells.candidate,
     )
     for name in SHEET_ARRAYS:
         getattr(sheet, name).flags.writeable = False
     return sheet
 
 
-def query(
-    edges: EdgeTable, sheets: Sheets, drawn: DrawnZones, lat_deg: F64, lon_deg: F64, work: Work
-) -> tuple[I64, I64, F64]:
-    """Every (fix, zone) pair within the band or inside, for indexed zones.
+def _rows_by_leaf(leaf: I64, power: I64) -> tuple[I64, I32]:
+    """Every leaf of entries, in rising order: its number and the entry's.
 
-    Parameters
-    ----------
-    edges, sheets, drawn
-        The zones.
-    lat_deg, lon_deg
-        float64 (N,), degree, as they were given; what is no position meets no zone.
-    work
-        Buffers.
-
-    Returns
-    -------
-    fix_idx, zone_idx, signed_m
-        int64 (M,), rising by fix, then zone; float64 (M,), metre, up to ``band_m``, exact there, just
-        below ``-band_m`` deeper inside.
+    ``leaf``: that of each entry's lowest corner; ``power``: 2**power by 2**power leaves belong to it. One key instead
+    of two: sorting plain integers is several times faster than sorting rows.
     """
-    if len(sheets.sheets) == 1 and not sheets.block.size:
-        return _query(edges, sheets, sheets.sheets[0], drawn, Places(lat_deg, lon_deg), work)
-    places = places_of(lat_deg, lon_deg)
-    found: list[tuple[I64, I64, F64]] = []
-    for which, rows in _by_sheet(sheets, places):
-        part = Places(places.lat_deg.take(rows), places.lon_deg.take(rows))
-        fix, zone, signed = _query(edges, sheets, sheets.sheets[which], drawn, part, work)
-        found.append((rows.take(fix), zone, signed))
-    fix, zone, signed = _joined(found)
-    order = np.argsort(fix, kind="stable")
-    return fix[order], zone[order], signed[order]
-
-
-def _joined(found: list[tuple[I64, I64, F64]]) -> tuple[I64, I64, F64]:
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0)
-    fix, zone, signed = (np.concatenate(c) for c in zip(*found, strict=True))
-    return fix, zone, signed
-
-
-def _by_sheet(sheets: Sheets, places: Places) -> list[tuple[int, I64]]:
-    if not sheets.block.size:
-        return []
-    n_lon = 360 // BLOCK_DEG
-    present = indices(places.lat_deg == places.lat_deg)
-    y = np.minimum(((places.lat_deg[present] + 90.0) / BLOCK_DEG).astype(np.int64), 180 // BLOCK_DEG - 1)
-    x = np.minimum(((places.lon_deg[present] + 180.0) / BLOCK_DEG).astype(np.int64), n_lon - 1)
-    which = sheets.block[y * n_lon + x] - 1
-    order = np.argsort(which, kind="stable")
-    ranked = which[order]
-    first = np.flatnonzero(np.diff(ranked, prepend=-2))
-    return [
-        (int(ranked[a]), present[order[a:b]])
-        for a, b in zip(first.tolist(), [*first[1:].tolist(), ranked.size], strict=True)
-        if ranked[a] >= 0
-    ]
-
-
-def _query(
-    edges: EdgeTable, sheets: Sheets, sheet: Sheet, drawn: DrawnZones, places: Places, work: Work
-) -> tuple[I64, I64, F64]:
-    found: list[tuple[I64, I64, F64]] = []
-    fixes: list[I64] = []
-    entries: list[I32] = []
-    waiting, checked, absent = 0, False, False
-    for a in range(0, places.lat_deg.size, POINTS):
-        lat, lon = places.lat_deg[a : a + POINTS], places.lon_deg[a : a + POINTS]
-        u, v = _in_leaves(sheet, lat, lon, work)
-        if not (_within(u, sheet.columns << LEAF_BITS) and _within(v, sheet.rows << LEAF_BITS)):
-            if not checked:
-                # Only now: what lies within the sheet is a position as it should be.
-                places, checked = places_of(*places), True
-                absent = bool(np.isnan(places.lat_deg.sum()))
-                u, v = _in_leaves(sheet, places.lat_deg[a : a + POINTS], places.lon_deg[a : a + POINTS], work)
-            for leaf, limit in ((u, sheet.columns << LEAF_BITS), (v, sheet.rows << LEAF_BITS)):
-                np.clip(leaf, 0.0, limit - 0.5, out=leaf)
-                if absent:  # into the rim as well
-                    np.fmax(leaf, 0.0, out=leaf)
-        fix, entry = _rows(sheet, u, v)
-        if fix.size:
-            fix += a
-            fixes.append(fix)
-            entries.append(entry)
-            waiting += fix.size
-        if waiting >= POINTS * POOL:
-            found.append(_judge(edges, sheets.band_m, sheet, drawn, places, fixes, entries, work))
-            fixes, entries, waiting = [], [], 0
-    if fixes:
-        found.append(_judge(edges, sheets.band_m, sheet, drawn, places, fixes, entries, work))
-    return _joined(found)
-
-
-def _in_leaves(sheet: Sheet, lat: F64, lon: F64, work: Work) -> tuple[F64, F64]:
-    """Turn degrees into leaves from the corner of the sheet, in buffers."""
-    u, v = work.held[: lat.size], work.along[: lat.size]
-    np.subtract(lon, sheet.west_deg, out=u)
-    u *= sheet.lon_scale
-    np.subtract(lat, sheet.south_deg, out=v)
-    v *= sheet.lat_scale
-    return u, v
-
-
-def _within(leaf: F64, limit: int) -> bool:
-    """Whether all are leaves of the sheet; False with NaN."""
-    return bool(np.minimum.reduce(leaf) >= 0.0 and np.maximum.reduce(leaf) < limit)
-
-
-def _rows(sheet: Sheet, u: F64, v: F64) -> tuple[I64, I32]:
-    """Find the rows of each fix's leaf, fixes and entries: the only step that every fix takes part in."""
-    x, y = u.astype(np.int32), v.astype(np.int32)
-    tile = y >> LEAF_BITS
-    tile *= sheet.columns
-    tile += x >> LEAF_BITS
-    block = sheet.tile.take(tile)
-    here = indices(block)
-    if not here.size:
-        return here, block[:0]
-    if here.size < x.size:
-        block, x, y = block.take(here), x.take(here), y.take(here)
-    mask = (1 << LEAF_BITS) - 1
-    block <<= LEAF_BITS
-    y &= mask
-    block |= y
-    block <<= LEAF_BITS
-    x &= mask
-    block |= x
-    row: I32 | I64 = sheet.first.take(block)
-    block += 1
-    number = sheet.first.take(block)
-    number -= row
-    some = indices(number)
-    if not some.size:
-        return some, block[:0]
-    fix = here
-    if some.size < here.size:
-        number, row, fix = number.take(some), row.take(some), here.take(some)
-    if number.max() > 1:
-        own, row = expand(row.astype(np.int64), number.astype(np.int64))
-        fix = fix.take(own)
-    return fix, sheet.entry.take(row)
-
-
-def _judge(
-    edges: EdgeTable,
-    band_m: float,
-    sheet: Sheet,
-    drawn: DrawnZones,
-    places: Places,
-    fixes: list[I64],
-    entries: list[I32],
-    work: Work,
-) -> tuple[I64, I64, F64]:
-    fix = np.concatenate(fixes) if len(fixes) > 1 else fixes[0]
-    entry = np.concatenate(entries) if len(entries) > 1 else entries[0]
-    limit_m = band_m + OUTSIDE_FLOOR_M
-    record = sheet.zone_start_count.take(entry, axis=0)
-    zone = record[:, 0].astype(np.int64)
-    signed = np.full(fix.size, -limit_m)
-    listed = indices(record[:, 2])
-    if not listed.size:
-        return fix, zone, signed
-    record = record.take(listed, axis=0)
-    lengths, starts = small(record[:, 2]), record[:, 1].copy()
-    for part in even(listed.size, POINTS):
-        count, at, start = shortest_first(lengths[part], listed[part], starts[part])
-        f = fix.take(at)
-        here = Places(places.lat_deg.take(f), places.lon_deg.take(f))
-        d = listed_m(edges, sheet.candidate, drawn, here, zone.take(at), start, count, work)
-        np.maximum(d, -limit_m, out=d)
-        signed[at] = d
-    keep = indices(signed <= band_m)
-    if keep.size == fix.size:
-        return fix, zone, signed
-    return fix.take(keep), zone.take(keep), signed.take(keep)
+    bits = int(leaf.size).bit_length()
+    corner = (leaf << bits) + np.arange(leaf.size)
+    number = np.bincount(power)
+    key = np.empty(int((number << 2 * np.arange(number.size)).sum()), dtype=np.int64)
+    done = 0
+    for p in indices(number).tolist():
+        step = np.arange(1 << p)
+        within = ((step[:, None] << LEAF_BITS) + step).ravel() << bits
+        part = key[done : done + int(number[p]) * within.size].reshape(-1, within.size)
+        np.add(corner.take(indices(power == p))[:, None], within, out=part)
+        done += part.size
+    key.sort()
+    entry = np.empty(key.size, dtype=np.int32)
+    np.bitwise_and(key, (1 << bits) - 1, out=entry, casting="same_kind")
+    key >>= bits
+    return key, entry

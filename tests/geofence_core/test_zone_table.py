@@ -10,7 +10,7 @@ import pytest
 import shapely
 
 import geofence_core as gc
-from geofence_core import balls, boundary, gridpairs, index, nearest, sheets, side
+from geofence_core import balls, boundary, gridpairs, index, nearest, sheetpairs, side
 from tests.geofence_core.drawing import box, circle, collection, corridor, feature, mixed, polygon, scatter, table
 
 
@@ -231,8 +231,8 @@ def test_chunk_sizes_change_no_bit(
     monkeypatch.setattr(gridpairs, "LOOK_UP", 17)
     monkeypatch.setattr(nearest, "FEW_POINTS", 6)
     monkeypatch.setattr(nearest, "CANDIDATES", 8)
-    monkeypatch.setattr(sheets, "POINTS", 11)
-    monkeypatch.setattr(sheets, "POOL", 2)
+    monkeypatch.setattr(sheetpairs, "POINTS", 11)
+    monkeypatch.setattr(sheetpairs, "POOL", 2)
     monkeypatch.setattr(side, "CHUNK_BLOCKS", 5)
     monkeypatch.setattr(boundary, "CHUNK_BALLS", 3)
     monkeypatch.setattr(boundary, "CHUNK_OPEN", 7)
