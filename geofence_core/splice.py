@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from geofence_core.arrays import F64, I64, Bool, expand, freeze, indices
+from geofence_core.arrays import F64, I32, I64, Bool, expand, freeze, group_starts, indices
 from geofence_core.boundary import Balls, BoundaryRuns
 from geofence_core.build import ZoneArrays
 from geofence_core.edges import EdgeTable
@@ -115,7 +115,7 @@ def _splice_sheet(sheet: Sheet, zone: int, new: Sheet | None) -> Sheet:
         return sheet
     gone = indices((sheet.entry >= e0) & (sheet.entry < e1))
     number = np.diff(sheet.first)
-    number -= np.bincount(sheet.first.searchsorted(gone, side="right") - 1, minlength=number.size).astype(number.dtype)
+    _count(number, sheet.first.searchsorted(gone, side="right") - 1, -1)
     tile, entry, row_at = sheet.tile, np.zeros(0, dtype=sheet.entry.dtype), np.zeros(0, dtype=np.int64)
     rows = sheet.zone_start_count[:0]
     candidate = sheet.candidate
@@ -132,7 +132,7 @@ def _splice_sheet(sheet: Sheet, zone: int, new: Sheet | None) -> Sheet:
         order = np.argsort(leaf, kind="stable")
         leaf, entry = leaf[order], new.entry[order] + e0
         row_at = _places_of_zone(sheet, leaf, e0)
-        number += np.bincount(leaf, minlength=number.size).astype(number.dtype)
+        _count(number, leaf, 1)
         rows = new.zone_start_count.copy()
         rows[:, 0] = zone
         rows[:, 1] += candidate.size
@@ -148,16 +148,24 @@ def _splice_sheet(sheet: Sheet, zone: int, new: Sheet | None) -> Sheet:
         renumbered = np.where(used, np.cumsum(used) - 1, 0).astype(tile.dtype)
         tile, number = renumbered[tile], number.reshape(used.size, -1)[used].ravel()
     table[:, 1], candidate = _tidy(table[:, 1], table[:, 2], candidate)
+    first = np.zeros(number.size + 1, dtype=sheet.first.dtype)
+    np.cumsum(number, dtype=first.dtype, out=first[1:])
     return _made(
         sheet,
         {
             "tile": tile,
-            "first": np.concatenate([[0], np.cumsum(number)]).astype(sheet.first.dtype),
+            "first": first,
             "entry": entry,
             "zone_start_count": table,
             "candidate": candidate,
         },
     )
+
+
+def _count(number: I32, leaf: I64, each: int) -> None:
+    """Add ``each`` to the number of rows of a leaf as often as it stands among ``leaf``, which are in order."""
+    start = group_starts(leaf)
+    number[leaf[start]] += (each * np.diff(start, append=leaf.size)).astype(number.dtype)
 
 
 def _places_of_zone(sheet: Sheet, leaf: I64, entry: int) -> I64:
