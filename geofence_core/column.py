@@ -43,15 +43,15 @@ def column_m(edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places: Plac
     bare[IN] = -limit_m
     for span in _spans(out.size):
         lists: list[tuple[I64, I32, U8]] = []
+        beyond: list[I64] = []
         for a in range(span.start, span.stop, POINTS):
             part = slice(a, min(a + POINTS, span.stop))
             cell, _ = _cells(grids, places.lat_deg[part], places.lon_deg[part], zone, work)
             side = grids.side.take(cell)
             bare.take(side, out=out[part], mode="clip")
-            beyond = indices(side == BEYOND)
-            if beyond.size:
-                beyond += a
-                out[beyond] = _far_m(grids, places.lat_deg.take(beyond), places.lon_deg.take(beyond), zone)
+            in_rim = indices(side == BEYOND)
+            if in_rim.size:
+                beyond.append(in_rim + a)
             count = grids.count.take(cell)
             listed = indices(count)
             if listed.size:
@@ -59,6 +59,9 @@ def column_m(edges: EdgeTable, grids: ZoneGrids, drawn: DrawnZones, places: Plac
         for rows, d in _walked(edges, grids, drawn, places, zone, lists, work):
             np.clip(d, -limit_m, limit_m, out=d)
             out[rows] = d
+        if beyond:
+            rows = np.concatenate(beyond)
+            out[rows] = _far_m(grids, places.lat_deg.take(rows), places.lon_deg.take(rows), zone)
     return out
 
 

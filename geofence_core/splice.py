@@ -138,7 +138,7 @@ def _splice_sheet(sheet: Sheet, zone: int, new: Sheet | None) -> Sheet:
         rows[:, 1] += candidate.size
         candidate = np.concatenate([candidate, new.candidate])
     kept = np.delete(sheet.entry, gone)
-    kept[kept >= e1] += len(rows) - (e1 - e0)
+    kept += (kept >= e1) * kept.dtype.type(len(rows) - (e1 - e0))
     entry = np.insert(kept, row_at - gone.searchsorted(row_at), entry)
     table = np.concatenate([sheet.zone_start_count[:e0], rows, sheet.zone_start_count[e1:]])
     # Blocks of leaves that nothing stands in any more; the first one is nobody's.
