@@ -9,7 +9,7 @@
 
 import numpy as np
 
-from geofence_core.arrays import F64, I32, I64, even, expand, indices
+from geofence_core.arrays import F64, I32, I64, even, indices
 from geofence_core.drawn import DrawnZones
 from geofence_core.edges import EdgeTable
 from geofence_core.grids import small
@@ -158,8 +158,12 @@ def _rows(sheet: Sheet, u: F64, v: F64) -> tuple[I64, I32]:
     if some.size < here.size:
         number, row, fix = number.take(some), row.take(some), here.take(some)
     if number.max() > 1:
-        own, row = expand(row.astype(np.int64), number.astype(np.int64))
-        fix = fix.take(own)
+        # As `expand`, which asks for owners; here the fixes themselves are wanted.
+        fix = fix.repeat(number)
+        before = row - number.cumsum()
+        before += number
+        row = before.repeat(number)
+        row += np.arange(row.size)
     return fix, sheet.entry.take(row)
 
 
