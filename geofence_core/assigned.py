@@ -142,8 +142,8 @@ class AssignedZones:
         lat = float_column(lat_deg, "lat_deg")
         places = places_of(lat, float_column(lon_deg, "lon_deg", lat.size))
         wearer = self.checked_wearers(wearer_idx, lat.size)
-        fix_ptr, entry, signed = self.judge(wearer, places, np.inf if exact else self._zones.band_m)
-        return FixZones(fix_ptr, self._by_wearer.take(entry), signed)
+        fix_ptr, _, zone, signed = self.judge(wearer, places, np.inf if exact else self._zones.band_m)
+        return FixZones(fix_ptr, zone, signed)
 
     def checked_wearers(self, wearer_idx: npt.ArrayLike, size: int) -> I64:
         """Return ``wearer_idx`` as int64 (N,), or raise AssignmentError for one outside the table."""
@@ -151,29 +151,30 @@ class AssignedZones:
         _within(wearer, self.n_wearers, "wearer_idx", "wearers")
         return wearer
 
-    def judge(self, wearer: I64, places: Places, band_m: float) -> tuple[I64, I64, F64]:
+    def judge(self, wearer: I64, places: Places, band_m: float) -> tuple[I64, I64, I64, F64]:
         """Signed distances of all own pairs.
 
         Returns
         -------
-        fix_ptr, entry, signed_m
-            int64 (N + 1,); int64 (M,), places among the pairs in order of wearer and zone (`pairs_at`); float64 (M,).
+        fix_ptr, entry, zone_idx, signed_m
+            int64 (N + 1,); int64 (M,), places among the pairs in order of wearer and zone (`pairs_at`); int64 (M,);
+            float64 (M,).
         """
         start = self._ptr.take(wearer)
         count = self._ptr.take(wearer + 1)
         count -= start
         fix_ptr = np.zeros(wearer.size + 1, dtype=np.int64)
         count.cumsum(out=fix_ptr[1:])
-        entries: list[I64] = []
-        signed: list[F64] = []
+        found: list[tuple[I64, I64, F64]] = []
         for part in [slice(None)] if fix_ptr[-1] <= CHUNK_PAIRS else chunks(count, CHUNK_PAIRS):
             fix, entry = expand(start[part], count[part])
+            zone = self._by_wearer.take(entry)
             at = Places(places.lat_deg[part], places.lon_deg[part])
-            entries.append(entry)
-            signed.append(self._zones.index.pairs_m(at, fix, self._by_wearer.take(entry), band_m))
-        if len(entries) == 1:
-            return fix_ptr, entries[0], signed[0]
-        return fix_ptr, np.concatenate([fix_ptr[:0], *entries]), np.concatenate([np.zeros(0), *signed])
+            found.append((entry, zone, self._zones.index.pairs_m(at, fix, zone, band_m)))
+        if len(found) == 1:
+            return fix_ptr, *found[0]
+        entry, zone, signed = (np.concatenate(column) for column in zip(*found, strict=True))
+        return fix_ptr, entry, zone, signed
 
     def pairs_at(self, entry: I64) -> I64:
         """Return which assigned pairs stand at places in order of wearer and zone."""

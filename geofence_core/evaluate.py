@@ -164,7 +164,7 @@ def evaluate(
     judged = _newer(wearer, fixes.t_ns, indices(~np.isnan(placed.lat_deg)), state.t_ns)
     taken = type(placed)(*(column[judged] for column in placed))
     band = max(assigned.zones.band_m, exit_margin_m)
-    fix_ptr, entry, signed = assigned.judge(wearer[judged], taken, band)
+    fix_ptr, entry, _, signed = assigned.judge(wearer[judged], taken, band)
     pair = assigned.pairs_at(entry)
 
     says = np.where(signed <= 0.0, INSIDE, np.where(signed > exit_margin_m, OUTSIDE, UNKNOWN)).astype(np.int8)
