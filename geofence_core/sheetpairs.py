@@ -89,9 +89,10 @@ def _query(
     for a in range(0, places.lat_deg.size, POINTS):
         lat, lon = places.lat_deg[a : a + POINTS], places.lon_deg[a : a + POINTS]
         u, v = _in_leaves(sheet, lat, lon, work)
-        if not (_within(u, sheet.columns << LEAF_BITS) and _within(v, sheet.rows << LEAF_BITS)):
+        if not (_off_rim(u, sheet.columns) and _off_rim(v, sheet.rows)):
             if not checked:
-                # Only now: what lies within the sheet is a position as it should be.
+                # Only now: what lies within the sheet, off its rim, is a position as it should be. The rim may reach
+                # beyond the antimeridian, where another longitude of the same place has zones.
                 places, checked = places_of(*places), True
                 absent = bool(np.isnan(places.lat_deg.sum()))
                 u, v = _in_leaves(sheet, places.lat_deg[a : a + POINTS], places.lon_deg[a : a + POINTS], work)
@@ -123,9 +124,10 @@ def _in_leaves(sheet: Sheet, lat: F64, lon: F64, work: Work) -> tuple[F64, F64]:
     return u, v
 
 
-def _within(leaf: F64, limit: int) -> bool:
-    """Whether all are leaves of the sheet; False with NaN."""
-    return bool(np.minimum.reduce(leaf) >= 0.0 and np.maximum.reduce(leaf) < limit)
+def _off_rim(leaf: F64, tiles: int) -> bool:
+    """Whether all are leaves of inner tiles; False with NaN."""
+    side = 1 << LEAF_BITS
+    return bool(np.minimum.reduce(leaf) >= side and np.maximum.reduce(leaf) < (tiles - 1) * side)
 
 
 def _rows(sheet: Sheet, u: F64, v: F64) -> tuple[I64, I32]:

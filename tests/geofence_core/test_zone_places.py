@@ -119,6 +119,24 @@ def test_the_pole_is_in_its_cap_whatever_longitude_it_came_with() -> None:
     assert deep == pytest.approx(-separation_m(90, 0, 80, 0), abs=0.1)
 
 
+@pytest.mark.parametrize("others", [[], [179.97], [179.97, -179.97], [10.0]])
+@pytest.mark.parametrize(("written", "zones"), [(180.02, [0]), (-180.02, [1]), (340.0, []), (-340.0, [])])
+def test_a_sheet_round_the_globe_knows_a_longitude_however_it_is_written(
+    written: float, zones: list[int], others: list[float]
+) -> None:
+    """Its rim reaches beyond the antimeridian, where the zones at its other end are."""
+    west = polygon(box(-179.99, 50.0, -179.95, 50.05), zone_id="west")
+    east = polygon(box(179.95, 50.0, 179.99, 50.05), zone_id="east")
+    z = table(west, east)
+    lon = np.array([written, *others])
+    lat = np.full(lon.size, 50.02)
+    inside, near = z.containing(lat, lon), z.near(lat, lon, 200.0)
+    assert inside.zone_idx[: inside.fix_ptr[1]].tolist() == zones
+    assert near.zone_idx[: near.fix_ptr[1]].tolist() == zones
+    assert np.flatnonzero(z.contains(lat, lon)[0]).tolist() == zones
+    assert np.flatnonzero(z.signed_distance_m(lat, lon)[0] <= 0.0).tolist() == zones
+
+
 @pytest.mark.parametrize(
     "ring",
     [
