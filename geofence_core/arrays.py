@@ -43,6 +43,21 @@ def expand(start: I64 | I32, count: I64) -> tuple[I64, I64]:
     return owner, index
 
 
+def ranges(start: I64 | I32, count: I64 | I32) -> I64:
+    """Flatten the ranges ``start[i] : start[i] + count[i]``, as `expand`, where nobody asks which one it came from."""
+    before = start - count.cumsum()
+    before += count
+    index: I64 = before.repeat(count)
+    index += np.arange(index.size)
+    return index
+
+
+def narrow(values: npt.NDArray[np.integer[Any]]) -> npt.NDArray[Any]:
+    """Put numbers from 0 up into the least of uint8, uint16 and uint32 that holds them all: short keys sort fast."""
+    most = int(values.max(initial=0))
+    return values.astype(np.uint8 if most < 1 << 8 else np.uint16 if most < 1 << 16 else np.uint32)
+
+
 def indices(mask: npt.NDArray[Any]) -> I64:
     """Return where a mask is True or a number is not 0; numbers directly would cost NumPy four times as much."""
     return mask.astype(bool, copy=False).nonzero()[0]

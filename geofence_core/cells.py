@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geofence_core.arrays import F64, I32, I64, U8, U16, Bool, even, expand, indices
+from geofence_core.arrays import F64, I32, I64, U8, U16, Bool, even, expand, indices, narrow, ranges
 from geofence_core.edges import ASK, ASK_M, INSIDE, SOFT, STARTS_EDGE, EdgeTable
 from geofence_core.lattice import Lattice, Rectangles, Roots, rectangles
 from geofence_core.prune import Lines, Pruned, prune
@@ -28,7 +28,6 @@ the box of the zone and its band, where that is told apart."""
 
 BATCH_EDGES = 1 << 15
 """Edges whose zones are split at once: the lists of a level are tens of times as many."""
-
 
 PLACES = 1 << 13
 """Places of a level that are worked on at once, four cells each: what is known of them stays in the cache."""
@@ -156,7 +155,7 @@ def _level(
     level = np.full(placed.cell.size, live.level, dtype=np.int32)
     x, y = placed.x.astype(np.int32), placed.y.astype(np.int32)
     zone_of = placed.zone.astype(np.int32)
-    done.append(Cells(zone_of, x, y, level, side.take(placed.cell), ptr, _narrow(candidate)))
+    done.append(Cells(zone_of, x, y, level, side.take(placed.cell), ptr, narrow(candidate)))
     placed = _in_order(live, zone, ~(settled | gone))
     ptr, candidate = _lists(found, found.number.take(placed.cell), placed.cell)
     return _Live(live.level + 1, 2, placed.root, 2 * placed.x, 2 * placed.y, ptr, candidate)
@@ -204,26 +203,17 @@ def _in_order(live: _Live, zone: I64, wanted: Bool) -> _Placed:
 
 def _lists(found: Pruned, count: I64, cell: I64) -> tuple[I64, I64]:
     """Copy the lists of cells one after the other."""
-    ptr = _ptr(count)
-    rows = (found.start.take(cell) - ptr[:-1]).repeat(count)
-    rows += np.arange(rows.size)
-    return ptr, found.candidate.take(rows)
+    return _ptr(count), found.candidate.take(ranges(found.start.take(cell), count))
 
 
 def _ptr(count: I64) -> I64:
     return np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
 
 
-def _narrow(offset: I64) -> U16:
-    most = int(offset.max(initial=0))
-    kind = np.uint8 if most < 1 << 8 else np.uint16 if most < 1 << 16 else np.uint32
-    return offset.astype(kind)
-
-
 def _joined(parts: list[Cells]) -> Cells:
     if not parts:
         none, few = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.uint8)
-        return Cells(none, none, none, none, few, np.zeros(1, dtype=np.int64), _narrow(np.zeros(0, dtype=np.int64)))
+        return Cells(none, none, none, none, few, np.zeros(1, dtype=np.int64), narrow(np.zeros(0, dtype=np.int64)))
     count = np.concatenate([np.diff(part.ptr) for part in parts])
     return Cells(
         np.concatenate([part.zone for part in parts]),

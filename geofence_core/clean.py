@@ -6,7 +6,7 @@ What is not clean is no fault yet: `validate.check` looks at it zone by zone, an
 import numpy as np
 import shapely
 
-from geofence_core.arrays import F64, I64, Bool, expand
+from geofence_core.arrays import F64, I64, Bool, expand, ranges
 from geofence_core.shapes import KINDS, DrawnArrays
 from geofence_core.validate import LONGEST_EDGE_DEG
 
@@ -81,7 +81,7 @@ def _valid(drawn: DrawnArrays, zones: I64) -> Bool:
 
 def _members(ptr: I64, owners: I64) -> I64:
     """List what belongs to some owners, in order."""
-    return expand(ptr[owners], ptr[owners + 1] - ptr[owners])[1]
+    return ranges(ptr[owners], ptr[owners + 1] - ptr[owners])
 
 
 def _owner(ptr: I64, owners: I64) -> I64:

@@ -10,7 +10,7 @@ from geofence_core.drawn import DrawnZones
 from geofence_core.edges import EdgeTable
 from geofence_core.gridpairs import far_cell, far_m
 from geofence_core.grids import ZoneGrids
-from geofence_core.listed import Places, listed_m, turned
+from geofence_core.listed import Places, into_rim, listed_m, turned
 from geofence_core.nearest import POINTS, POOL, Work, shortest_first
 
 HAIR = 1e-6
@@ -128,12 +128,9 @@ def _cells(grids: ZoneGrids, lat: F64, lon: F64, zone: int, work: Work) -> tuple
         np.multiply(deg, scale, out=value)
         value += half - centre * scale
         # Looking at the extremes costs less than moving what may be outside; NaN is never within.
-        low = np.minimum.reduce(value)
-        if not (low > HAIR and np.maximum.reduce(value) < size - HAIR):
+        if not (np.minimum.reduce(value) > HAIR and np.maximum.reduce(value) < size - HAIR):
             all_within = False
-            np.clip(value, 0.0, size - 0.5, out=value)
-            if np.isnan(low):
-                np.fmax(value, 0.0, out=value)
+            into_rim(value, size)
     cell: I32 = v.astype(np.int32)
     cell *= size
     cell += u.astype(np.int32)

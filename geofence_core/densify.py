@@ -26,8 +26,8 @@ BEND_LIMIT_RATIO = 2.5e-4
 parabola's slope below a thousandth, and the error of measuring across the piece below 0.05 mm per 100 m."""
 
 _NEAR_DEG = 0.2
-"""Edges up to this long are judged by an estimate first; degree of longitude and of latitude. Within
-the limits here no shorter one bends by more than `BEND_LIMIT_RATIO`."""
+"""Edges up to this long are judged by an estimate first; degree of longitude and of latitude. Within the
+limits here no shorter one bends by more than `BEND_LIMIT_RATIO`."""
 
 _M_PER_DEG = 111_320.0
 _BEND_M_PER_DEG2 = _M_PER_DEG * np.pi / 180.0 / 8.0

@@ -15,6 +15,7 @@ import numpy as np
 from geofence_core.arrays import I64, indices
 from geofence_core.cells import IN, MIXED
 from geofence_core.edges import ASK, ASK_M
+from geofence_core.gridpairs import squared_way
 from geofence_core.grids import FAR_CELLS_PER_DEG, FAR_LIMIT_DEG, LAT_M
 from geofence_core.index import ZoneIndex
 from geofence_core.judge import OUTSIDE_FLOOR_M
@@ -282,12 +283,7 @@ class SingleFence:
             np.minimum(beyond[0], np.abs(360.0 - beyond[0]), out=beyond[0])
         beyond -= self._half
         reaches = beyond <= _HALF_CELL_DEG
-        # As `gridpairs.far_m`, with half the array calls.
-        beyond -= 0.5 / FAR_CELLS_PER_DEG
-        np.maximum(beyond, 0.0, out=beyond)
-        np.minimum(beyond, FAR_LIMIT_DEG, out=beyond)
-        beyond *= self._metres
-        beyond *= beyond
+        squared_way(beyond, self._metres)
         far = np.sqrt(beyond[0] + beyond[1])
         far += self._limit_m
         near = [self._cells[k] for k in indices(reaches[0] & reaches[1]).tolist()]

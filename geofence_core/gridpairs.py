@@ -83,13 +83,13 @@ def far_m(half_lon: F64, half_lat: F64, lon_m: F64, limit_m: float, du: F64, dv:
     """
     for d, half, metres in ((du, half_lon, lon_m), (dv, half_lat, LAT_M)):
         d -= half
-        _way(d, metres)
+        squared_way(d, metres)
     du += dv
     np.sqrt(du, out=out)
     out += limit_m
 
 
-def _way(d: F64, metres: F64 | float) -> None:
+def squared_way(d: F64, metres: F64 | float) -> None:
     """Turn degrees beyond a box into squared metres that are certain all over the far cell, in place."""
     d -= 0.5 / FAR_CELLS_PER_DEG
     np.clip(d, 0.0, FAR_LIMIT_DEG, out=d)
@@ -178,12 +178,7 @@ def _within(
     here = indices(within.view(np.uint16) == _BOTH)
     np.abs(cell.view(np.float64), out=way)
     way -= half.view(np.float64)
-    # `_way`, against arrays instead of numbers, which costs half as much.
-    way -= 0.5 / FAR_CELLS_PER_DEG
-    np.maximum(way, work.zero[: 2 * n], out=way)
-    np.minimum(way, work.far_limit[: 2 * n], out=way)
-    way *= boxes.metres.take(zone, out=middle, mode="clip").view(np.float64)
-    way *= way
+    squared_way(way, boxes.metres.take(zone, out=middle, mode="clip").view(np.float64))
     np.add(way[0::2], way[1::2], out=out)
     np.sqrt(out, out=out)
     out += limit_m

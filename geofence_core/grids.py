@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from geofence_core.arrays import F64, I32, I64, U8, U16, indices
+from geofence_core.arrays import F64, I32, I64, U8, U16, indices, narrow
 from geofence_core.cells import BEYOND, Cells, Splitting, split
 from geofence_core.edges import EdgeTable, margin_deg
 from geofence_core.judge import OUTSIDE_FLOOR_M
@@ -181,10 +181,4 @@ def _paint(cells: Cells, levels: I64, base: I64) -> tuple[I32, U8, U8]:
         at = places[:, None, None] + (step[:, None] << level.take(mine)[:, None, None]) + step
         for grid, values in ((start, cells.ptr), (number, count), (side, cells.side)):
             grid[at] = values.take(mine)[:, None, None]
-    return start, small(number), side
-
-
-def small(count: I64 | I32) -> U8:
-    """Lengths of lists in one byte where they fit, else in two: short keys sort fast."""
-    kind = np.uint8 if not count.size or count.max() < 256 else np.uint16
-    return count.astype(kind)
+    return start, narrow(number), side

@@ -42,6 +42,13 @@ def turned(dlon: F64) -> F64:
     return dlon
 
 
+def into_rim(cell: F64, size: int) -> None:
+    """Move what is outside ``size`` cells, and NaN, to the first or the last of them, in place."""
+    np.clip(cell, 0.0, size - 0.5, out=cell)
+    if np.isnan(np.minimum.reduce(cell)):
+        np.fmax(cell, 0.0, out=cell)
+
+
 def settle(signed: F64, limit_m: float, out: F64, at: I64) -> None:
     """Put exact values up to the limit into ``out[at]``; beyond it only the side is taken over, as from a far cell."""
     keep = indices(signed <= limit_m)

@@ -18,7 +18,6 @@ import numpy as np
 
 from geofence_core.arrays import C128, F64, I32, I64, U8, U16, chunks, indices
 from geofence_core.edges import ASK, ASK_M, INSIDE, SOFT, EdgeTable
-from geofence_core.grids import FAR_LIMIT_DEG
 
 POINTS = 1 << 14
 """Points handled at once: what a step reads and writes of them is about a megabyte, a second-level cache."""
@@ -50,7 +49,6 @@ class Work:
         "at",
         "best",
         "edge",
-        "far_limit",
         "held",
         "index",
         "length",
@@ -68,7 +66,7 @@ class Work:
         self.index, self.edge, self.winner = (np.empty(POINTS, dtype=np.int64) for _ in range(3))
         self.lower = np.empty(POINTS, dtype=bool)
         # Against an array the larger of two is found three times as fast as against a number.
-        self.zero, self.far_limit = np.zeros(POINTS), np.full(POINTS, FAR_LIMIT_DEG)
+        self.zero = np.zeros(POINTS)
 
 
 _spare: list[Work] = []

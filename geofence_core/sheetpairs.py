@@ -9,12 +9,11 @@
 
 import numpy as np
 
-from geofence_core.arrays import F64, I32, I64, even, indices
+from geofence_core.arrays import F64, I32, I64, even, indices, narrow, ranges
 from geofence_core.drawn import DrawnZones
 from geofence_core.edges import EdgeTable
-from geofence_core.grids import small
 from geofence_core.judge import OUTSIDE_FLOOR_M
-from geofence_core.listed import Places, listed_m, places_of
+from geofence_core.listed import Places, into_rim, listed_m, places_of
 from geofence_core.nearest import POINTS, POOL, Work, shortest_first
 from geofence_core.sheets import BLOCK_DEG, LEAF_BITS, Sheet, Sheets
 
@@ -85,7 +84,7 @@ def _query(
     found: list[tuple[I64, I64, F64]] = []
     fixes: list[I64] = []
     entries: list[I32] = []
-    waiting, checked, absent = 0, False, False
+    waiting, checked = 0, False
     for a in range(0, places.lat_deg.size, POINTS):
         lat, lon = places.lat_deg[a : a + POINTS], places.lon_deg[a : a + POINTS]
         u, v = _in_leaves(sheet, lat, lon, work)
@@ -94,12 +93,9 @@ def _query(
                 # Only now: what lies within the sheet, off its rim, is a position as it should be. The rim may reach
                 # beyond the antimeridian, where another longitude of the same place has zones.
                 places, checked = places_of(*places), True
-                absent = bool(np.isnan(places.lat_deg.sum()))
                 u, v = _in_leaves(sheet, places.lat_deg[a : a + POINTS], places.lon_deg[a : a + POINTS], work)
-            for leaf, limit in ((u, sheet.columns << LEAF_BITS), (v, sheet.rows << LEAF_BITS)):
-                np.clip(leaf, 0.0, limit - 0.5, out=leaf)
-                if absent:  # into the rim as well
-                    np.fmax(leaf, 0.0, out=leaf)
+            into_rim(u, sheet.columns << LEAF_BITS)
+            into_rim(v, sheet.rows << LEAF_BITS)
         fix, entry = _rows(sheet, u, v)
         if fix.size:
             fix += a
@@ -160,12 +156,7 @@ def _rows(sheet: Sheet, u: F64, v: F64) -> tuple[I64, I32]:
     if some.size < here.size:
         number, row, fix = number.take(some), row.take(some), here.take(some)
     if number.max() > 1:
-        # As `expand`, which asks for owners; here the fixes themselves are wanted.
-        fix = fix.repeat(number)
-        before = row - number.cumsum()
-        before += number
-        row = before.repeat(number)
-        row += np.arange(row.size)
+        fix, row = fix.repeat(number), ranges(row, number)
     return fix, sheet.entry.take(row)
 
 
@@ -189,7 +180,7 @@ def _judge(
     if not listed.size:
         return fix, zone, signed
     record = record.take(listed, axis=0)
-    lengths, starts = small(record[:, 2]), record[:, 1].copy()
+    lengths, starts = narrow(record[:, 2]), record[:, 1].copy()
     for part in even(listed.size, POINTS):
         count, at, start = shortest_first(lengths[part], listed[part], starts[part])
         f = fix.take(at)

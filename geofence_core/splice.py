@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from geofence_core.arrays import F64, I32, I64, Bool, expand, freeze, group_starts, indices
+from geofence_core.arrays import F64, I32, I64, Bool, expand, freeze, group_starts, indices, ranges
 from geofence_core.boundary import Balls, BoundaryRuns
 from geofence_core.build import ZoneArrays
 from geofence_core.edges import EdgeTable
@@ -43,7 +43,7 @@ def splice_edges(edges: EdgeTable, zone: int, new: EdgeTable) -> EdgeTable:
         return _made(edges, out)
     number = out["number"].astype(np.int64)
     number[zone] = 0
-    kept = expand(edges.first, number)[1]
+    kept = ranges(edges.first, number)
     for name in VERTEX_FIELDS:
         out[name] = np.concatenate([getattr(edges, name).take(kept), getattr(new, name)])
     out["first"] = np.cumsum(number) - number
@@ -63,7 +63,7 @@ def splice_grids(grids: ZoneGrids, zone: int, new: ZoneGrids) -> ZoneGrids:
     out["candidate"] = np.concatenate([grids.candidate, new.candidate])
     cells = out["size"].astype(np.int64) ** 2
     if out["start"].size > 2 * int(cells.sum()):
-        kept = expand(out["base"], cells)[1]
+        kept = ranges(out["base"], cells)
         for name in CELL_FIELDS:
             out[name] = out[name].take(kept)
         out["base"] = np.cumsum(cells) - cells
@@ -182,7 +182,7 @@ def _tidy(start: Array, count: Array, candidate: Array) -> tuple[Array, Array]:
     length = count.astype(np.int64)
     if candidate.size <= 2 * int(length.sum()):
         return start, candidate
-    kept = expand(start.astype(np.int64), length)[1]
+    kept = ranges(start.astype(np.int64), length)
     return (np.cumsum(length) - length).astype(start.dtype), candidate.take(kept)
 
 
